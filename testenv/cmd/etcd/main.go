@@ -1,0 +1,10 @@
+// Command etcd is the real etcd server, linked from its published module.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }

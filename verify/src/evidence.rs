@@ -1,0 +1,372 @@
+//! The record of one decision. Every rendering is made from the rows, so it cannot claim a check that was not made.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    digest::Digest,
+    policy::Mode,
+    reference::Pinned,
+    refusal::{Reason, Refusal},
+    signature::Skipped,
+    statement::{Position, STATEMENT_TYPE, Statement},
+};
+
+macro_rules! checks {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),+ $(,)?) => {
+        /// One numbered check. The order is the order in which they are made.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum CheckId { $($(#[$doc])* #[serde(rename = $word)] $name),+ }
+
+        impl CheckId {
+            /// Every check in order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The stable word in JSON and text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),+ }
+            }
+        }
+    };
+}
+
+checks! {
+    /// An enforcing policy matches.
+    Policy = "policy",
+    /// The manifest's bytes have the digest asked for.
+    ManifestDigest = "manifest-digest",
+    /// The manifest describes one readable content layer.
+    Manifest = "manifest",
+    /// No deny list names artifact, statement, key or commit.
+    DenyList = "deny-list",
+    /// Signatures over one statement satisfy every enforcing policy.
+    Signature = "signature",
+    /// The signing certificate; key signatures have none.
+    Certificate = "certificate",
+    /// Inclusion in a transparency log.
+    TransparencyLog = "transparency-log",
+    /// A signed timestamp.
+    Timestamp = "timestamp",
+    /// The signed payload is a self-consistent release statement.
+    Statement = "statement",
+    /// The statement is about this very manifest.
+    Subject = "subject",
+    /// The stream is one the authorities speak for.
+    Stream = "stream",
+    /// The environment is the one demanded.
+    Environment = "environment",
+    /// The statement names this logical repository.
+    Repository = "repository",
+    /// The signed version is the selected one.
+    Version = "version",
+    /// Between `notBefore` and `expiresAt`.
+    Validity = "validity",
+    /// Within the policy's `maxAge`.
+    MaxAge = "max-age",
+    /// At or above the policy's minimum.
+    Minimum = "minimum",
+    /// Not older than what was accepted before.
+    Memory = "memory",
+    /// The layer's bytes are the ones signed.
+    Layer = "layer",
+    /// The objects are the ones signed.
+    Inventory = "inventory",
+    /// Every declared parameter has a fitting value.
+    Parameters = "parameters",
+    /// Every object is allowed.
+    Objects = "objects",
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckResult {
+    /// Made and passed.
+    Pass,
+    /// Made and failed.
+    Fail,
+    /// Not made.
+    NotChecked,
+    /// There was nothing to check.
+    NotPresent,
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Which check.
+    pub check: CheckId,
+    /// What came of it.
+    pub result: CheckResult,
+    /// The facts, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Everything demanded holds.
+    Accepted,
+    /// Something demanded does not hold.
+    Refused,
+    /// There is no answer; asking again may bring one.
+    CouldNotCheck,
+}
+
+/// How one policy was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRecord {
+    /// Its name.
+    pub name: String,
+    /// Digest of name and spec.
+    pub digest: Digest,
+    /// Whether it decides.
+    pub mode: Mode,
+    /// True if everything it demands holds.
+    pub satisfied: bool,
+    /// Its threshold, in words.
+    pub require: String,
+    /// Authorities that signed the statement, with the id of the key used.
+    pub signers: Vec<Signer>,
+    /// The first thing that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmet: Option<String>,
+}
+
+/// An authority that signed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Signer {
+    /// The authority's name.
+    pub authority: String,
+    /// The id of its key.
+    pub key: Digest,
+}
+
+/// What the accepted, or best refused, statement says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementRecord {
+    /// Digest of the payload.
+    pub digest: Digest,
+    /// Its stream.
+    pub stream: String,
+    /// Its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its place in the stream.
+    pub position: Position,
+    /// When the signer says it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The record of one decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// The logical repository and digest judged.
+    pub reference: String,
+    /// The digest judged.
+    pub artifact: Digest,
+    /// Where the bytes came from, if not from the logical repository itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// When.
+    pub time: Timestamp,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The stable word of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The refusal in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// True if the statement has expired and only what already runs is confirmed by it.
+    pub stale: bool,
+    /// Every matching policy.
+    pub policies: Vec<PolicyRecord>,
+    /// The statement judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<StatementRecord>,
+    /// The position accepted before, if memory was consulted and held one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Position>,
+    /// Digest of the objects as signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_inventory: Option<Digest>,
+    /// Digest of the objects after parameters and target namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_inventory: Option<Digest>,
+    /// Digest of the parameter values; the values themselves are nowhere in evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Digest>,
+    /// Signature candidates looked at.
+    pub candidates: usize,
+    /// Candidates passed over, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// One row a check, in order.
+    pub checks: Vec<Check>,
+    /// Version of the verifier.
+    pub verifier: String,
+}
+
+impl Evidence {
+    /// A record in which nothing has been checked yet.
+    pub(crate) fn new(reference: &Pinned, time: Timestamp) -> Self {
+        let row = |check: &CheckId| Check { check: *check, result: CheckResult::NotChecked, detail: String::new() };
+        Self {
+            reference: reference.to_string(),
+            artifact: reference.digest,
+            transport: None,
+            time,
+            outcome: Outcome::CouldNotCheck,
+            reason: None,
+            message: None,
+            stale: false,
+            policies: Vec::new(),
+            statement: None,
+            previous: None,
+            signed_inventory: None,
+            final_inventory: None,
+            parameters: None,
+            candidates: 0,
+            skipped: Vec::new(),
+            checks: CheckId::ALL.iter().map(row).collect(),
+            verifier: concat!("sealift/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    pub(crate) fn set(&mut self, check: CheckId, result: CheckResult, detail: impl Into<String>) {
+        let row = &mut self.checks[check as usize];
+        (row.result, row.detail) = (result, detail.into());
+    }
+
+    pub(crate) fn pass(&mut self, check: CheckId, detail: impl Into<String>) {
+        self.set(check, CheckResult::Pass, detail);
+    }
+
+    pub(crate) fn refuse(&mut self, check: CheckId, refusal: &Refusal) {
+        self.set(check, CheckResult::Fail, refusal.to_string());
+        self.outcome = if refusal.is_undecided() { Outcome::CouldNotCheck } else { Outcome::Refused };
+        self.reason = Some(refusal.reason());
+        self.message = Some(refusal.to_string());
+    }
+
+    pub(crate) fn describe(&mut self, payload: Digest, statement: &Statement) {
+        let release = &statement.release;
+        self.statement = Some(StatementRecord {
+            digest: payload,
+            stream: release.stream.clone(),
+            environment: release.environment.clone(),
+            version: release.version.clone(),
+            position: release.position(),
+            issued_at: release.issued_at,
+            expires_at: release.expires_at,
+        });
+    }
+
+    /// The row of a check.
+    pub fn check(&self, check: CheckId) -> &Check {
+        &self.checks[check as usize]
+    }
+
+    /// True if no row says not-checked: what `--require-complete` demands.
+    pub fn is_complete(&self) -> bool {
+        self.checks.iter().all(|row| row.result != CheckResult::NotChecked)
+    }
+
+    /// The record as an in-toto statement with the SLSA verification-summary predicate, the whole record in an
+    /// extension field of its own.
+    pub fn to_json(&self) -> Value {
+        let digest = |digest: &Digest| json!({"sha256": digest.hex()});
+        let policies: Vec<_> =
+            self.policies.iter().map(|p| json!({"uri": format!("policy/{}", p.name), "digest": digest(&p.digest)})).collect();
+        json!({
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": self.reference, "digest": digest(&self.artifact)}],
+            "predicateType": "https://slsa.dev/verification_summary/v1",
+            "predicate": {
+                "verifier": {"id": "https://sealift.dev/verifier", "version": {"sealift": env!("CARGO_PKG_VERSION")}},
+                "timeVerified": self.time,
+                "resourceUri": self.reference,
+                "policy": policies.first().cloned().unwrap_or(Value::Null),
+                "inputAttestations": self.statement.iter().map(|s| json!({"digest": digest(&s.digest)})).collect::<Vec<_>>(),
+                "verificationResult": if self.outcome == Outcome::Accepted { "PASSED" } else { "FAILED" },
+                "verifiedLevels": [],
+                "https://sealift.dev/evidence/v1": self,
+            }
+        })
+    }
+}
+
+/// The record for people, one line a row.
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.reference)?;
+        if let Some(s) = &self.statement {
+            let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!(" {name} {v}")).unwrap_or_default();
+            writeln!(
+                f,
+                "  stream {}{}{} release {} issued {}",
+                s.stream,
+                part("environment", &s.environment),
+                part("version", &s.version),
+                s.position,
+                s.issued_at
+            )?;
+        }
+        for policy in &self.policies {
+            let mode = if policy.mode == Mode::Audit { " (audit)" } else { "" };
+            let verdict = policy.unmet.as_deref().unwrap_or("satisfied");
+            let signers: Vec<_> = policy.signers.iter().map(|s| s.authority.as_str()).collect();
+            writeln!(f, "  policy {}{mode}: {verdict}; signed by [{}]", policy.name, signers.join(", "))?;
+        }
+        for row in &self.checks {
+            let word = match row.result {
+                CheckResult::Pass => "pass",
+                CheckResult::Fail => "FAIL",
+                CheckResult::NotChecked => "NOT CHECKED",
+                CheckResult::NotPresent => "not present",
+            };
+            let dash = if row.detail.is_empty() { "" } else { "  " };
+            writeln!(f, "  {word:<12} {:<17}{dash}{}", row.check.as_str(), row.detail)?;
+        }
+        for skipped in &self.skipped {
+            writeln!(f, "  skipped      {}  {}", skipped.referrer, skipped.reason)?;
+        }
+        match (&self.outcome, &self.reason, &self.message) {
+            (Outcome::Accepted, ..) if self.stale => f.write_str("ACCEPTED (stale: the statement has expired)"),
+            (Outcome::Accepted, ..) => f.write_str("ACCEPTED"),
+            (Outcome::Refused, Some(reason), Some(message)) => write!(f, "REFUSED {reason}: {message}"),
+            (_, Some(reason), Some(message)) => write!(f, "COULD NOT CHECK {reason}: {message}"),
+            _ => f.write_str("COULD NOT CHECK"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_at_the_place_of_their_check() {
+        let pinned = "registry.example/a".parse::<crate::reference::Repository>().unwrap().pin(Digest::of(b""));
+        let evidence = Evidence::new(&pinned, Timestamp::UNIX_EPOCH);
+        for check in CheckId::ALL {
+            assert_eq!(evidence.check(*check).check, *check);
+            assert_eq!(evidence.check(*check).result, CheckResult::NotChecked);
+        }
+        assert!(!evidence.is_complete());
+        assert!(!evidence.to_string().contains("pass"));
+    }
+}

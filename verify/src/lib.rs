@@ -1,0 +1,20 @@
+//! What a valid release is.
+//!
+//! Pure functions from data to data: no clock, no network, no file system, no async. Time, trust and limits are
+//! passed in. `sealift verify` and the controller call the very same [`verify`] functions.
+
+pub mod artifact;
+pub mod digest;
+pub mod objects;
+pub mod reference;
+pub mod duration;
+pub mod evidence;
+pub mod keys;
+pub mod memory;
+pub mod parameters;
+pub mod policy;
+pub mod refusal;
+pub mod render;
+pub mod signature;
+pub mod statement;
+pub mod verify;

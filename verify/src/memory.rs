@@ -1,0 +1,162 @@
+//! What a Delivery has already accepted: the memory that makes old releases recognisable.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    refusal::Refusal,
+    statement::{Position, Statement},
+};
+
+/// The high-water marks of one Delivery, one a stream and environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// The marks, in no particular order.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// The highest release accepted on one stream for one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mark {
+    /// The stream.
+    pub stream: String,
+    /// The environment, if the statement names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Its epoch and sequence.
+    pub position: Position,
+    /// Digest of the statement's payload.
+    pub statement: Digest,
+    /// Digest of the artifact's manifest.
+    pub artifact: Digest,
+    /// When this statement was first seen.
+    #[schemars(with = "String")]
+    pub first_seen: Timestamp,
+}
+
+/// How a statement stands to the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing of this stream was ever accepted here.
+    First,
+    /// Higher than the mark: the mark may advance.
+    Advance,
+    /// The same statement, or an older one about the accepted artifact: nothing to do.
+    Current,
+}
+
+impl Memory {
+    /// The mark of a stream and environment.
+    pub fn mark(&self, stream: &str, environment: Option<&str>) -> Option<&Mark> {
+        self.marks.iter().find(|m| m.stream == stream && m.environment.as_deref() == environment)
+    }
+
+    /// Judges a statement, identified by the digest of its payload, against what was accepted before.
+    ///
+    /// # Errors
+    /// [`Refusal::RolledBack`] or [`Refusal::Equivocation`].
+    pub fn judge(&self, payload: &Digest, statement: &Statement) -> Result<Standing, Refusal> {
+        let release = &statement.release;
+        let Some(mark) = self.mark(&release.stream, release.environment.as_deref()) else {
+            return Ok(Standing::First);
+        };
+        if mark.statement == *payload {
+            return Ok(Standing::Current);
+        }
+        match release.position().cmp(&mark.position) {
+            std::cmp::Ordering::Greater => Ok(Standing::Advance),
+            std::cmp::Ordering::Equal => Err(Refusal::Equivocation {
+                stream: release.stream.clone(),
+                position: mark.position.to_string(),
+                first: mark.statement,
+                second: *payload,
+            }),
+            std::cmp::Ordering::Less if mark.artifact == statement.artifact => Ok(Standing::Current),
+            std::cmp::Ordering::Less => Err(Refusal::RolledBack {
+                stream: release.stream.clone(),
+                actual: release.position().to_string(),
+                accepted: mark.position.to_string(),
+            }),
+        }
+    }
+
+    /// The memory after `statement` was accepted. Marks only ever rise.
+    #[must_use]
+    pub fn advanced(&self, payload: Digest, statement: &Statement, now: Timestamp) -> Self {
+        let release = &statement.release;
+        if !matches!(self.judge(&payload, statement), Ok(Standing::First | Standing::Advance)) {
+            return self.clone();
+        }
+        let mark = Mark {
+            stream: release.stream.clone(),
+            environment: release.environment.clone(),
+            position: release.position(),
+            statement: payload,
+            artifact: statement.artifact,
+            first_seen: now,
+        };
+        let others = self.marks.iter().filter(|m| m.stream != mark.stream || m.environment != mark.environment);
+        Self { marks: others.cloned().chain([mark.clone()]).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::tests::statement;
+
+    fn at(sequence: u64, artifact: &str) -> (Digest, Statement) {
+        let mut statement = statement();
+        statement.release.sequence = sequence;
+        statement.artifact = Digest::of(artifact.as_bytes());
+        (Digest::of(&statement.to_payload()), statement)
+    }
+
+    fn memory() -> Memory {
+        let (payload, statement) = at(10, "ten");
+        Memory::default().advanced(payload, &statement, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_higher_release_advances_and_an_older_one_is_rolled_back() {
+        let (payload, statement) = at(11, "eleven");
+        assert_eq!(memory().judge(&payload, &statement), Ok(Standing::Advance));
+        let (payload, statement) = at(9, "nine");
+        assert!(matches!(memory().judge(&payload, &statement), Err(Refusal::RolledBack { .. })));
+    }
+
+    #[test]
+    fn the_accepted_artifact_stays_current_under_an_older_statement() {
+        let (payload, statement) = at(9, "ten");
+        assert_eq!(memory().judge(&payload, &statement), Ok(Standing::Current));
+    }
+
+    #[test]
+    fn another_payload_at_the_same_sequence_is_an_equivocation() {
+        let (payload, statement) = at(10, "other");
+        assert!(matches!(memory().judge(&payload, &statement), Err(Refusal::Equivocation { .. })));
+    }
+
+    #[test]
+    fn a_higher_epoch_beats_any_sequence() {
+        let (_, mut statement) = at(1, "recovered");
+        statement.release.epoch = 1;
+        let payload = Digest::of(&statement.to_payload());
+        assert_eq!(memory().judge(&payload, &statement), Ok(Standing::Advance));
+    }
+
+    #[test]
+    fn marks_never_fall_and_streams_do_not_mix() {
+        let (payload, statement) = at(3, "three");
+        assert_eq!(memory().advanced(payload, &statement, Timestamp::UNIX_EPOCH), memory());
+        let (_, mut other) = at(1, "one");
+        other.release.environment = Some("dev".into());
+        let payload = Digest::of(&other.to_payload());
+        assert_eq!(memory().judge(&payload, &other), Ok(Standing::First));
+        assert_eq!(memory().advanced(payload, &other, Timestamp::UNIX_EPOCH).marks.len(), 2);
+    }
+}

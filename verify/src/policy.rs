@@ -1,0 +1,236 @@
+//! Signature policies: who may release what, where. The same YAML in `policies/`, on the command line and in the cluster.
+//!
+//! [`PolicySpec`] is what is written; [`Policy`] is what it means once names, patterns and keys are known to be usable.
+//! There is no way to make a [`Policy`] without at least one authority.
+
+mod matcher;
+mod objects;
+mod require;
+mod select;
+mod spec;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use self::{
+    matcher::{Matcher, MatcherError},
+    objects::ObjectRules,
+    require::Requirement,
+    select::{Selected, select},
+    spec::{
+        AuthoritySpec, DenySpec, KeySpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec, OnFirstContact, ParameterPlace,
+        PolicySpec, ReleaseSpec, RequireSpec,
+    },
+};
+use self::matcher::Globs;
+use crate::{digest::Digest, keys::PublicKey, objects::Object};
+
+/// The `apiVersion` of policies.
+pub const API_VERSION: &str = "sealift.dev/v1alpha1";
+/// The kind of policies.
+pub const KIND: &str = "SignaturePolicy";
+
+/// A policy ready to judge with.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Digest of name and spec: what evidence records.
+    pub digest: Digest,
+    /// Whether it can authorise or only report.
+    pub mode: Mode,
+    /// Who may sign.
+    pub authorities: Vec<Authority>,
+    /// How many of them must.
+    pub require: Requirement,
+    /// What a statement must say.
+    pub release: ReleaseSpec,
+    /// The streams the authorities speak for.
+    pub streams: Vec<Matcher>,
+    /// What may be in the release.
+    pub objects: ObjectRules,
+    /// What is refused whoever signed it.
+    pub deny: DenySpec,
+    repositories: Globs,
+    namespaces: Option<Globs>,
+}
+
+/// One named signer.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// The name that `require` uses.
+    pub name: String,
+    /// Its key.
+    pub key: PublicKey,
+    /// Signatures from before do not count.
+    pub not_before: Option<Timestamp>,
+    /// Signatures from later do not count.
+    pub not_after: Option<Timestamp>,
+}
+
+/// Why a policy cannot be used. Nothing is trusted by a policy that cannot be read whole.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Another kind of object.
+    #[error("{0} is not a SignaturePolicy of sealift.dev/v1alpha1")]
+    Kind(String),
+    /// A field is missing, unknown or of the wrong type.
+    #[error("policy {policy}: field {path} cannot be read")]
+    Field {
+        /// The policy.
+        policy: String,
+        /// The field's path.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A field the policy language does not have, next to `spec`.
+    #[error("policy {policy}: unknown field {path}")]
+    Unknown {
+        /// The policy.
+        policy: String,
+        /// The field.
+        path: String,
+    },
+    /// A pattern cannot be used.
+    #[error("policy {policy}: {path} cannot be used")]
+    Matcher {
+        /// The policy.
+        policy: String,
+        /// Where.
+        path: &'static str,
+        /// What is wrong.
+        #[source]
+        source: MatcherError,
+    },
+    /// A key cannot be used.
+    #[error("policy {policy}: the key of authority {authority:?} cannot be used")]
+    Key {
+        /// The policy.
+        policy: String,
+        /// The authority.
+        authority: String,
+        /// What is wrong.
+        #[source]
+        source: crate::keys::KeyError,
+    },
+    /// A list that must name something is empty.
+    #[error("policy {policy}: {path} is empty")]
+    Empty {
+        /// The policy.
+        policy: String,
+        /// Which list.
+        path: &'static str,
+    },
+    /// Two authorities share a name.
+    #[error("policy {policy}: authority {authority:?} is defined twice")]
+    Twice {
+        /// The policy.
+        policy: String,
+        /// The name.
+        authority: String,
+    },
+    /// `require` can never be met as written.
+    #[error("policy {policy}: require {problem}")]
+    Require {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Policy {
+    /// Reads a policy object as it stands in a file or in the cluster.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; an unknown field is an error, never a silently weaker policy.
+    pub fn from_object(object: &Object) -> Result<Self, PolicyError> {
+        let name = object.id.name.clone();
+        if object.id.api_version() != API_VERSION || object.id.kind != KIND {
+            return Err(PolicyError::Kind(object.id.to_string()));
+        }
+        let known = ["apiVersion", "kind", "metadata", "spec", "status"];
+        let fields = object.value.as_object().into_iter().flatten();
+        if let Some((path, _)) = fields.into_iter().find(|(field, _)| !known.contains(&field.as_str())) {
+            return Err(PolicyError::Unknown { policy: name, path: path.clone() });
+        }
+        let spec = object.value.get("spec").cloned().unwrap_or(Value::Null);
+        let spec = serde_path_to_error::deserialize(spec).map_err(|error| PolicyError::Field {
+            policy: name.clone(),
+            path: format!("spec.{}", error.path()),
+            source: error.into_inner(),
+        })?;
+        Self::new(name, spec)
+    }
+
+    /// Gives a spec its meaning.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if a pattern or key cannot be used, a list is empty, or `require` cannot be met.
+    pub fn new(name: String, spec: PolicySpec) -> Result<Self, PolicyError> {
+        let digest = Digest::of(&serde_json::to_vec(&(&name, &spec)).expect("a policy holds only what JSON can hold"));
+        let PolicySpec { mode, matches, authorities, require, release, objects, deny } = spec;
+        let globs = |path, patterns: &[String]| {
+            Globs::new(patterns).map_err(|source| PolicyError::Matcher { policy: name.clone(), path, source })
+        };
+        for (path, empty) in [
+            ("match.repositories", matches.repositories.is_empty()),
+            ("authorities", authorities.is_empty()),
+            ("release.streams", release.streams.is_empty()),
+        ] {
+            if empty {
+                return Err(PolicyError::Empty { policy: name, path });
+            }
+        }
+        let repositories = globs("match.repositories", &matches.repositories)?;
+        let namespaces = matches.namespaces.as_deref().map(|n| globs("match.namespaces", n)).transpose()?;
+        let streams = release
+            .streams
+            .iter()
+            .map(|matcher| Matcher::new(matcher))
+            .collect::<Result<_, _>>()
+            .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "release.streams", source })?;
+        let authorities = authorities_of(&name, authorities)?;
+        let require = Requirement::new(&require, &authorities)
+            .map_err(|problem| PolicyError::Require { policy: name.clone(), problem })?;
+        let objects = ObjectRules::new(&objects)
+            .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "objects", source })?;
+        Ok(Self { digest, mode, authorities, require, release, streams, objects, deny, repositories, namespaces, name })
+    }
+
+    /// True if this policy speaks for `repository` and, where it names namespaces, for the Delivery's namespace.
+    /// Without a namespace (a check with no cluster) a policy that names namespaces counts as matching: stricter is safe.
+    pub fn matches(&self, repository: &str, namespace: Option<&str>) -> bool {
+        self.repositories.matches(repository)
+            && match (&self.namespaces, namespace) {
+                (Some(globs), Some(namespace)) => globs.matches(namespace),
+                _ => true,
+            }
+    }
+
+    /// The authority of this name.
+    pub fn authority(&self, name: &str) -> Option<&Authority> {
+        self.authorities.iter().find(|authority| authority.name == name)
+    }
+}
+
+fn authorities_of(policy: &str, specs: Vec<AuthoritySpec>) -> Result<Vec<Authority>, PolicyError> {
+    let mut authorities: Vec<Authority> = Vec::with_capacity(specs.len());
+    for AuthoritySpec { name, key: KeySpec { pem, not_before, not_after } } in specs {
+        if authorities.iter().any(|other| other.name == name) {
+            return Err(PolicyError::Twice { policy: policy.to_owned(), authority: name });
+        }
+        let key = PublicKey::from_pem(&pem).map_err(|source| PolicyError::Key {
+            policy: policy.to_owned(),
+            authority: name.clone(),
+            source,
+        })?;
+        authorities.push(Authority { name, key, not_before, not_after });
+    }
+    Ok(authorities)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

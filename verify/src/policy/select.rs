@@ -1,0 +1,34 @@
+//! Which policies judge a repository.
+
+use std::sync::Arc;
+
+use super::{Mode, Policy};
+use crate::{reference::Repository, refusal::Refusal};
+
+/// The policies that match, split by whether they decide.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Every one of these must pass; never empty.
+    pub enforcing: Vec<Arc<Policy>>,
+    /// Judged and reported beside them.
+    pub auditing: Vec<Arc<Policy>>,
+}
+
+/// Selects by logical repository and namespace, in the order of names, before anything is fetched.
+///
+/// # Errors
+/// [`Refusal::NoPolicy`] where no enforcing policy matches; audit policies authorise nothing.
+pub fn select(
+    policies: &[Arc<Policy>],
+    repository: &Repository,
+    namespace: Option<&str>,
+) -> Result<Selected, Refusal> {
+    let text = repository.to_string();
+    let mut matching: Vec<_> = policies.iter().filter(|policy| policy.matches(&text, namespace)).cloned().collect();
+    matching.sort_by(|a, b| a.name.cmp(&b.name));
+    let (enforcing, auditing): (Vec<_>, Vec<_>) = matching.into_iter().partition(|p| p.mode == Mode::Enforce);
+    if enforcing.is_empty() {
+        return Err(Refusal::NoPolicy { repository: repository.clone(), namespace: namespace.map(str::to_owned) });
+    }
+    Ok(Selected { enforcing, auditing })
+}

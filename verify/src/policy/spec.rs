@@ -1,0 +1,201 @@
+//! The policy language as written. Unknown fields are errors everywhere.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, duration::Duration, statement::Position};
+
+/// What a `SignaturePolicy` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicySpec {
+    /// `enforce` (the default) decides; `audit` is judged and reported but authorises nothing.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Which artifacts and Deliveries the policy is about.
+    #[serde(rename = "match")]
+    pub matches: MatchSpec,
+    /// Who may sign.
+    #[schemars(length(min = 1, max = 32))]
+    pub authorities: Vec<AuthoritySpec>,
+    /// Which of them must have signed the very same statement.
+    pub require: RequireSpec,
+    /// What the statement must say.
+    pub release: ReleaseSpec,
+    /// What may be in the release.
+    #[serde(default)]
+    pub objects: ObjectsSpec,
+    /// What is refused whoever signed it.
+    #[serde(default)]
+    pub deny: DenySpec,
+}
+
+/// Whether a policy decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Must pass.
+    #[default]
+    Enforce,
+    /// Is judged beside the enforcing ones and never authorises.
+    Audit,
+}
+
+/// Which artifacts and Deliveries a policy is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchSpec {
+    /// Globs over logical repositories, `host/path`; `*` stays within one path segment, `**` crosses them.
+    #[schemars(length(min = 1, max = 256))]
+    pub repositories: Vec<String>,
+    /// Globs over the Delivery's namespace; all namespaces if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<Vec<String>>,
+}
+
+/// A named signer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthoritySpec {
+    /// The name that `require` and a Delivery's `require` use.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The public key it signs with.
+    pub key: KeySpec,
+}
+
+/// A public key and when its signatures count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeySpec {
+    /// A PEM block of type PUBLIC KEY.
+    #[schemars(length(min = 1, max = 8192))]
+    pub pem: String,
+    /// Signatures from before do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_before: Option<Timestamp>,
+    /// Signatures from later do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_after: Option<Timestamp>,
+}
+
+/// How many authorities must have signed; exactly one of the three. Distinct keys are counted, and only on equal statements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequireSpec {
+    /// Every one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_of: Option<Vec<String>>,
+    /// Any one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub any_of: Option<Vec<String>>,
+    /// At least `n` of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<AtLeastSpec>,
+}
+
+/// A threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtLeastSpec {
+    /// How many.
+    #[schemars(range(min = 1))]
+    pub n: usize,
+    /// Of whom.
+    pub of: Vec<String>,
+}
+
+/// What the statement must say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseSpec {
+    /// The streams the authorities speak for.
+    #[schemars(length(min = 1, max = 256))]
+    pub streams: Vec<MatcherSpec>,
+    /// The environment every statement must name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// How long after `issuedAt` a statement may still bring something new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
+    /// Nothing below is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Position>,
+    /// What to do with an expired statement where nothing of the stream runs yet.
+    #[serde(default)]
+    pub on_first_contact: OnFirstContact,
+}
+
+/// What to do with an expired statement where nothing of the stream runs yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFirstContact {
+    /// Refuse it.
+    #[default]
+    Refuse,
+    /// Accept the latest there is, and say that it is stale.
+    Latest,
+}
+
+/// How a text is matched; exactly one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatcherSpec {
+    /// The text itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<String>,
+    /// A glob; `*` stays within one `/` segment, `**` crosses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glob: Option<String>,
+    /// A regular expression, matched against the whole text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
+}
+
+/// What may be in a release. An absent list allows everything of its sort; an empty one nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectsSpec {
+    /// Globs over the namespaces that objects may lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<Vec<String>>,
+    /// Globs over `Kind` (core) or `Kind.group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<String>>,
+    /// Globs over `Kind/name` or `Kind.group/name` of cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_scoped: Option<Vec<String>>,
+    /// Sensitive places that parameters may reach. None by default.
+    #[serde(default)]
+    pub parameters: Vec<ParameterPlace>,
+}
+
+/// A place in an object that a variable may only reach where the policy says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterPlace {
+    /// `metadata.name`, `metadata.namespace` and every reference named `namespace`.
+    Names,
+    /// Container images.
+    Images,
+    /// Rules, subjects and role references of RBAC objects, and service account names.
+    Rbac,
+}
+
+/// What is refused whoever signed it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenySpec {
+    /// Digests of artifacts, statements or layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
+    /// Ids of keys, `sha256:` over the DER public key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Digest>,
+    /// Git commits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<String>,
+}

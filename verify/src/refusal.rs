@@ -1,0 +1,326 @@
+//! Why a release is not accepted: one variant a reason, the same word in log, condition, metric and evidence.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, reference::Repository};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// The stable word for a refusal. Adding one is a feature; renaming one is a breaking change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+        pub enum Reason { $($(#[$doc])* $name),+ }
+
+        impl Reason {
+            /// Every reason, for tables, metrics and documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The word itself.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// No enforcing policy matches the repository and namespace.
+    NoPolicy,
+    /// A policy cannot be used.
+    PolicyInvalid,
+    /// The artifact carries no release statement at all.
+    Unsigned,
+    /// There are signatures, but none that satisfy every matching policy.
+    NoTrustedSignature,
+    /// A digest or key on a policy's deny list.
+    Denied,
+    /// Bytes whose digest is not the one asked for or signed.
+    DigestMismatch,
+    /// The manifest is not that of a release.
+    BadManifest,
+    /// The layer breaks a limit or holds what it must not.
+    BadLayer,
+    /// A trusted signature over a statement that cannot be read or contradicts itself.
+    BadStatement,
+    /// The statement speaks for a stream the policy does not allow.
+    WrongStream,
+    /// The statement is for another environment.
+    WrongEnvironment,
+    /// The statement is not about this repository.
+    WrongRepository,
+    /// The statement is not valid yet.
+    NotYetValid,
+    /// The statement's `expiresAt` has passed.
+    Expired,
+    /// The statement is older than the policy's `maxAge`.
+    TooOld,
+    /// Below the policy's minimum epoch and sequence.
+    BelowMinimum,
+    /// Older than what this Delivery has already accepted.
+    RolledBack,
+    /// Two different statements claim the same sequence.
+    Equivocation,
+    /// The signed version is not the one selected.
+    VersionMismatch,
+    /// The objects are not those that were signed.
+    InventoryMismatch,
+    /// The policy does not allow an object of the release.
+    ObjectNotAllowed,
+    /// A parameter's value is missing, unknown or not allowed.
+    BadParameter,
+    /// More signature candidates than may be looked at, none of those seen sufficed.
+    TooManySignatures,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A refusal with its facts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// See [`Reason::NoPolicy`].
+    #[error("no enforcing SignaturePolicy matches repository {repository}{}", namespace.as_deref().map(|n| format!(" in namespace {n}")).unwrap_or_default())]
+    NoPolicy {
+        /// The repository.
+        repository: Repository,
+        /// The Delivery's namespace, if one was given.
+        namespace: Option<String>,
+    },
+    /// See [`Reason::PolicyInvalid`].
+    #[error("policy {policy} demands authority {authority:?}, which it does not define")]
+    UnknownAuthority {
+        /// The policies asked.
+        policy: String,
+        /// The name that none defines.
+        authority: String,
+    },
+    /// See [`Reason::Unsigned`].
+    #[error("the artifact {0} carries no signed release statement")]
+    Unsigned(Digest),
+    /// See [`Reason::NoTrustedSignature`].
+    #[error("none of {seen} signatures satisfies policy {policy} ({unmet})")]
+    NoTrustedSignature {
+        /// How many candidates were looked at.
+        seen: usize,
+        /// The first policy that is not satisfied.
+        policy: String,
+        /// What it requires.
+        unmet: String,
+    },
+    /// See [`Reason::Denied`].
+    #[error("policy {policy} denies {what}")]
+    Denied {
+        /// The policy with the deny list.
+        policy: String,
+        /// What is on it.
+        what: String,
+    },
+    /// See [`Reason::DigestMismatch`].
+    #[error("{what} has digest {actual}, not {expected}")]
+    DigestMismatch {
+        /// Which bytes.
+        what: &'static str,
+        /// What was asked for or signed.
+        expected: Digest,
+        /// What is there.
+        actual: Digest,
+    },
+    /// See [`Reason::BadManifest`].
+    #[error("the manifest is not that of a release: {0}")]
+    BadManifest(String),
+    /// See [`Reason::BadLayer`].
+    #[error("the layer cannot be accepted: {0}")]
+    BadLayer(String),
+    /// See [`Reason::BadStatement`].
+    #[error("the signed statement cannot be used: {0}")]
+    BadStatement(String),
+    /// See [`Reason::WrongStream`].
+    #[error("the statement speaks for stream {stream:?}, which {by} does not allow")]
+    WrongStream {
+        /// The signed stream.
+        stream: String,
+        /// Who objects.
+        by: String,
+    },
+    /// See [`Reason::WrongEnvironment`].
+    #[error("the statement is for environment {actual:?}, not {expected:?}")]
+    WrongEnvironment {
+        /// What policy or Delivery demand.
+        expected: String,
+        /// The signed environment.
+        actual: String,
+    },
+    /// See [`Reason::WrongRepository`].
+    #[error("the statement is about repositories {signed:?}, not {actual}")]
+    WrongRepository {
+        /// The signed repositories.
+        signed: Vec<String>,
+        /// The one asked for.
+        actual: Repository,
+    },
+    /// See [`Reason::NotYetValid`].
+    #[error("the statement is not valid before {0}")]
+    NotYetValid(jiff::Timestamp),
+    /// See [`Reason::Expired`].
+    #[error("the statement expired at {0}")]
+    Expired(jiff::Timestamp),
+    /// See [`Reason::TooOld`].
+    #[error("the statement was issued at {issued}, longer ago than policy {policy} allows ({max_age})")]
+    TooOld {
+        /// When it was issued.
+        issued: jiff::Timestamp,
+        /// The policy.
+        policy: String,
+        /// Its `maxAge`.
+        max_age: String,
+    },
+    /// See [`Reason::BelowMinimum`].
+    #[error("release {actual} is below the minimum {minimum} of policy {policy}")]
+    BelowMinimum {
+        /// The signed position, `epoch.sequence`.
+        actual: String,
+        /// The policy's floor.
+        minimum: String,
+        /// The policy.
+        policy: String,
+    },
+    /// See [`Reason::RolledBack`].
+    #[error("release {actual} of stream {stream:?} is older than {accepted}, which was already accepted")]
+    RolledBack {
+        /// The stream.
+        stream: String,
+        /// The signed position.
+        actual: String,
+        /// The remembered position.
+        accepted: String,
+    },
+    /// See [`Reason::Equivocation`].
+    #[error("two statements claim release {position} of stream {stream:?}: {first} and {second}")]
+    Equivocation {
+        /// The stream.
+        stream: String,
+        /// The position both claim.
+        position: String,
+        /// One statement.
+        first: Digest,
+        /// The other.
+        second: Digest,
+    },
+    /// See [`Reason::VersionMismatch`].
+    #[error("the signed version is {signed:?}, but {selected:?} was selected")]
+    VersionMismatch {
+        /// The signed version.
+        signed: String,
+        /// The selected one.
+        selected: String,
+    },
+    /// See [`Reason::InventoryMismatch`].
+    #[error("the objects in the layer are not those that were signed ({0})")]
+    InventoryMismatch(String),
+    /// See [`Reason::ObjectNotAllowed`].
+    #[error("policy {policy} does not allow {object}: {rule}")]
+    ObjectNotAllowed {
+        /// The policy.
+        policy: String,
+        /// The object.
+        object: String,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// See [`Reason::BadParameter`].
+    #[error("parameter {name}: {problem}")]
+    BadParameter {
+        /// The parameter.
+        name: String,
+        /// What is wrong; never its value.
+        problem: String,
+    },
+    /// See [`Reason::TooManySignatures`].
+    #[error("only the first {seen} signature candidates were looked at, and none of them sufficed")]
+    TooManySignatures {
+        /// How many were looked at.
+        seen: usize,
+    },
+}
+
+impl Refusal {
+    /// The stable word.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NoPolicy { .. } => Reason::NoPolicy,
+            Self::UnknownAuthority { .. } => Reason::PolicyInvalid,
+            Self::Unsigned(_) => Reason::Unsigned,
+            Self::NoTrustedSignature { .. } => Reason::NoTrustedSignature,
+            Self::Denied { .. } => Reason::Denied,
+            Self::DigestMismatch { .. } => Reason::DigestMismatch,
+            Self::BadManifest(_) => Reason::BadManifest,
+            Self::BadLayer(_) => Reason::BadLayer,
+            Self::BadStatement(_) => Reason::BadStatement,
+            Self::WrongStream { .. } => Reason::WrongStream,
+            Self::WrongEnvironment { .. } => Reason::WrongEnvironment,
+            Self::WrongRepository { .. } => Reason::WrongRepository,
+            Self::NotYetValid(_) => Reason::NotYetValid,
+            Self::Expired(_) => Reason::Expired,
+            Self::TooOld { .. } => Reason::TooOld,
+            Self::BelowMinimum { .. } => Reason::BelowMinimum,
+            Self::RolledBack { .. } => Reason::RolledBack,
+            Self::Equivocation { .. } => Reason::Equivocation,
+            Self::VersionMismatch { .. } => Reason::VersionMismatch,
+            Self::InventoryMismatch(_) => Reason::InventoryMismatch,
+            Self::ObjectNotAllowed { .. } => Reason::ObjectNotAllowed,
+            Self::BadParameter { .. } => Reason::BadParameter,
+            Self::TooManySignatures { .. } => Reason::TooManySignatures,
+        }
+    }
+
+    /// True if the answer is "could not check" rather than "no": trying again may help.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::TooManySignatures { .. })
+    }
+
+    /// True if another signature or statement about the same digest could turn the verdict.
+    pub fn curable_by_signature(&self) -> bool {
+        matches!(
+            self.reason(),
+            Reason::Unsigned
+                | Reason::NoTrustedSignature
+                | Reason::TooManySignatures
+                | Reason::WrongStream
+                | Reason::WrongEnvironment
+                | Reason::WrongRepository
+                | Reason::NotYetValid
+                | Reason::Expired
+                | Reason::TooOld
+                | Reason::BelowMinimum
+                | Reason::RolledBack
+        )
+    }
+
+    /// What to try, for the person who reads the message.
+    pub fn hint(&self) -> &'static str {
+        match self.reason() {
+            Reason::NoPolicy => "nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository",
+            Reason::PolicyInvalid => "name only authorities that a matching policy defines",
+            Reason::Unsigned => "push with `sealift push --key …`, which signs before it moves a tag",
+            Reason::NoTrustedSignature => "compare the key ids below with the policy's authorities; was it signed with another key?",
+            Reason::Denied => "the platform team has withdrawn trust; push a new release signed by a trusted key",
+            Reason::DigestMismatch => "the registry serves other bytes than were asked for: treat it as compromised or broken",
+            Reason::BadManifest | Reason::BadLayer => "push the manifests with `sealift push`, or check what produced this artifact",
+            Reason::BadStatement => "sign again with the version of sealift that the verifier's operators run",
+            Reason::WrongStream | Reason::WrongEnvironment | Reason::WrongRepository => {
+                "the signature is fine but meant for somewhere else: sign a statement for this stream, environment and repository"
+            }
+            Reason::NotYetValid => "wait, or check this machine's clock",
+            Reason::Expired | Reason::TooOld => "push the release again, or sign a fresh statement about it",
+            Reason::BelowMinimum | Reason::RolledBack => "to go back on purpose, sign a new statement with a higher sequence about the older digest",
+            Reason::Equivocation => "two signers used one sequence number, or a key is misused: find out before you push again",
+            Reason::VersionMismatch => "push with --version equal to the tag",
+            Reason::InventoryMismatch => "the layer was changed after signing, or packed by another tool",
+            Reason::ObjectNotAllowed => "remove the object from the release, or ask the policy's owner to allow it",
+            Reason::BadParameter => "see `sealift inspect` for the parameters this release declares",
+            Reason::TooManySignatures => "somebody may be flooding the repository with referrers; clean them up",
+        }
+    }
+}

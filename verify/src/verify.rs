@@ -1,0 +1,208 @@
+//! The verdict: [`admit`] judges who signed what, [`verify`] judges what was signed.
+//!
+//! Two steps, so that the layer of an artifact nobody trusted is never fetched. Each returns a [`Decision`] with the
+//! evidence so far. [`Verified`] has private fields and one maker, and it is all that `plan` takes:
+//!
+//! ```
+//! fn objects(verified: &sealift_verify::verify::Verified) -> &sealift_verify::objects::Objects {
+//!     verified.objects()
+//! }
+//! ```
+//!
+//! Objects that were never verified do not become verified by writing them down:
+//!
+//! ```compile_fail
+//! fn forge(objects: sealift_verify::objects::Objects) -> sealift_verify::verify::Verified {
+//!     sealift_verify::verify::Verified { objects, ..unimplemented!() }
+//! }
+//! ```
+
+mod admit;
+mod content;
+mod payload;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use self::{admit::admit, content::verify};
+use crate::{
+    artifact::{Descriptor, Format, Limits},
+    digest::Digest,
+    evidence::Evidence,
+    memory::{Memory, Standing},
+    objects::{Objects, scope::Scopes},
+    policy::Policy,
+    reference::Pinned,
+    refusal::Refusal,
+    signature::{Candidate, Skipped},
+    statement::Statement,
+};
+
+/// What was fetched about an artifact, before any of it is believed.
+#[derive(Clone, Debug)]
+pub struct Unverified {
+    /// The logical repository it was asked for as, and the digest.
+    pub reference: Pinned,
+    /// Where the bytes came from, if not from the logical repository itself.
+    pub transport: Option<String>,
+    /// The manifest as served.
+    pub manifest: Vec<u8>,
+    /// Referrers that may carry signatures.
+    pub candidates: Vec<Candidate>,
+    /// Referrers that were passed over while fetching.
+    pub skipped: Vec<Skipped>,
+    /// True if there were more candidates than could be looked at.
+    pub truncated: bool,
+}
+
+/// Everything the verdict depends on besides the artifact and the policies. Equal facts give equal verdicts.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The time to judge at.
+    pub now: Timestamp,
+    /// The Delivery's namespace; `None` where there is no Delivery.
+    pub namespace: Option<&'a str>,
+    /// What was accepted before; `None` = not known, and the row says not-checked.
+    pub memory: Option<&'a Memory>,
+    /// The stream the Delivery demands.
+    pub stream: Option<&'a str>,
+    /// The environment the Delivery demands.
+    pub environment: Option<&'a str>,
+    /// The version that a selector chose, which the signed version must equal.
+    pub version: Option<&'a str>,
+    /// Authorities that the Delivery demands on top of what policies require.
+    pub require: &'a [String],
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Facts<'_> {
+    /// Only the time is known.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            namespace: None,
+            memory: None,
+            stream: None,
+            environment: None,
+            version: None,
+            require: &[],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// An answer with its record.
+#[derive(Debug)]
+pub struct Decision<T> {
+    /// What was checked and what came of it.
+    pub evidence: Evidence,
+    /// The result, or why there is none.
+    pub outcome: Result<T, Refusal>,
+}
+
+/// An artifact whose statement is trusted, and whose layer may be fetched.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    reference: Pinned,
+    layer: Descriptor,
+    format: Format,
+    statement: Statement,
+    payload: Digest,
+    standing: Standing,
+    policies: Vec<Arc<Policy>>,
+    auditing: Vec<Arc<Policy>>,
+    evidence: Evidence,
+    limits: Limits,
+}
+
+impl Admitted {
+    /// The layer to fetch.
+    pub fn layer(&self) -> &Descriptor {
+        &self.layer
+    }
+
+    /// The trusted statement.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Digest of the statement's payload.
+    pub fn payload(&self) -> Digest {
+        self.payload
+    }
+
+    /// How the statement stands to the memory.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// What was checked so far.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+/// A release that passed every check. There is no other way to make one than [`verify`].
+#[derive(Debug, Clone)]
+pub struct Verified {
+    reference: Pinned,
+    statement: Statement,
+    payload: Digest,
+    standing: Standing,
+    stale: bool,
+    objects: Objects,
+    scopes: Scopes,
+    inventory: Digest,
+}
+
+impl Verified {
+    /// The logical repository and digest.
+    pub fn reference(&self) -> &Pinned {
+        &self.reference
+    }
+
+    /// Digest of the artifact's manifest.
+    pub fn digest(&self) -> Digest {
+        self.reference.digest
+    }
+
+    /// The trusted statement.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Digest of the statement's payload.
+    pub fn payload(&self) -> Digest {
+        self.payload
+    }
+
+    /// How the statement stands to the memory.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// True if the statement has expired: what runs may be repaired, nothing new is applied.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The final objects, after parameters and target namespace.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// What is known of the objects' scopes without a cluster.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Digest of the final objects.
+    pub fn inventory(&self) -> Digest {
+        self.inventory
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! The first half of the verdict: policies, signatures, statement, order. Pure, in the order of the evidence's rows.
+
+use std::sync::Arc;
+
+use super::{
+    Admitted, Decision, Facts, Unverified,
+    payload::{Payload, group},
+};
+use crate::{
+    artifact::{Manifest, ManifestError},
+    digest::Digest,
+    evidence::{CheckId, CheckResult, Evidence, PolicyRecord},
+    memory::Standing,
+    policy::{OnFirstContact, Policy, Selected, select},
+    refusal::Refusal,
+    signature::Skipped,
+    statement::{Statement, StatementError},
+};
+
+/// Judges manifest, signatures and statement of an artifact.
+///
+/// The caller has selected nothing and skipped nothing: all policies there are go in, and every matching one must
+/// pass. Candidates are judged each for itself, so a bad one never hides a good one.
+pub fn admit(unverified: &Unverified, policies: &[Arc<Policy>], facts: &Facts<'_>) -> Decision<Admitted> {
+    let mut evidence = Evidence::new(&unverified.reference, facts.now);
+    evidence.transport = unverified.transport.clone();
+    evidence.skipped = unverified.skipped.clone();
+    evidence.candidates = unverified.candidates.len();
+    let outcome = Admission { unverified, facts, evidence: &mut evidence }.judge(policies);
+    let outcome = match outcome {
+        Ok(mut admitted) => {
+            admitted.evidence = evidence.clone();
+            Ok(admitted)
+        }
+        Err((check, refusal)) => {
+            evidence.refuse(check, &refusal);
+            Err(refusal)
+        }
+    };
+    Decision { evidence, outcome }
+}
+
+type Refused = (CheckId, Refusal);
+
+struct Admission<'a> {
+    unverified: &'a Unverified,
+    facts: &'a Facts<'a>,
+    evidence: &'a mut Evidence,
+}
+
+impl Admission<'_> {
+    fn judge(mut self, policies: &[Arc<Policy>]) -> Result<Admitted, Refused> {
+        let selected = self.policy(policies)?;
+        let manifest = self.manifest()?;
+        let (layer, format) = manifest.content().map_err(|e| bad_manifest(CheckId::Manifest, &e))?;
+        self.evidence.pass(CheckId::Manifest, format!("one layer of {} bytes, {}", layer.size, layer.media_type));
+        self.deny(&selected, &[("artifact", self.unverified.reference.digest), ("layer", layer.digest)])?;
+        let payloads = self.signatures(&selected)?;
+        let (payload, statement) = self.statement(payloads, &selected)?;
+        self.minimum(&statement, &selected)?;
+        let standing = self.memory(&payload, &statement)?;
+        self.freshness(&statement, standing, &selected)?;
+        Ok(Admitted {
+            reference: self.unverified.reference.clone(),
+            layer: layer.clone(),
+            format,
+            payload: payload.digest,
+            statement,
+            standing,
+            policies: selected.enforcing,
+            auditing: selected.auditing,
+            evidence: self.evidence.clone(),
+            limits: self.facts.limits,
+        })
+    }
+
+    /// Default deny: no enforcing policy, no answer but no.
+    fn policy(&mut self, policies: &[Arc<Policy>]) -> Result<Selected, Refused> {
+        let repository = &self.unverified.reference.repository;
+        let selected = select(policies, repository, self.facts.namespace).map_err(|r| (CheckId::Policy, r))?;
+        let all = || selected.enforcing.iter().chain(&selected.auditing);
+        if let Some(name) = self.facts.require.iter().find(|name| all().all(|p| p.authority(name).is_none())) {
+            let names: Vec<_> = all().map(|p| p.name.as_str()).collect();
+            let refusal = Refusal::UnknownAuthority { policy: names.join(", "), authority: name.clone() };
+            return Err((CheckId::Policy, refusal));
+        }
+        let names: Vec<_> = selected.enforcing.iter().map(|p| p.name.as_str()).collect();
+        self.evidence.pass(CheckId::Policy, names.join(", "));
+        Ok(selected)
+    }
+
+    fn manifest(&mut self) -> Result<Manifest, Refused> {
+        let expected = &self.unverified.reference.digest;
+        let manifest = Manifest::parse(&self.unverified.manifest, expected).map_err(|error| match error {
+            ManifestError::Digest { expected, actual } => {
+                (CheckId::ManifestDigest, Refusal::DigestMismatch { what: "the manifest", expected, actual })
+            }
+            other => {
+                self.evidence.pass(CheckId::ManifestDigest, expected.to_string());
+                bad_manifest(CheckId::Manifest, &other)
+            }
+        })?;
+        self.evidence.pass(CheckId::ManifestDigest, expected.to_string());
+        Ok(manifest)
+    }
+
+    fn deny(&mut self, selected: &Selected, digests: &[(&str, Digest)]) -> Result<(), Refused> {
+        for policy in &selected.enforcing {
+            if let Some((what, digest)) = digests.iter().find(|(_, digest)| policy.deny.digests.contains(digest)) {
+                let refusal = Refusal::Denied { policy: policy.name.clone(), what: format!("{what} {digest}") };
+                return Err((CheckId::DenyList, refusal));
+            }
+        }
+        self.evidence.pass(CheckId::DenyList, "");
+        Ok(())
+    }
+
+    /// The payloads that satisfy every enforcing policy's threshold and the Delivery's own demands.
+    fn signatures(&mut self, selected: &Selected) -> Result<Vec<Payload>, Refused> {
+        let Unverified { candidates, truncated, reference, .. } = self.unverified;
+        let Facts { memory, now, limits, require, .. } = *self.facts;
+        let all: Vec<_> = selected.enforcing.iter().chain(&selected.auditing).cloned().collect();
+        let payloads = group(candidates, &all, memory, now, limits.bundle, self.evidence);
+        let records = |payload: &Payload| all.iter().map(|p| payload.record(p)).collect::<Vec<PolicyRecord>>();
+        let met = |payload: &Payload| {
+            selected.enforcing.iter().all(|p| p.require.is_met(&payload.signers(p)))
+                && require.iter().all(|name| payload.is_signed_by(name))
+        };
+        let (good, rest): (Vec<_>, Vec<_>) = payloads.into_iter().partition(met);
+        if !good.is_empty() {
+            self.evidence.set(CheckId::Certificate, CheckResult::NotPresent, "signed with keys");
+            return Ok(good);
+        }
+        // The payload with most signers tells the person most about what is missing.
+        let closest = rest.iter().max_by_key(|p| records(p).iter().map(|r| r.signers.len()).sum::<usize>());
+        self.evidence.policies = closest.map(records).unwrap_or_default();
+        let refusal = if *truncated {
+            Refusal::TooManySignatures { seen: candidates.len() }
+        } else if candidates.is_empty() {
+            Refusal::Unsigned(reference.digest)
+        } else if let Some((policy, key)) = rest.iter().flat_map(|p| &p.denied).next() {
+            Refusal::Denied { policy: policy.clone(), what: format!("key {key}") }
+        } else {
+            let unmet = |p: &&Arc<Policy>| !closest.is_some_and(|c| p.require.is_met(&c.signers(p)));
+            match selected.enforcing.iter().find(unmet) {
+                Some(policy) => no_trust(candidates.len(), &policy.name, policy.require.to_string()),
+                None => no_trust(candidates.len(), "(Delivery)", format!("spec.require [{}]", require.join(", "))),
+            }
+        };
+        Err((CheckId::Signature, refusal))
+    }
+
+    /// Among trusted payloads meant for this place and in force now, the highest counts.
+    fn statement(&mut self, payloads: Vec<Payload>, selected: &Selected) -> Result<(Payload, Statement), Refused> {
+        let mut fitting: Vec<(Payload, Statement)> = Vec::new();
+        let mut refused: Vec<(Refused, Payload, Option<Statement>)> = Vec::new();
+        for payload in payloads {
+            match Statement::parse(&payload.bytes) {
+                // Trusted signers attest other things too; an attestation is no release.
+                Err(StatementError::Type(kind)) => self.evidence.skipped.push(Skipped {
+                    referrer: payload.referrer,
+                    reason: format!("signed, but of type {kind:?} and so no release"),
+                }),
+                Err(error) => {
+                    let text = match std::error::Error::source(&error) {
+                        Some(source) => format!("{error}: {source}"),
+                        None => error.to_string(),
+                    };
+                    refused.push(((CheckId::Statement, Refusal::BadStatement(text)), payload, None));
+                }
+                Ok(statement) => match self.fits(&payload, &statement, selected) {
+                    Ok(()) => fitting.push((payload, statement)),
+                    Err(refusal) => refused.push((refusal, payload, Some(statement))),
+                },
+            }
+        }
+        fitting.sort_by_key(|(_, statement)| statement.release.position());
+        let Some((payload, statement)) = fitting.pop() else {
+            refused.sort_by_key(|(_, _, statement)| statement.as_ref().map(|s| s.release.position()));
+            let Some((refusal, payload, statement)) = refused.pop() else {
+                let seen = self.unverified.candidates.len();
+                return Err((CheckId::Signature, no_trust(seen, &selected.enforcing[0].name, "a release statement".into())));
+            };
+            self.trusted(&payload, statement.as_ref(), selected);
+            return Err(refusal);
+        };
+        self.trusted(&payload, Some(&statement), selected);
+        self.evidence.pass(CheckId::Statement, payload.digest.to_string());
+        if let Some((other, twin)) = fitting.last().filter(|(_, s)| s.release.position() == statement.release.position()) {
+            let refusal = Refusal::Equivocation {
+                stream: twin.release.stream.clone(),
+                position: twin.release.position().to_string(),
+                first: other.digest,
+                second: payload.digest,
+            };
+            return Err((CheckId::Memory, refusal));
+        }
+        self.describe_fit(&statement);
+        Ok((payload, statement))
+    }
+
+    fn trusted(&mut self, payload: &Payload, statement: Option<&Statement>, selected: &Selected) {
+        let all = selected.enforcing.iter().chain(&selected.auditing);
+        let judged = |policy: &Arc<Policy>| {
+            let mut record = payload.record(policy);
+            let misplaced = statement.and_then(|s| place(policy, s).err());
+            if let Some((_, refusal)) = misplaced.filter(|_| record.satisfied) {
+                (record.satisfied, record.unmet) = (false, Some(refusal.to_string()));
+            }
+            record
+        };
+        self.evidence.policies = all.map(judged).collect();
+        let signers = self.evidence.policies.iter().flat_map(|p| &p.signers);
+        let mut names: Vec<_> = signers.map(|s| format!("{} ({})", s.authority, s.key.short())).collect();
+        names.sort();
+        names.dedup();
+        self.evidence.pass(CheckId::Signature, names.join(", "));
+        if let Some(statement) = statement {
+            self.evidence.describe(payload.digest, statement);
+        }
+    }
+
+    /// Whether a statement is meant for this digest, place and time, whatever its order.
+    fn fits(&self, payload: &Payload, statement: &Statement, selected: &Selected) -> Result<(), Refused> {
+        let Facts { stream, environment, version, now, .. } = *self.facts;
+        let (release, reference) = (&statement.release, &self.unverified.reference);
+        if statement.artifact != reference.digest {
+            let (expected, actual) = (reference.digest, statement.artifact);
+            return Err((CheckId::Subject, Refusal::DigestMismatch { what: "the signed subject", expected, actual }));
+        }
+        for policy in &selected.enforcing {
+            let denied = |what: String| (CheckId::DenyList, Refusal::Denied { policy: policy.name.clone(), what });
+            if policy.deny.digests.contains(&payload.digest) {
+                return Err(denied(format!("statement {}", payload.digest)));
+            }
+            let commit = release.source.as_ref().and_then(|s| s.digest.get("gitCommit"));
+            if let Some(commit) = commit.filter(|commit| policy.deny.commits.contains(commit)) {
+                return Err(denied(format!("commit {commit}")));
+            }
+            place(policy, statement)?;
+        }
+        if let Some(wanted) = stream.filter(|wanted| *wanted != release.stream) {
+            let by = format!("the Delivery, which wants {wanted:?},");
+            return Err((CheckId::Stream, Refusal::WrongStream { stream: release.stream.clone(), by }));
+        }
+        if let Some(wanted) = environment {
+            in_environment(wanted, statement)?;
+        }
+        if !release.repositories.contains(&reference.repository) {
+            let signed = release.repositories.iter().map(ToString::to_string).collect();
+            let actual = reference.repository.clone();
+            return Err((CheckId::Repository, Refusal::WrongRepository { signed, actual }));
+        }
+        if let Some(selected) = version.filter(|v| release.version.as_deref() != Some(v)) {
+            let signed = release.version.clone().unwrap_or_default();
+            return Err((CheckId::Version, Refusal::VersionMismatch { signed, selected: selected.to_owned() }));
+        }
+        match release.not_before.filter(|start| now < *start) {
+            Some(start) => Err((CheckId::Validity, Refusal::NotYetValid(start))),
+            None => Ok(()),
+        }
+    }
+
+    fn describe_fit(&mut self, statement: &Statement) {
+        let release = &statement.release;
+        self.evidence.pass(CheckId::Subject, statement.artifact.to_string());
+        self.evidence.pass(CheckId::Stream, release.stream.clone());
+        match &release.environment {
+            Some(environment) => self.evidence.pass(CheckId::Environment, environment.clone()),
+            None => self.evidence.set(CheckId::Environment, CheckResult::NotPresent, "the statement names none"),
+        }
+        self.evidence.pass(CheckId::Repository, self.unverified.reference.repository.to_string());
+        match self.facts.version {
+            Some(version) => self.evidence.pass(CheckId::Version, version),
+            None => self.evidence.set(CheckId::Version, CheckResult::NotPresent, "no version was selected by"),
+        }
+    }
+
+    /// The policy's floor.
+    fn minimum(&mut self, statement: &Statement, selected: &Selected) -> Result<(), Refused> {
+        let position = statement.release.position();
+        let floors = || selected.enforcing.iter().filter_map(|p| p.release.minimum.map(|m| (p, m)));
+        if let Some((policy, minimum)) = floors().find(|(_, minimum)| position < *minimum) {
+            let refusal = Refusal::BelowMinimum {
+                actual: position.to_string(),
+                minimum: minimum.to_string(),
+                policy: policy.name.clone(),
+            };
+            return Err((CheckId::Minimum, refusal));
+        }
+        match floors().map(|(_, m)| m).max() {
+            Some(minimum) => self.evidence.pass(CheckId::Minimum, minimum.to_string()),
+            None => self.evidence.set(CheckId::Minimum, CheckResult::NotPresent, "no policy sets a minimum"),
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, payload: &Payload, statement: &Statement) -> Result<Standing, Refused> {
+        let Some(memory) = self.facts.memory else {
+            self.evidence.set(CheckId::Memory, CheckResult::NotChecked, "no memory of trust was given");
+            return Ok(Standing::First);
+        };
+        let release = &statement.release;
+        self.evidence.previous = memory.mark(&release.stream, release.environment.as_deref()).map(|m| m.position);
+        let standing = memory.judge(&payload.digest, statement).map_err(|r| (CheckId::Memory, r))?;
+        let detail = match (standing, self.evidence.previous) {
+            (Standing::First, _) => "first seen".to_owned(),
+            (Standing::Advance, Some(previous)) => format!("{previous} → {}", release.position()),
+            (_, previous) => format!("at {}", previous.unwrap_or_default()),
+        };
+        self.evidence.pass(CheckId::Memory, detail);
+        Ok(standing)
+    }
+
+    /// Past `expiresAt` or `maxAge` nothing new is accepted; what already runs is confirmed and called stale.
+    fn freshness(&mut self, statement: &Statement, standing: Standing, selected: &Selected) -> Result<(), Refused> {
+        let (release, now) = (&statement.release, self.facts.now);
+        let mut late: Vec<Refused> = Vec::new();
+        match release.expires_at {
+            Some(end) if now > end => late.push((CheckId::Validity, Refusal::Expired(end))),
+            Some(end) => self.evidence.pass(CheckId::Validity, format!("until {end}")),
+            None => self.evidence.pass(CheckId::Validity, "does not expire"),
+        }
+        let ages = || selected.enforcing.iter().filter_map(|p| p.release.max_age.map(|age| (p, age)));
+        let age = now.duration_since(release.issued_at);
+        match ages().find(|(_, max)| age > jiff::SignedDuration::try_from(max.get()).unwrap_or(jiff::SignedDuration::MAX)) {
+            Some((policy, max)) => {
+                let (policy, max_age) = (policy.name.clone(), max.to_string());
+                late.push((CheckId::MaxAge, Refusal::TooOld { issued: release.issued_at, policy, max_age }));
+            }
+            None if ages().next().is_some() => self.evidence.pass(CheckId::MaxAge, format!("issued {}", release.issued_at)),
+            None => self.evidence.set(CheckId::MaxAge, CheckResult::NotPresent, "no policy sets a maximum age"),
+        }
+        let Some((check, refusal)) = late.pop() else { return Ok(()) };
+        let latest = selected.enforcing.iter().all(|p| p.release.on_first_contact == OnFirstContact::Latest);
+        let known = self.facts.memory.is_some();
+        if known && (standing == Standing::Current || standing == Standing::First && latest) {
+            self.evidence.stale = true;
+            for (check, refusal) in late.into_iter().chain([(check, refusal)]) {
+                self.evidence.set(check, CheckResult::Fail, format!("{refusal}; accepted as stale"));
+            }
+            return Ok(());
+        }
+        Err((check, refusal))
+    }
+}
+
+/// What a policy says about stream and environment.
+fn place(policy: &Policy, statement: &Statement) -> Result<(), Refused> {
+    let stream = &statement.release.stream;
+    if !policy.streams.iter().any(|matcher| matcher.matches(stream)) {
+        let by = format!("policy {}", policy.name);
+        return Err((CheckId::Stream, Refusal::WrongStream { stream: stream.clone(), by }));
+    }
+    policy.release.environment.as_deref().map_or(Ok(()), |wanted| in_environment(wanted, statement))
+}
+
+fn in_environment(wanted: &str, statement: &Statement) -> Result<(), Refused> {
+    let actual = statement.release.environment.as_deref().unwrap_or_default();
+    if wanted == actual {
+        return Ok(());
+    }
+    let refusal = Refusal::WrongEnvironment { expected: wanted.to_owned(), actual: actual.to_owned() };
+    Err((CheckId::Environment, refusal))
+}
+
+fn no_trust(seen: usize, policy: &str, unmet: String) -> Refusal {
+    Refusal::NoTrustedSignature { seen, policy: policy.to_owned(), unmet }
+}
+
+fn bad_manifest(check: CheckId, error: &ManifestError) -> Refused {
+    (check, Refusal::BadManifest(error.to_string()))
+}

@@ -289,8 +289,11 @@ impl Evidence {
     /// extension field of its own.
     pub fn to_json(&self) -> Value {
         let digest = |digest: &Digest| json!({"sha256": digest.hex()});
-        let policies: Vec<_> =
-            self.policies.iter().map(|p| json!({"uri": format!("policy/{}", p.name), "digest": digest(&p.digest)})).collect();
+        let policies: Vec<_> = self
+            .policies
+            .iter()
+            .map(|p| json!({"uri": format!("policy/{}", p.name), "digest": digest(&p.digest)}))
+            .collect();
         json!({
             "_type": STATEMENT_TYPE,
             "subject": [{"name": self.reference, "digest": digest(&self.artifact)}],
@@ -314,7 +317,8 @@ impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.reference)?;
         if let Some(s) = &self.statement {
-            let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!(" {name} {v}")).unwrap_or_default();
+            let part =
+                |name: &str, value: &Option<String>| value.as_ref().map(|v| format!(" {name} {v}")).unwrap_or_default();
             writeln!(
                 f,
                 "  stream {}{}{} release {} issued {}",

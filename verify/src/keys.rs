@@ -1,5 +1,7 @@
 //! Public keys: P-256 first, then P-384 and RSA, as PEM.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sigstore_crypto::VerificationKey;
 use sigstore_types::{DerPublicKey, SignatureBytes};
@@ -9,7 +11,7 @@ use crate::digest::Digest;
 /// A public key that can check signatures.
 #[derive(Clone)]
 pub struct PublicKey {
-    key: VerificationKey,
+    key: Arc<VerificationKey>,
     id: Digest,
 }
 
@@ -41,7 +43,7 @@ impl PublicKey {
             return Err(KeyError::Pem(None));
         }
         let der = DerPublicKey::new(block.contents().to_vec());
-        let key = VerificationKey::from_spki(&der).map_err(KeyError::Algorithm)?;
+        let key = Arc::new(VerificationKey::from_spki(&der).map_err(KeyError::Algorithm)?);
         Ok(Self { key, id: Digest::of(block.contents()) })
     }
 

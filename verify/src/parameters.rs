@@ -117,32 +117,11 @@ impl FromStr for Parameter {
         let parameter =
             Self { name: name.to_owned(), kind, default, pattern: None, pointers: Vec::new(), typed: Vec::new() };
         if let Some(default) = &parameter.default {
-            parameter
-                .check(default)
-                .map_err(|problem| DeclarationError::Default { name: name.to_owned(), problem })?;
+            parameter.check(default).map_err(|problem| DeclarationError::Default { name: name.to_owned(), problem })?;
         }
         Ok(parameter)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_declarations() {
-        let plain: Parameter = "DOMAIN".parse().unwrap();
-        assert_eq!((plain.kind, plain.default), (ParameterType::String, None));
-        let typed: Parameter = "REPLICAS:int=2".parse().unwrap();
-        assert_eq!((typed.kind, typed.default.as_deref()), (ParameterType::Int, Some("2")));
-        for wrong in ["", "1A", "A-B", "A:float", "A:int=x", "A:bool=yes"] {
-            assert!(wrong.parse::<Parameter>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_refused_value_is_never_repeated() {
-        let parameter: Parameter = "TOKEN:int".parse().unwrap();
-        assert!(!parameter.check("s3cret").unwrap_err().contains("s3cret"));
-    }
-}
+mod tests;

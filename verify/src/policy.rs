@@ -12,6 +12,7 @@ mod spec;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use self::matcher::Globs;
 pub use self::{
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
@@ -22,7 +23,6 @@ pub use self::{
         PolicySpec, ReleaseSpec, RequireSpec,
     },
 };
-use self::matcher::Globs;
 use crate::{digest::Digest, keys::PublicKey, objects::Object};
 
 /// The `apiVersion` of policies.
@@ -195,8 +195,11 @@ impl Policy {
         let authorities = authorities_of(&name, authorities)?;
         let require = Requirement::new(&require, &authorities)
             .map_err(|problem| PolicyError::Require { policy: name.clone(), problem })?;
-        let objects = ObjectRules::new(&objects)
-            .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "objects", source })?;
+        let objects = ObjectRules::new(&objects).map_err(|source| PolicyError::Matcher {
+            policy: name.clone(),
+            path: "objects",
+            source,
+        })?;
         Ok(Self { digest, mode, authorities, require, release, streams, objects, deny, repositories, namespaces, name })
     }
 

@@ -301,21 +301,33 @@ impl Refusal {
     /// What to try, for the person who reads the message.
     pub fn hint(&self) -> &'static str {
         match self.reason() {
-            Reason::NoPolicy => "nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository",
+            Reason::NoPolicy => {
+                "nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository"
+            }
             Reason::PolicyInvalid => "name only authorities that a matching policy defines",
             Reason::Unsigned => "push with `sealift push --key …`, which signs before it moves a tag",
-            Reason::NoTrustedSignature => "compare the key ids below with the policy's authorities; was it signed with another key?",
+            Reason::NoTrustedSignature => {
+                "compare the key ids below with the policy's authorities; was it signed with another key?"
+            }
             Reason::Denied => "the platform team has withdrawn trust; push a new release signed by a trusted key",
-            Reason::DigestMismatch => "the registry serves other bytes than were asked for: treat it as compromised or broken",
-            Reason::BadManifest | Reason::BadLayer => "push the manifests with `sealift push`, or check what produced this artifact",
+            Reason::DigestMismatch => {
+                "the registry serves other bytes than were asked for: treat it as compromised or broken"
+            }
+            Reason::BadManifest | Reason::BadLayer => {
+                "push the manifests with `sealift push`, or check what produced this artifact"
+            }
             Reason::BadStatement => "sign again with the version of sealift that the verifier's operators run",
             Reason::WrongStream | Reason::WrongEnvironment | Reason::WrongRepository => {
                 "the signature is fine but meant for somewhere else: sign a statement for this stream, environment and repository"
             }
             Reason::NotYetValid => "wait, or check this machine's clock",
             Reason::Expired | Reason::TooOld => "push the release again, or sign a fresh statement about it",
-            Reason::BelowMinimum | Reason::RolledBack => "to go back on purpose, sign a new statement with a higher sequence about the older digest",
-            Reason::Equivocation => "two signers used one sequence number, or a key is misused: find out before you push again",
+            Reason::BelowMinimum | Reason::RolledBack => {
+                "to go back on purpose, sign a new statement with a higher sequence about the older digest"
+            }
+            Reason::Equivocation => {
+                "two signers used one sequence number, or a key is misused: find out before you push again"
+            }
             Reason::VersionMismatch => "push with --version equal to the tag",
             Reason::InventoryMismatch => "the layer was changed after signing, or packed by another tool",
             Reason::ObjectNotAllowed => "remove the object from the release, or ask the policy's owner to allow it",

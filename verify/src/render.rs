@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{Object, ObjectId, Objects, scope::{Scope, Scopes}},
+    objects::{
+        Object, ObjectId, Objects,
+        scope::{self, Scope, Scopes},
+    },
     parameters::{Parameter, substitute},
     policy::Policy,
     refusal::Refusal,
@@ -35,7 +38,7 @@ pub fn render<P: AsRef<Policy>>(
     policies: &[P],
 ) -> Result<(Objects, Scopes), Refusal> {
     let objects = substitute(signed, parameters, &rendering.values, policies)?;
-    let mut scopes = Scopes::of(&objects);
+    let mut scopes = scope::scopes(&objects);
     scopes.learn(&rendering.discovered);
     let moved = place(objects.into_vec(), &scopes, rendering);
     let objects = Objects::new(moved).map_err(|twice| Refusal::ObjectNotAllowed {

@@ -187,8 +187,23 @@ struct Subject {
 
 /// Fields of [`Release`] that this version understands, by their names in JSON.
 const KNOWN: &[&str] = &[
-    "stream", "environment", "repositories", "version", "epoch", "sequence", "previous", "rollbackOf", "issuedAt",
-    "notBefore", "expiresAt", "content", "parameters", "scope", "images", "source", "build",
+    "stream",
+    "environment",
+    "repositories",
+    "version",
+    "epoch",
+    "sequence",
+    "previous",
+    "rollbackOf",
+    "issuedAt",
+    "notBefore",
+    "expiresAt",
+    "content",
+    "parameters",
+    "scope",
+    "images",
+    "source",
+    "build",
 ];
 
 impl Statement {
@@ -235,7 +250,9 @@ impl Statement {
         if let Some(unknown) = release.critical.iter().find(|field| !KNOWN.contains(&field.as_str())) {
             return Err(StatementError::Critical(unknown.clone()));
         }
-        for (name, empty) in [("stream", release.stream.is_empty()), ("list of repositories", release.repositories.is_empty())] {
+        for (name, empty) in
+            [("stream", release.stream.is_empty()), ("list of repositories", release.repositories.is_empty())]
+        {
             if empty {
                 return Err(StatementError::Empty(name));
             }

@@ -125,7 +125,8 @@ impl Walk<'_> {
             if matches!(pointer, "/apiVersion" | "/kind") {
                 self.fixed.push((parameter.name.clone(), pointer[1..].to_owned()));
             }
-            let list = if whole.as_ref() == Some(&parameter.name) { &mut parameter.typed } else { &mut parameter.pointers };
+            let list =
+                if whole.as_ref() == Some(&parameter.name) { &mut parameter.typed } else { &mut parameter.pointers };
             list.push(format!("{}#{pointer}", self.path));
         }
     }

@@ -27,7 +27,8 @@ pub fn substitute<P: AsRef<Policy>>(
     if let Some(unknown) = values.keys().find(|name| !parameters.iter().any(|p| p.name == **name)) {
         return Err(bad(unknown, "is not declared by this release".into()));
     }
-    let mut objects: BTreeMap<String, Object> = objects.into_vec().into_iter().map(|o| (layer::path(&o.id), o)).collect();
+    let mut objects: BTreeMap<String, Object> =
+        objects.into_vec().into_iter().map(|o| (layer::path(&o.id), o)).collect();
     for parameter in parameters {
         let text = values.get(&parameter.name).or(parameter.default.as_ref());
         let text = text.ok_or_else(|| bad(&parameter.name, "has no value and no default".into()))?;
@@ -41,7 +42,7 @@ pub fn substitute<P: AsRef<Policy>>(
             permitted(object, pointer, policies).map_err(|problem| bad(&parameter.name, problem))?;
             match object.value.pointer_mut(pointer).ok_or_else(nowhere)? {
                 slot @ Value::String(_) if whole && *slot == *variable => *slot = typed.clone(),
-                Value::String(old) if !whole && old.contains(&variable) => *old = old.replace(&variable, text),
+                Value::String(old) if !whole && old.contains(&variable) => *old = old.replace(&variable, text.as_str()),
                 _ => return Err(nowhere()),
             }
         }
@@ -49,7 +50,8 @@ pub fn substitute<P: AsRef<Policy>>(
     let mut all: Vec<Object> = objects.into_values().collect();
     for object in &mut all {
         let text = |pointer| object.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        (object.id.namespace, object.id.name) = (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
+        (object.id.namespace, object.id.name) =
+            (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
     }
     Objects::new(all).map_err(|twice| {
         let what = twice.iter().map(|d| d.id.to_string()).collect::<Vec<_>>().join(", ");

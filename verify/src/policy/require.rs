@@ -37,8 +37,7 @@ impl Requirement {
 
     /// True if enough of the authorities, each with a key of its own, are among `signers` (name and key id).
     pub fn is_met(&self, signers: &BTreeSet<(String, Digest)>) -> bool {
-        let keys: BTreeSet<_> =
-            signers.iter().filter(|(name, _)| self.of.contains(name)).map(|(_, key)| key).collect();
+        let keys: BTreeSet<_> = signers.iter().filter(|(name, _)| self.of.contains(name)).map(|(_, key)| key).collect();
         keys.len() >= self.n
     }
 }

@@ -18,11 +18,7 @@ pub struct Selected {
 ///
 /// # Errors
 /// [`Refusal::NoPolicy`] where no enforcing policy matches; audit policies authorise nothing.
-pub fn select(
-    policies: &[Arc<Policy>],
-    repository: &Repository,
-    namespace: Option<&str>,
-) -> Result<Selected, Refusal> {
+pub fn select(policies: &[Arc<Policy>], repository: &Repository, namespace: Option<&str>) -> Result<Selected, Refusal> {
     let text = repository.to_string();
     let mut matching: Vec<_> = policies.iter().filter(|policy| policy.matches(&text, namespace)).cloned().collect();
     matching.sort_by(|a, b| a.name.cmp(&b.name));

@@ -179,14 +179,19 @@ impl Admission<'_> {
             refused.sort_by_key(|(_, _, statement)| statement.as_ref().map(|s| s.release.position()));
             let Some((refusal, payload, statement)) = refused.pop() else {
                 let seen = self.unverified.candidates.len();
-                return Err((CheckId::Signature, no_trust(seen, &selected.enforcing[0].name, "a release statement".into())));
+                return Err((
+                    CheckId::Signature,
+                    no_trust(seen, &selected.enforcing[0].name, "a release statement".into()),
+                ));
             };
             self.trusted(&payload, statement.as_ref(), selected);
             return Err(refusal);
         };
         self.trusted(&payload, Some(&statement), selected);
         self.evidence.pass(CheckId::Statement, payload.digest.to_string());
-        if let Some((other, twin)) = fitting.last().filter(|(_, s)| s.release.position() == statement.release.position()) {
+        if let Some((other, twin)) =
+            fitting.last().filter(|(_, s)| s.release.position() == statement.release.position())
+        {
             let refusal = Refusal::Equivocation {
                 stream: twin.release.stream.clone(),
                 position: twin.release.position().to_string(),
@@ -323,12 +328,16 @@ impl Admission<'_> {
         }
         let ages = || selected.enforcing.iter().filter_map(|p| p.release.max_age.map(|age| (p, age)));
         let age = now.duration_since(release.issued_at);
-        match ages().find(|(_, max)| age > jiff::SignedDuration::try_from(max.get()).unwrap_or(jiff::SignedDuration::MAX)) {
+        match ages()
+            .find(|(_, max)| age > jiff::SignedDuration::try_from(max.get()).unwrap_or(jiff::SignedDuration::MAX))
+        {
             Some((policy, max)) => {
                 let (policy, max_age) = (policy.name.clone(), max.to_string());
                 late.push((CheckId::MaxAge, Refusal::TooOld { issued: release.issued_at, policy, max_age }));
             }
-            None if ages().next().is_some() => self.evidence.pass(CheckId::MaxAge, format!("issued {}", release.issued_at)),
+            None if ages().next().is_some() => {
+                self.evidence.pass(CheckId::MaxAge, format!("issued {}", release.issued_at))
+            }
             None => self.evidence.set(CheckId::MaxAge, CheckResult::NotPresent, "no policy sets a maximum age"),
         }
         let Some((check, refusal)) = late.pop() else { return Ok(()) };

@@ -40,7 +40,8 @@ fn judge(
     let release = &statement.release;
     evidence.parameters = (!release.parameters.is_empty()).then(|| values_digest(statement, rendering));
     let (objects, scopes) = render(signed, &release.parameters, rendering, policies).map_err(|refusal| {
-        let check = if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
+        let check =
+            if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
         (check, refusal)
     })?;
     match release.parameters.len() {
@@ -78,7 +79,11 @@ fn signed_objects(admitted: &Admitted, bytes: &[u8], evidence: &mut Evidence) ->
     let Admitted { layer: described, format, statement, limits, .. } = admitted;
     let content = &statement.release.content;
     let same = |what, expected: Digest, actual: Digest| {
-        if expected == actual { Ok(()) } else { Err((CheckId::Layer, Refusal::DigestMismatch { what, expected, actual })) }
+        if expected == actual {
+            Ok(())
+        } else {
+            Err((CheckId::Layer, Refusal::DigestMismatch { what, expected, actual }))
+        }
     };
     let bad = |error: &dyn std::error::Error| (CheckId::Layer, Refusal::BadLayer(chain(error)));
     same("the signed layer", content.layer, described.digest)?;

@@ -1,0 +1,26 @@
+//! The real thing for tests: a control plane, registries and cosign, as processes on loopback.
+//!
+//! Nothing here is a mock: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (in place of kubelets)
+//! come from `testenv/build`, so do the registries and cosign. Every process lives in its own process group, logs into a
+//! temp folder and is killed when its handle is dropped; where nothing is dropped (a killed or aborted test process) a
+//! [`reaper`] does it.
+//!
+//! A test starts with `let Some(control_plane) = ControlPlane::shared() else { return };`: without the tools that prints
+//! a loud SKIPPED line and passes on a person's machine, and panics with `CI=true`.
+
+mod audit;
+mod control_plane;
+mod cosign;
+mod dump;
+mod namespace;
+mod process;
+mod reaper;
+mod registry;
+mod tool;
+
+pub use audit::{Audit, AuditMark, Request};
+pub use control_plane::ControlPlane;
+pub use cosign::Cosign;
+pub use process::{HarnessError, Process, free_port};
+pub use registry::{Login, Registry};
+pub use tool::{Tool, binary, on_ci, shared_folder, skip, workspace};

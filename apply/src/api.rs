@@ -1,0 +1,40 @@
+//! The custom resources, and nothing else: types, their schemas and their conditions.
+
+mod accepted_release;
+mod conditions;
+mod crds;
+mod delivery;
+mod inventory;
+mod schema;
+mod signature_policy;
+
+pub use accepted_release::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, accepted_release_name};
+pub use conditions::{Condition, condition, is_true, set_condition};
+pub use crds::{crds, file_name, render};
+pub use delivery::{
+    CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, KeyReference, LastApplied, LastAttempted,
+    Parameter, ParameterSource, Select, Selection, VerificationStatus,
+};
+pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
+pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
+
+/// The API group of every kind.
+pub const GROUP: &str = "sealift.dev";
+
+/// Label on every applied object and on every Inventory: the uid of the Delivery that owns it.
+pub const OWNER_LABEL: &str = "sealift.dev/delivery";
+
+/// Annotation on every applied object: `namespace/name` of the Delivery that owns it, for people.
+pub const OWNER_NAME_ANNOTATION: &str = "sealift.dev/delivery-name";
+
+/// Annotation that keeps an object when it leaves the release: `disabled`.
+pub const PRUNE_ANNOTATION: &str = "sealift.dev/prune";
+
+/// Annotation that takes over an object from another delivery tool: `enabled`.
+pub const ADOPT_ANNOTATION: &str = "sealift.dev/adopt";
+
+/// Annotation whose new value makes the controller reconcile at once.
+pub const REQUESTED_AT_ANNOTATION: &str = "reconcile.sealift.dev/requestedAt";
+
+/// Prefix of the labels on an Inventory that names objects another Delivery still owns; the rest is its uid.
+pub const CLAIMS_LABEL_PREFIX: &str = "claims.sealift.dev/";

@@ -1,0 +1,53 @@
+//! The CustomResourceDefinitions as generated from the types, for `deploy/crds`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use super::{AcceptedRelease, Delivery, Inventory, SignaturePolicy};
+
+/// Every definition, by name.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![AcceptedRelease::crd(), Delivery::crd(), Inventory::crd(), SignaturePolicy::crd()]
+}
+
+/// The file in `deploy/crds` that holds a definition.
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
+}
+
+/// A definition as YAML.
+///
+/// # Errors
+/// None for a definition of [`crds`], which a test holds.
+pub fn render(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser_error::Error> {
+    serde_saphyr::to_string(crd)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn deploy_holds_what_is_generated() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds");
+        for crd in crds() {
+            let (path, text) = (folder.join(file_name(&crd)), render(&crd).unwrap());
+            if std::env::var_os("UPDATE_GENERATED").is_some() {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(&path, &text).unwrap();
+            }
+            let found = fs::read_to_string(&path).unwrap_or_default();
+            assert!(found == text, "{} is stale: UPDATE_GENERATED=1 cargo test -p sealift-apply crds", path.display());
+        }
+    }
+
+    #[test]
+    fn yaml_reads_back_as_the_same_definition() {
+        for crd in crds() {
+            let back: serde_json::Value = serde_saphyr::from_str(&render(&crd).unwrap()).unwrap();
+            assert_eq!(back, serde_json::to_value(&crd).unwrap());
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! `Delivery`: which repository runs in this namespace, and how.
+
+#![allow(unreachable_pub, reason = "KubeSchema copies the struct, visibility and all, into a function")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use sealift_verify::{
+    digest::Digest,
+    duration::Duration,
+    reference::{ReferenceError, Repository},
+};
+use serde::{Deserialize, Serialize};
+
+use super::DeliveryReference;
+
+/// What is delivered, from where, how often and as whom. No field can weaken a policy.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "sealift.dev",
+    version = "v1alpha1",
+    kind = "Delivery",
+    plural = "deliveries",
+    shortname = "dlv",
+    category = "sealift",
+    namespaced,
+    status = "DeliveryStatus",
+    derive = "PartialEq",
+    doc = "Delivers the releases of one repository to this cluster, if a SignaturePolicy is satisfied.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.lastApplied.version"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.lastApplied.short"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliverySpec {
+    /// The logical repository, `host/path`. Where its bytes come from is the platform's configuration.
+    #[schemars(length(min = 3, max = 512), regex(pattern = r"^[^/@\s]+/[^@\s]+$"))]
+    pub repository: String,
+    /// Which artifact of it.
+    pub select: Select,
+    /// The environment a release must name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// How often the selection is resolved again; drift and webhooks do not wait for it.
+    #[serde(default = "ten_minutes")]
+    pub interval: Duration,
+    /// How long the objects of a release may take to become healthy.
+    #[serde(default = "five_minutes")]
+    pub timeout: Duration,
+    /// The service account of this namespace as which everything is read and applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub service_account_name: Option<String>,
+    /// The namespace of every namespaced object of the release, whatever it names itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub target_namespace: Option<String>,
+    /// Values of parameters that the release declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub parameters: Vec<Parameter>,
+    /// A Secret of this namespace, of type `kubernetes.io/dockerconfigjson`, with the registry's credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub pull_secret_name: Option<String>,
+    /// Whether objects that leave the release are deleted.
+    #[serde(default = "yes")]
+    pub prune: bool,
+    /// What happens to the objects when the Delivery is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Stops everything but deletion.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Names of authorities, defined by a matching policy, that must have signed as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub require: Vec<String>,
+}
+
+/// Which artifact of a repository: exactly one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = kube::core::Rule::new(
+    "[has(self.tag), has(self.semver), has(self.digest)].filter(given, given).size() == 1"
+).message("exactly one of tag, semver and digest must be given"))]
+pub struct Select {
+    /// Whatever this tag points at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"))]
+    pub tag: Option<String>,
+    /// The highest version tag in this range, such as `>=1.2.0 <2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub semver: Option<String>,
+    /// This artifact and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// A [`Select`] that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// Whatever this tag points at.
+    Tag(&'a str),
+    /// The highest version tag in this range.
+    Semver(&'a str),
+    /// This artifact and no other.
+    Digest(Digest),
+}
+
+/// The value of one declared parameter: inline or from a ConfigMap or Secret of this namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = kube::core::Rule::new("has(self.value) != has(self.valueFrom)")
+    .message("exactly one of value and valueFrom must be given"))]
+pub struct Parameter {
+    /// The parameter's name as the release declares it.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// The value; the release declares its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub value: Option<String>,
+    /// Where the value is read, as the Delivery's service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ParameterSource>,
+}
+
+/// Where a parameter's value is read: exactly one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = kube::core::Rule::new("has(self.configMapKeyRef) != has(self.secretKeyRef)")
+    .message("exactly one of configMapKeyRef and secretKeyRef must be given"))]
+pub struct ParameterSource {
+    /// A key of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeyReference>,
+    /// A key of a Secret; its value is never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyReference>,
+}
+
+/// A key of a ConfigMap or Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyReference {
+    /// Name of the ConfigMap or Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+    /// Whether the release's default is used if the object or key is missing.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What happens to the objects when the Delivery is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They are deleted; the Delivery goes once each deletion was accepted.
+    #[default]
+    Delete,
+    /// They stay, without an owner.
+    Orphan,
+    /// They are deleted; the Delivery goes once they are gone.
+    Wait,
+}
+
+/// What the controller found and did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// The generation this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Verified, Healthy, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What was last resolved, whatever became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempted: Option<LastAttempted>,
+    /// What was last applied completely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied: Option<LastApplied>,
+    /// The verdict about what was last attempted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationStatus>,
+    /// How many objects the inventory holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
+    /// The last value of the reconcile-now annotation that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// What was last resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastAttempted {
+    /// The artifact.
+    pub digest: Digest,
+    /// The tag that pointed at it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// When it was first attempted.
+    #[schemars(with = "String")]
+    pub at: jiff::Timestamp,
+}
+
+/// What was last applied completely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastApplied {
+    /// The artifact.
+    pub digest: Digest,
+    /// The digest's first twelve digits, for the printed column.
+    pub short: String,
+    /// The release's version, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The release's epoch.
+    pub epoch: u64,
+    /// The release's sequence.
+    pub sequence: u64,
+    /// Digest of the statement's payload.
+    pub statement: Digest,
+    /// Digest of the objects as applied, after parameters and target namespace.
+    pub objects: Digest,
+    /// Digest of the parameters' values, if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Digest>,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: jiff::Timestamp,
+}
+
+/// The verdict about what was last attempted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerificationStatus {
+    /// `Verified`, `Refused` or `CouldNotCheck`.
+    pub verdict: String,
+    /// The stable reason of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The policies that matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The authorities that were satisfied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<String>,
+    /// One row per check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckRow>,
+}
+
+/// One check of the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckRow {
+    /// What was checked.
+    pub check: String,
+    /// `pass`, `fail`, `not-checked` or `not-present`.
+    pub result: String,
+    /// What was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Select {
+    /// The selection, if exactly one is given; the API server's validation says the same.
+    pub fn selection(&self) -> Option<Selection<'_>> {
+        match (&self.tag, &self.semver, self.digest) {
+            (Some(tag), None, None) => Some(Selection::Tag(tag)),
+            (None, Some(range), None) => Some(Selection::Semver(range)),
+            (None, None, Some(digest)) => Some(Selection::Digest(digest)),
+            _ => None,
+        }
+    }
+}
+
+impl DeliverySpec {
+    /// The logical repository.
+    ///
+    /// # Errors
+    /// If the text breaks the grammar of references.
+    pub fn repository(&self) -> Result<Repository, ReferenceError> {
+        self.repository.parse()
+    }
+}
+
+impl Delivery {
+    /// Its identity as an owner of objects, once the API server has given it a uid.
+    pub fn reference(&self) -> Option<DeliveryReference> {
+        Some(DeliveryReference {
+            namespace: self.metadata.namespace.clone()?,
+            name: self.metadata.name.clone()?,
+            uid: self.metadata.uid.clone()?,
+        })
+    }
+}
+
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selects_exactly_one() {
+        let tag = Some("stable".to_owned());
+        assert_eq!(Select { tag: tag.clone(), ..Select::default() }.selection(), Some(Selection::Tag("stable")));
+        assert_eq!(Select { tag, semver: Some("1".into()), digest: None }.selection(), None);
+        assert_eq!(Select::default().selection(), None);
+    }
+
+    #[test]
+    fn fills_in_defaults() {
+        let spec = serde_json::json!({"repository": "localhost:5000/app", "select": {"tag": "stable"}});
+        let spec: DeliverySpec = serde_json::from_value(spec).unwrap();
+        assert_eq!((spec.interval, spec.timeout), (Duration::from_secs(600), Duration::from_secs(300)));
+        assert!(spec.prune && !spec.suspend && spec.deletion_policy == DeletionPolicy::Delete);
+        assert_eq!(spec.repository().unwrap().to_string(), "localhost:5000/app");
+    }
+}

@@ -1,0 +1,197 @@
+//! What an apply or prune did, as data; status, events and metrics read it.
+
+use std::fmt;
+
+use sealift_verify::objects::ObjectId;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ClusterError;
+
+/// What was done with one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It was not there.
+    Created,
+    /// It was there and now differs.
+    Configured,
+    /// It is as it should be.
+    Unchanged,
+    /// It left the release and its deletion was accepted.
+    Deleted,
+    /// It was left alone, for the reason beside it.
+    Skipped,
+}
+
+/// What was done with one object, and why if that is not plain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The object.
+    pub id: ObjectId,
+    /// What was done.
+    pub action: Action,
+    /// Why it was skipped, or why something unchanged was written again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What was done with every object, in the order it was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeSet {
+    /// One entry an object.
+    pub entries: Vec<Change>,
+    /// Objects of the last stage that wait until the release's workloads are healthy: apply again then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<ObjectId>,
+}
+
+/// One object that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// The object.
+    pub id: ObjectId,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why an object is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    /// Neither the cluster nor the release defines the kind.
+    #[error("unknown kind: neither the cluster nor this release defines {kind} in {api_version}")]
+    UnknownKind {
+        /// The API version.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+    /// A namespaced object without a namespace.
+    #[error("the object is namespaced but names no namespace, and the Delivery sets no targetNamespace")]
+    NoNamespace,
+    /// A cluster-scoped object with a namespace: what a policy judged is not what the server would do.
+    #[error("the object is cluster-scoped but names the namespace {namespace:?}")]
+    NotNamespaced {
+        /// The namespace it names.
+        namespace: String,
+    },
+    /// Another Delivery owns the object and still wants it.
+    #[error("the object belongs to Delivery {namespace}/{name}, which still wants it")]
+    OwnedByDelivery {
+        /// That Delivery's namespace.
+        namespace: String,
+        /// That Delivery's name.
+        name: String,
+    },
+    /// Another delivery tool owns the object.
+    #[error(
+        "the object is managed by {by}; annotate it in the release with sealift.dev/adopt: enabled to take it over"
+    )]
+    ManagedElsewhere {
+        /// Who.
+        by: String,
+    },
+    /// The server took a definition and does not serve it.
+    #[error("the definition is not served: {reason}")]
+    NotEstablished {
+        /// The server's words.
+        reason: String,
+    },
+    /// The live object is being deleted.
+    #[error("the object is being deleted; it is applied again once it is gone")]
+    Terminating,
+    /// The cluster said no, or nothing.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl Why {
+    /// True if it may go by itself.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Terminating | Self::OwnedByDelivery { .. } => true,
+            Self::Cluster(error) => error.is_transient(),
+            Self::UnknownKind { .. }
+            | Self::NoNamespace
+            | Self::NotNamespaced { .. }
+            | Self::ManagedElsewhere { .. }
+            | Self::NotEstablished { .. } => false,
+        }
+    }
+}
+
+impl ChangeSet {
+    /// Adds an entry.
+    pub fn push(&mut self, id: ObjectId, action: Action, reason: Option<String>) {
+        self.entries.push(Change { id, action, reason });
+    }
+
+    /// How many entries have this action.
+    pub fn count(&self, action: Action) -> usize {
+        self.entries.iter().filter(|change| change.action == action).count()
+    }
+
+    /// True if the cluster was changed.
+    pub fn changed(&self) -> bool {
+        self.entries.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Skipped))
+    }
+
+    /// Adds everything of another change set.
+    pub fn extend(&mut self, other: Self) {
+        let Self { entries, waiting } = other;
+        self.entries.extend(entries);
+        self.waiting.extend(waiting);
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// `3 created, 1 configured, 40 unchanged`: what is not zero.
+impl fmt::Display for ChangeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actions = [Action::Created, Action::Configured, Action::Unchanged, Action::Deleted, Action::Skipped]
+            .map(|action| (action, self.count(action)));
+        let counts: Vec<_> =
+            actions.iter().filter(|(_, count)| *count > 0).map(|(action, count)| format!("{count} {action}")).collect();
+        f.write_str(if counts.is_empty() { "nothing to do" } else { "" })?;
+        f.write_str(&counts.join(", "))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_is_not_zero() {
+        let id = ObjectId {
+            group: String::new(),
+            kind: "Pod".into(),
+            namespace: None,
+            name: "a".into(),
+            version: "v1".into(),
+        };
+        let mut changes = ChangeSet::default();
+        assert_eq!(changes.to_string(), "nothing to do");
+        changes.push(id.clone(), Action::Created, None);
+        changes.push(id.clone(), Action::Created, None);
+        changes.push(id, Action::Unchanged, None);
+        assert_eq!(changes.to_string(), "2 created, 1 unchanged");
+        assert!(changes.changed());
+    }
+}

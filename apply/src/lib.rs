@@ -1,0 +1,29 @@
+//! Plan, server-side apply, health, prune: the cluster's edge.
+//!
+//! ```text
+//! Verified ─observe→ Live ─plan(Inventory, Live)→ Plan ─prepare→ Prepared ─apply→ ChangeSet ─prune→ ChangeSet ─assess→ HealthReport
+//! ```
+//!
+//! [`plan`], [`order`], [`diff`] and [`health`] are pure functions over data; [`cluster`] is the only module that
+//! speaks HTTP, and [`observe`], [`apply`], [`prune`], [`assess`] and [`explain`] use nothing else of the network.
+
+pub mod api;
+pub mod apply;
+pub mod assess;
+pub mod change;
+pub mod cluster;
+pub mod diff;
+pub mod explain;
+pub mod health;
+pub mod inventory;
+pub mod observe;
+pub mod order;
+pub mod owner;
+pub mod plan;
+pub mod prune;
+
+/// The field manager of everything Sealift applies.
+pub const FIELD_MANAGER: &str = "sealift";
+
+/// How many requests one step of one Delivery keeps in flight. Measured: beyond 32 an API server gains nothing.
+pub const IN_FLIGHT: usize = 16;

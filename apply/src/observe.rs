@@ -1,0 +1,152 @@
+//! What is in the cluster of the objects a plan is about: metadata only, one request a kind and namespace where that
+//! is cheaper than one an object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sealift_verify::objects::{ObjectId, Objects};
+
+use crate::{
+    IN_FLIGHT,
+    api::{DeliveryReference, OWNER_LABEL},
+    cluster::{Cluster, ClusterError, Resource},
+    inventory::{Inventory, Key, store},
+    owner::{LiveOwner, Meta},
+};
+
+/// Up to this many objects of a kind and namespace are asked for one by one.
+const ONE_BY_ONE: usize = 2;
+
+/// What was seen of one object.
+#[derive(Debug)]
+pub enum Seen {
+    /// The cluster does not serve the kind.
+    UnknownKind,
+    /// There is no such object.
+    Absent(Resource),
+    /// It is there.
+    Present(Resource, Meta),
+    /// The cluster did not say.
+    Unknown(ClusterError),
+}
+
+/// What was seen of all of them.
+#[derive(Debug, Default)]
+pub struct Live {
+    pub(crate) seen: BTreeMap<Key, Seen>,
+    /// For each other Delivery that owns one of the objects: what it still wants.
+    pub(crate) owners: BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>,
+}
+
+/// Looks at every object once: metadata as `account`, other Deliveries' inventories as `controller`.
+///
+/// In the steady state (every object is in the inventory) one LIST by our label for each kind and namespace.
+///
+/// # Errors
+/// If the cluster cannot be asked at all; what concerns one object stands beside it.
+pub async fn observe(
+    account: &Cluster,
+    controller: &Cluster,
+    objects: &Objects,
+    inventory: Option<&Inventory>,
+) -> Result<Live, ClusterError> {
+    let ids: Vec<_> = objects.iter().map(|object| &object.id).collect();
+    let seen = look_at(account, &ids, inventory).await?;
+    let owners = owners(controller, &seen, inventory).await?;
+    Ok(Live { seen, owners })
+}
+
+/// Looks at the objects themselves.
+pub(crate) async fn look_at(
+    account: &Cluster,
+    ids: &[&ObjectId],
+    inventory: Option<&Inventory>,
+) -> Result<BTreeMap<Key, Seen>, ClusterError> {
+    let mut seen = BTreeMap::new();
+    let mut groups: BTreeMap<(String, Option<String>), (Resource, Vec<&ObjectId>)> = BTreeMap::new();
+    for id in ids {
+        match account.resolve(id).await {
+            Ok(resource) if resource.namespaced != id.namespace.is_some() => {
+                // Refused by the plan; asking for it would ask for another object.
+                seen.insert(Key::of(id), Seen::Absent(resource));
+            }
+            Ok(resource) => {
+                let group = (format!("{}/{}", resource.api.api_version, resource.api.plural), id.namespace.clone());
+                groups.entry(group).or_insert_with(|| (resource, vec![])).1.push(id);
+            }
+            Err(ClusterError::UnknownKind { .. }) => {
+                seen.insert(Key::of(id), Seen::UnknownKind);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let looks = groups.into_values().map(|(resource, ids)| look(account, resource, ids, inventory));
+    let found: Vec<Vec<(Key, Seen)>> = stream::iter(looks).buffer_unordered(IN_FLIGHT).collect().await;
+    seen.extend(found.into_iter().flatten());
+    Ok(seen)
+}
+
+/// What other Deliveries want of the objects they own: one request an owner, none if all are ours.
+async fn owners(
+    controller: &Cluster,
+    seen: &BTreeMap<Key, Seen>,
+    inventory: Option<&Inventory>,
+) -> Result<BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>, ClusterError> {
+    let own = inventory.map(|inventory| inventory.owner().uid.as_str());
+    let uids: BTreeSet<_> = seen
+        .values()
+        .filter_map(|seen| match seen {
+            Seen::Present(_, Meta { owner: LiveOwner::Delivery { uid, .. }, .. }) if Some(uid.as_str()) != own => {
+                Some(uid)
+            }
+            _ => None,
+        })
+        .collect();
+    stream::iter(uids)
+        .map(|uid| async move { Ok(store::wanted_by(controller, uid).await?.map(|wanted| (uid.clone(), wanted))) })
+        .buffer_unordered(IN_FLIGHT)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await
+}
+
+/// Looks at objects of one kind in one namespace.
+async fn look(
+    account: &Cluster,
+    resource: Resource,
+    ids: Vec<&ObjectId>,
+    inventory: Option<&Inventory>,
+) -> Vec<(Key, Seen)> {
+    let mut listed = BTreeMap::new();
+    let mut complete = false;
+    if ids.len() > ONE_BY_ONE {
+        let all_ours = inventory.filter(|inventory| ids.iter().all(|id| inventory.row(&Key::of(id)).is_some()));
+        let labels = all_ours.map(|inventory| format!("{OWNER_LABEL}={}", inventory.owner().uid));
+        let list = account.list_metadata(&resource, ids[0].namespace.as_deref(), labels.as_deref()).await;
+        // An account may be allowed to get and not to list: then each object is asked for.
+        if let Ok((metadata, whole)) = list {
+            // A list by label says nothing about an object that lost the label.
+            complete = whole && labels.is_none();
+            listed = metadata.into_iter().filter_map(|m| Some((m.name.clone()?, m))).collect();
+        }
+    }
+    let (listed, resource) = (&listed, &resource);
+    let look = |id: ObjectId| async move {
+        let seen = match (listed.get(&id.name), complete) {
+            (Some(metadata), _) => Seen::Present(resource.clone(), Meta::of(metadata)),
+            (None, true) => Seen::Absent(resource.clone()),
+            (None, false) => seen(account.get_metadata(resource, &id).await, resource),
+        };
+        (Key::of(&id), seen)
+    };
+    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(IN_FLIGHT).collect().await
+}
+
+fn seen(answer: Result<Option<ObjectMeta>, ClusterError>, resource: &Resource) -> Seen {
+    match answer {
+        Ok(Some(metadata)) => Seen::Present(resource.clone(), Meta::of(&metadata)),
+        Ok(None) => Seen::Absent(resource.clone()),
+        Err(error) => Seen::Unknown(error),
+    }
+}

@@ -1,0 +1,267 @@
+//! What would be done: a pure function from objects, inventory and what was seen in the cluster.
+//!
+//! Who may have an object, in short: one that nobody owns is adopted, as server-side apply with force does. One that
+//! another Delivery owns is handed over once that Delivery's inventory no longer names it, and refused until then. One
+//! that another tool manages is refused unless the release annotates it with `sealift.dev/adopt: enabled`.
+
+mod provided;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealift_verify::{
+    digest::Digest,
+    objects::{Object, ObjectId, Objects, canonical},
+    verify::Verified,
+};
+use serde_json::Value;
+
+pub use self::provided::{Provided, is_definition};
+use crate::{
+    api::{DeliveryReference, Mark, Row},
+    change::{Refused, Why},
+    cluster::Resource,
+    inventory::{Inventory, Key},
+    observe::{Live, Seen},
+    order::Stage,
+    owner::{LiveOwner, Meta, adopts, stamped},
+};
+
+/// What is to be done with one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Todo {
+    /// It is not there.
+    Create(Value),
+    /// It is there, and was last applied with other content or by somebody else.
+    Configure(Value),
+    /// It was applied with this content, and its metadata moved since: a dry-run decides.
+    Check(Value),
+    /// It was applied with this content and nobody touched it: no request.
+    Unchanged,
+    /// A dry-run showed that it is as it should be; this is how it looks now.
+    Confirmed(Mark),
+    /// It is left alone.
+    Skip(&'static str),
+}
+
+/// One object of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The object.
+    pub id: ObjectId,
+    /// How the cluster serves it.
+    pub resource: Resource,
+    /// Digest of what is sent.
+    pub content: Digest,
+    /// What is to be done.
+    pub todo: Todo,
+    /// The resourceVersion of the live object: an apply that keeps it changed nothing.
+    pub live_version: Option<String>,
+    /// Whether the kind's definition is in this release and not yet in the cluster.
+    pub defined_here: bool,
+}
+
+/// What would be done with a release that nobody verified: it prints, and nothing applies it.
+#[derive(Debug)]
+pub struct Preview {
+    pub(crate) stages: BTreeMap<Stage, Vec<Step>>,
+    pub(crate) prunes: Vec<Row>,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) claims: Vec<(ObjectId, String)>,
+    pub(crate) provided: Provided,
+}
+
+/// What is to be done with a verified release: made by [`plan`] and by nothing else.
+#[derive(Debug)]
+pub struct Plan(Preview);
+
+/// What is to be done with a release that passed every check. The only maker of a [`Plan`].
+///
+/// ```
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::plan};
+/// # use sealift_verify::verify::Verified;
+/// async fn deliver(access: Access<'_>, release: &Verified, inventory: &mut Inventory, live: Live) {
+///     let plan = plan(release, inventory, live);
+///     let _ = prepare(access, plan, inventory).await;
+/// }
+/// ```
+///
+/// Objects that nobody verified have no plan:
+///
+/// ```compile_fail,E0308
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::plan};
+/// # use sealift_verify::objects::Objects;
+/// async fn deliver(access: Access<'_>, release: &Objects, inventory: &mut Inventory, live: Live) {
+///     let plan = plan(release, inventory, live);
+///     let _ = prepare(access, plan, inventory).await;
+/// }
+/// ```
+pub fn plan(release: &Verified, inventory: &Inventory, live: Live) -> Plan {
+    Plan(steps(release.objects(), Some(inventory), live))
+}
+
+/// What would be done with `objects`, for people. There is no way from here to [`crate::apply`]:
+///
+/// ```
+/// # use sealift_apply::{explain::explain, cluster::Cluster, observe::Live, plan::preview};
+/// # use sealift_verify::objects::Objects;
+/// async fn show(cluster: &Cluster, objects: &Objects, live: Live) {
+///     let _ = explain(cluster, preview(objects, None, live)).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::preview};
+/// # use sealift_verify::objects::Objects;
+/// async fn deliver(access: Access<'_>, objects: &Objects, inventory: &mut Inventory, live: Live) {
+///     let _ = prepare(access, preview(objects, Some(inventory), live), inventory).await;
+/// }
+/// ```
+pub fn preview(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Preview {
+    steps(objects, inventory, live)
+}
+
+fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Preview {
+    let Live { mut seen, owners } = live;
+    let provided = Provided::by(objects);
+    let mut preview = Preview { stages: BTreeMap::new(), prunes: vec![], refused: vec![], claims: vec![], provided };
+    for object in objects {
+        let seen = seen.remove(&Key::of(&object.id)).unwrap_or(Seen::UnknownKind);
+        match step(object, inventory, seen, &owners, &preview.provided) {
+            Ok(step) => preview.stages.entry(Stage::of(&object.id)).or_default().push(step),
+            Err((why, claim)) => {
+                preview.claims.extend(claim.map(|uid| (object.id.clone(), uid)));
+                preview.refused.push(Refused { id: object.id.clone(), why });
+            }
+        }
+    }
+    if let Some(inventory) = inventory {
+        let wanted: BTreeSet<_> = objects.iter().map(|object| Key::of(&object.id)).collect();
+        preview.prunes = inventory.to_prune(&wanted);
+    }
+    preview
+}
+
+type Owners = BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>;
+
+/// One object: its step, or why it is refused and from whom it is claimed.
+fn step(
+    object: &Object,
+    inventory: Option<&Inventory>,
+    seen: Seen,
+    owners: &Owners,
+    provided: &Provided,
+) -> Result<Step, (Why, Option<String>)> {
+    let id = object.id.clone();
+    let (resource, meta, defined_here) = match seen {
+        Seen::Present(resource, meta) => (resource, Some(meta), false),
+        Seen::Absent(resource) => (resource, None, false),
+        Seen::UnknownKind => match provided.resource(&id) {
+            Some(resource) => (resource.clone(), None, true),
+            None => return Err((Why::UnknownKind { api_version: id.api_version(), kind: id.kind }, None)),
+        },
+        Seen::Unknown(error) => return Err((error.into(), None)),
+    };
+    match (&id.namespace, resource.namespaced) {
+        (None, true) => return Err((Why::NoNamespace, None)),
+        (Some(namespace), false) => return Err((Why::NotNamespaced { namespace: namespace.clone() }, None)),
+        _ => {}
+    }
+    let owner = inventory.map(Inventory::owner);
+    if let Some(meta) = &meta {
+        may_have(&Key::of(&id), &object.value, meta, owner, owners)?;
+    }
+    let value = stamped(&object.value, owner);
+    let content = canonical::digest(&value);
+    let row = inventory.and_then(|inventory| inventory.row(&Key::of(&id)));
+    let same = row.is_some_and(|row| row.content == Some(content));
+    let live_version = meta.as_ref().map(|meta| meta.resource_version.clone());
+    let todo = match meta {
+        // Made again only for new content: whatever removed a finished Job or a bare Pod did so on purpose.
+        None if same && is_run_once(&id) => Todo::Skip("it ran and was removed since"),
+        None => Todo::Create(value),
+        Some(meta) if same && row.and_then(|row| row.mark.as_ref()) == Some(&meta.mark) => Todo::Unchanged,
+        Some(_) if same => Todo::Check(value),
+        Some(_) => Todo::Configure(value),
+    };
+    Ok(Step { id, resource, content, todo, live_version, defined_here })
+}
+
+/// Whether a live object may become or stay this Delivery's.
+fn may_have(
+    key: &Key,
+    value: &Value,
+    meta: &Meta,
+    owner: Option<&DeliveryReference>,
+    owners: &Owners,
+) -> Result<(), (Why, Option<String>)> {
+    match &meta.owner {
+        LiveOwner::Elsewhere(by) if !adopts(value) => return Err((Why::ManagedElsewhere { by: by.clone() }, None)),
+        LiveOwner::Delivery { uid, .. } if owner.is_some_and(|owner| owner.uid != *uid) => {
+            if let Some((DeliveryReference { namespace, name, uid }, wanted)) = owners.get(uid)
+                && wanted.contains(key)
+            {
+                let why = Why::OwnedByDelivery { namespace: namespace.clone(), name: name.clone() };
+                return Err((why, Some(uid.clone())));
+            }
+        }
+        LiveOwner::Nobody | LiveOwner::Elsewhere(_) | LiveOwner::Delivery { .. } => {}
+    }
+    if meta.deleting { Err((Why::Terminating, None)) } else { Ok(()) }
+}
+
+fn is_run_once(id: &ObjectId) -> bool {
+    matches!((id.group.as_str(), id.kind.as_str()), ("batch", "Job") | ("", "Pod"))
+}
+
+impl Todo {
+    /// What is sent, if anything is.
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Create(value) | Self::Configure(value) | Self::Check(value) => Some(value),
+            Self::Unchanged | Self::Confirmed(_) | Self::Skip(_) => None,
+        }
+    }
+}
+
+impl Preview {
+    /// Every step, stage by stage.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.stages.values().flatten()
+    }
+
+    /// What would be deleted.
+    pub fn prunes(&self) -> &[Row] {
+        &self.prunes
+    }
+
+    /// What is refused; a plan with refusals applies nothing.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// True if it is certain without another request that nothing would change.
+    pub fn is_noop(&self) -> bool {
+        self.prunes.is_empty()
+            && self.refused.is_empty()
+            && self.steps().all(|step| matches!(step.todo, Todo::Unchanged | Todo::Skip(_)))
+    }
+}
+
+impl Plan {
+    pub(crate) fn into_preview(self) -> Preview {
+        self.0
+    }
+
+    /// The plan as people see it.
+    pub fn preview(&self) -> &Preview {
+        &self.0
+    }
+
+    /// What is to be deleted.
+    pub fn prunes(&self) -> &[Row] {
+        self.0.prunes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ set -eu
 : "${REPOSITORY:?}" "${CHANNEL:?}" "${VERSION:?}" "${MANIFESTS:?}" "${POLICY:?}" "${SEALIFT_KEY:?}"
 
 reference=$(sealift push "oci://$REPOSITORY:$CHANNEL" \
-    --filename "$MANIFESTS" \
+    -f "$MANIFESTS" \
     --key "$SEALIFT_KEY" \
     --env prod \
     --version "$VERSION")

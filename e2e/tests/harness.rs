@@ -1,4 +1,5 @@
 //! The environment that every other live test trusts.
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use std::{
     fmt::Debug,
@@ -260,14 +261,19 @@ fn http_status(address: &str) -> u16 {
 fn cosign_signs_and_verifies_away_from_home() {
     let (Some(cosign), Some(registry)) = (Cosign::find(), Registry::crane()) else { return };
     let _ = cosign.succeed(&["generate-key-pair"]);
-    assert!(cosign.home().join("cosign.pub").is_file());
-    let image = format!("{}/team/app:1", registry.host());
-    let push = registry.crane_command().unwrap().args(["append", "-f", "/dev/null", "-t", &image]).output().unwrap();
-    assert!(push.status.success());
-    let verify = ["verify", "--key", "cosign.pub", "--private-infrastructure", image.as_str()];
+    let tag = format!("{}/team/app:1", registry.host());
+    let push = registry.crane_command().unwrap().args(["append", "-f", "/dev/null", "-t", &tag]).output().unwrap();
+    assert!(push.status.success(), "{}", String::from_utf8_lossy(&push.stderr));
+    let image = String::from_utf8(push.stdout).unwrap();
+    let verify = ["verify", "--key", "cosign.pub", "--private-infrastructure", image.trim()];
     let unsigned = cosign.run(&verify);
-    assert!(!unsigned.status.success());
     assert!(String::from_utf8_lossy(&unsigned.stderr).contains("no signatures found"), "{unsigned:?}");
+    assert!(!unsigned.status.success());
+    let offline = ["--tlog-upload=false", "--use-signing-config=false"];
+    let _ = cosign.succeed(&["sign", "--key", "cosign.key", offline[0], offline[1], image.trim()]);
+    let verified: Value = serde_json::from_str(&cosign.succeed(&verify)).unwrap();
+    let digest = verified[0]["critical"]["image"]["docker-manifest-digest"].as_str().unwrap();
+    assert!(image.trim().ends_with(digest), "{verified}");
 }
 
 /// A killed test process drops nothing; only its reaper is left to end what it started.

@@ -1,0 +1,44 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint interop bench generate clean tools
+
+# Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
+on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Show push, verify and apply, then tampering, a wrong key and a replay refused
+	@testenv/build demo
+	@cargo build --package sealift --package sealift-controller --package sealift-e2e --bins
+	@bash e2e/demo.sh
+
+test: tools ## Run every test on a real control plane, real registries and a real cosign
+	@if [[ "$${CI:-}" == true && ! -d ../shared ]]; then echo "make test: ../shared is missing, which CI needs" >&2; exit 1; fi
+	cargo build --workspace --all-targets
+	$(on_control_plane) cargo test --workspace --no-fail-fast
+
+tools:
+	@testenv/build test
+
+lint: ## Check format, clippy, and with cargo-deny licences, bans and sources
+	@testenv/build lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	"$$(testenv/build path)/cargo-deny" --offline check bans licenses sources
+
+interop: tools ## Run the heavier tests too, those marked #[ignore]
+	cargo build --workspace --all-targets
+	$(on_control_plane) cargo test --workspace --no-fail-fast -- --include-ignored
+
+bench: ## Measure release builds, beside oras and cosign
+	@testenv/build bench
+	cargo build --release --package sealift --package sealift-controller
+	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) bash e2e/bench/run.sh
+
+generate: ## Write the generated files of deploy/ anew
+	UPDATE_GENERATED=1 cargo test --workspace generated
+
+clean: ## Remove what cargo built; the tools stay (testenv/build path says where)
+	cargo clean

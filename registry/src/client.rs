@@ -1,0 +1,182 @@
+//! A client for one OCI registry and one set of credentials.
+//!
+//! # Which part is `oci_distribution`'s
+//! `oci_distribution` (the crate `oci-client` under its former name) uploads blobs, and its types read tag lists,
+//! tokens and error bodies. Everything that a cluster reads goes through this module's own calls instead, because
+//! that crate reads manifests, tag lists and blobs without a bound, takes the token service's address from the
+//! registry unchecked, keeps the first credentials per host for ever, takes "rate limited" for "no referrers",
+//! follows redirects anywhere, and panics when a registry answers a manifest without `Location`. No call has two
+//! implementations.
+//!
+//! # What is never done
+//! Credentials go to the registry and to the token service it names, nowhere else: not along redirects, not to the
+//! next page on another host, not into an error. A body is read up to its limit and no byte further.
+
+mod attach;
+mod auth;
+mod config;
+mod error;
+mod guard;
+mod page;
+mod pull;
+mod push;
+mod referrers;
+mod send;
+
+use std::sync::Arc;
+
+use reqwest::{Certificate, Url, redirect};
+use sealift_verify::{artifact::Limits, reference::Repository};
+
+pub use self::{
+    attach::{Attached, AttachedBy},
+    config::{ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
+    error::{At, ClientError, Fault, Outage, Refusal, Reply, SetupError},
+    push::{Put, PutAs},
+    referrers::Referrers,
+};
+use self::{
+    auth::Authenticator,
+    guard::{Guard, GuardedResolver},
+};
+
+/// Talks to one registry as one identity. Share it between tasks by reference or `Arc`; make another for other
+/// credentials.
+#[derive(Debug)]
+pub struct Client {
+    host: String,
+    base: Url,
+    http: reqwest::Client,
+    guard: Arc<Guard>,
+    auth: Authenticator,
+    extra_ca_pem: Option<Vec<u8>>,
+    timeouts: Timeouts,
+    limits: Limits,
+    user_agent: &'static str,
+}
+
+/// Docker Hub's repositories are named after a host that does not serve them.
+fn endpoint(host: &str) -> &str {
+    match host {
+        "docker.io" | "index.docker.io" => "registry-1.docker.io",
+        _ => host,
+    }
+}
+
+impl Client {
+    /// A client for the registry at `host` (`host` or `host:port`, as in a repository). Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the host is none or the extra certificates cannot be read.
+    pub fn new(host: &str, config: ClientConfig) -> Result<Self, SetupError> {
+        let guard = Arc::new(Guard::new(endpoint(host), &config));
+        let base = Url::parse(&format!("{}://{}/v2/", guard.scheme(), endpoint(host)))
+            .ok()
+            .filter(|url| url.path() == "/v2/" && url.host().is_some())
+            .ok_or_else(|| SetupError::Host(host.to_owned()))?;
+        let ClientConfig {
+            plain_http: _,
+            allow_loopback: _,
+            local_hosts: _,
+            extra_ca_pem,
+            timeouts,
+            user_agent,
+            limits,
+            credentials,
+        } = config;
+        let mut http = reqwest::Client::builder()
+            .user_agent(user_agent)
+            .connect_timeout(timeouts.connect)
+            .read_timeout(timeouts.idle)
+            .redirect(redirect::Policy::none())
+            // A digest is that of the bytes as stored, so nothing may be decoded on the way.
+            .no_gzip()
+            .dns_resolver(GuardedResolver(Arc::clone(&guard)));
+        if let Some(pem) = &extra_ca_pem {
+            http = http.tls_certs_merge(certificates(pem)?);
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            base,
+            http: http.build().map_err(SetupError::Http)?,
+            guard,
+            auth: Authenticator::new(credentials),
+            extra_ca_pem,
+            timeouts,
+            limits,
+            user_agent,
+        })
+    }
+
+    /// The registry's host as given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// How many bytes are taken.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The URL of `rest` in `repository`, if that is a repository of this registry.
+    fn url(&self, repository: &Repository, rest: &str) -> Result<Url, ClientError> {
+        let mut url = self.base.clone();
+        // Repository paths, tags and digests hold no character that a URL's path would give a meaning to.
+        url.set_path(&format!("/v2/{}/{rest}", repository.path()));
+        if endpoint(repository.host()) == endpoint(&self.host) {
+            return Ok(url);
+        }
+        let at = At {
+            host: repository.host().to_owned(),
+            repository: repository.path().to_owned(),
+            path: url.path().to_owned(),
+        };
+        Err(ClientError::refused(at, Refusal::OtherRegistry))
+    }
+
+    fn at(&self, url: &Url, repository: &Repository) -> At {
+        At { host: authority(url), repository: repository.path().to_owned(), path: url.path().to_owned() }
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, SetupError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if certificates.is_empty() => Err(SetupError::Certificates(None)),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(SetupError::Certificates(Some(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_that_cannot_be_read_are_an_error_not_a_default() {
+        for pem in [&b""[..], b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let config = ClientConfig { extra_ca_pem: Some(pem.to_vec()), ..ClientConfig::default() };
+            assert!(Client::new("registry.example", config).is_err(), "{}", String::from_utf8_lossy(pem));
+        }
+    }
+
+    #[test]
+    fn a_repository_of_another_registry_is_refused_before_anything_is_sent() {
+        let client = Client::new("registry.example", ClientConfig::default()).unwrap();
+        let other: Repository = "other.example/app".parse().unwrap();
+        assert!(matches!(
+            client.url(&other, "tags/list"),
+            Err(ClientError::Refused { refusal: Refusal::OtherRegistry, .. })
+        ));
+        let hub = Client::new("docker.io", ClientConfig::default()).unwrap();
+        let repository: Repository = "index.docker.io/library/busybox".parse().unwrap();
+        assert_eq!(
+            hub.url(&repository, "tags/list").unwrap().as_str(),
+            "https://registry-1.docker.io/v2/library/busybox/tags/list"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Who refers to a manifest: the referrers API united with the fallback tag.
+//!
+//! A registry that learned the API after signatures were pushed may serve only the newer ones there, so both are
+//! read. "None" is only ever said when the registry said so; an error is an error, since "no signature" and "could
+//! not look" lead to different verdicts.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use sealift_verify::{
+    artifact::{Descriptor, IMAGE_INDEX},
+    digest::Digest,
+    reference::Pinned,
+};
+use serde::Deserialize;
+
+use super::{Client, ClientError, Fault};
+
+/// More pages than this are not read, however few entries are on them.
+const MOST_PAGES: usize = 64;
+
+/// What refers to a manifest. All of it is the registry's claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Referrers {
+    /// The referring manifests, by digest, each once.
+    pub descriptors: Vec<Descriptor>,
+    /// Entries that no descriptor can be read from, such as ones with another digest algorithm.
+    pub unreadable: usize,
+    /// False if there are more than were asked for.
+    pub complete: bool,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    manifests: Option<Vec<serde_json::Value>>,
+}
+
+/// The tag that stands in for the referrers API.
+pub(super) fn fallback_tag(digest: &Digest) -> String {
+    format!("sha256-{}", digest.hex())
+}
+
+/// The descriptors of an index, and how many entries hold none.
+fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> {
+    let listed = serde_json::from_slice::<Index>(bytes)?.manifests.unwrap_or_default();
+    let all = listed.len();
+    let read: Vec<Descriptor> = listed.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
+    let unreadable = all - read.len();
+    Ok((read, unreadable))
+}
+
+/// Unites two lists, at most `cap` of them, those of the API first.
+fn unite(api: Referrers, fallback: Referrers, cap: usize) -> Referrers {
+    let mut seen = BTreeMap::new();
+    let mut complete = api.complete && fallback.complete;
+    for descriptor in api.descriptors.into_iter().chain(fallback.descriptors) {
+        if seen.len() == cap && !seen.contains_key(&descriptor.digest) {
+            complete = false;
+        } else {
+            seen.entry(descriptor.digest).or_insert(descriptor);
+        }
+    }
+    let descriptors = seen.into_values().collect();
+    Referrers { descriptors, unreadable: api.unreadable + fallback.unreadable, complete }
+}
+
+impl Client {
+    /// What refers to `subject`, at most `cap` manifests.
+    ///
+    /// # Errors
+    /// Any, except that a registry without the referrers API or without the fallback tag has none there.
+    pub async fn referrers(&self, subject: &Pinned, cap: usize) -> Result<Referrers, ClientError> {
+        let (api, fallback) = tokio::try_join!(self.referrers_api(subject, cap), self.referrers_tag(subject))?;
+        Ok(unite(api.unwrap_or_else(none), fallback, cap))
+    }
+
+    /// What the API says; `None` if the registry has no such API.
+    ///
+    /// No filter is sent: registries differ in what they take for the artifact type, and a filter would hide entries.
+    async fn referrers_api(&self, subject: &Pinned, cap: usize) -> Result<Option<Referrers>, ClientError> {
+        let mut call = self.call(Method::GET, &subject.repository, &format!("referrers/{}", subject.digest))?;
+        call.accept = IMAGE_INDEX;
+        let mut found = none();
+        for number in 0..MOST_PAGES {
+            let page = match self.page(&call).await {
+                Err(error) if number == 0 && is_unsupported(&error) => return Ok(None),
+                other => other?,
+            };
+            // Some hosts answer unknown paths with a web page and 200; that is no referrers API either.
+            if number == 0 && !["", IMAGE_INDEX, "application/json"].contains(&page.media_type.as_str()) {
+                return Ok(None);
+            }
+            let (read, unreadable) =
+                entries(&page.body).map_err(|error| ClientError::protocol(call.at.clone(), Fault::Json(error)))?;
+            found.unreadable += unreadable;
+            found.descriptors.extend(read);
+            match page.next {
+                None => return Ok(Some(found)),
+                Some(_) if found.descriptors.len() >= cap => break,
+                Some(next) => call.url = next,
+            }
+        }
+        Ok(Some(Referrers { complete: false, ..found }))
+    }
+
+    /// What the fallback tag says. Something else than an index there is one unreadable entry: whoever may push could
+    /// otherwise stop everyone from reading.
+    async fn referrers_tag(&self, subject: &Pinned) -> Result<Referrers, ClientError> {
+        let Some(bytes) = self.tag_content(&subject.repository, &fallback_tag(&subject.digest)).await? else {
+            return Ok(none());
+        };
+        let (descriptors, unreadable) = entries(&bytes).unwrap_or_else(|_| (Vec::new(), 1));
+        Ok(Referrers { descriptors, unreadable, complete: true })
+    }
+}
+
+fn none() -> Referrers {
+    Referrers { complete: true, ..Referrers::default() }
+}
+
+fn is_unsupported(error: &ClientError) -> bool {
+    match error.status() {
+        Some(404 | 405 | 501) => true,
+        Some(400) => error.reply().is_some_and(|reply| reply.code == "UNSUPPORTED"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(contents: &[&str]) -> Referrers {
+        let descriptors = contents.iter().map(|content| Descriptor::of("text/plain", content.as_bytes())).collect();
+        Referrers { descriptors, unreadable: 0, complete: true }
+    }
+
+    #[test]
+    fn unites_by_digest_and_says_when_something_is_left_out() {
+        let both = unite(list(&["a", "b"]), list(&["b", "c"]), 3);
+        assert_eq!((both.descriptors.len(), both.complete), (3, true));
+        let cut = unite(list(&["a", "b"]), list(&["b", "c"]), 2);
+        assert_eq!((cut.descriptors.len(), cut.complete), (2, false));
+        let equal = unite(list(&["a", "b"]), list(&["a", "b"]), 2);
+        assert!(equal.complete);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_counted_and_hides_no_other() {
+        let good = Descriptor::of("text/plain", b"a");
+        let index = serde_json::json!({"manifests": [
+            {"mediaType": "text/plain", "digest": format!("sha512:{}", "0".repeat(128)), "size": 1}, good, 7,
+        ]});
+        assert_eq!(entries(index.to_string().as_bytes()).unwrap(), (vec![good], 2));
+        assert_eq!(entries(br#"{"manifests":null}"#).unwrap(), (vec![], 0));
+    }
+}

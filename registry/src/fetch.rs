@@ -1,0 +1,234 @@
+//! Fetching what a verdict is reached on: the manifest and whatever refers to it as a signature.
+//!
+//! Nothing is believed here. Hints of the registry (artifact types, annotations) only choose the order in which
+//! candidates are fetched; a candidate that is junk is listed with its reason and stops no other. But "the registry
+//! did not answer" is an error, never a shorter list.
+
+use std::{cmp::Reverse, error::Error};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use sealift_verify::{
+    artifact::{Descriptor, EMPTY_CONFIG, Limits, Manifest},
+    reference::{Pinned, Repository},
+    signature::{Candidate, Skipped},
+    verify::Unverified,
+};
+
+use crate::client::{Client, ClientError};
+
+/// Candidates fetched at the same time.
+const AT_ONCE: usize = 8;
+/// Referrers listed for each candidate that may be looked at: among them are software inventories and the like.
+const LISTED_PER_CANDIDATE: usize = 16;
+/// What the media types of all Sigstore bundles begin with; versions differ in the rest.
+const ANY_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+const CREATED: &str = "org.opencontainers.image.created";
+
+/// The signatures found for an artifact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signatures {
+    /// What may be signatures, newest first as far as the registry says.
+    pub candidates: Vec<Candidate>,
+    /// What refers to the artifact and is none.
+    pub skipped: Vec<Skipped>,
+    /// True if there was more than the limits allow to look at.
+    pub truncated: bool,
+}
+
+/// Fetches everything but the layer about `place`, which is where the bytes of the logical `reference` are.
+///
+/// # Errors
+/// As of [`Client::manifest`] and [`signatures`].
+pub async fn unverified(client: &Client, place: &Pinned, reference: &Pinned) -> Result<Unverified, ClientError> {
+    let (manifest, found) = tokio::try_join!(client.manifest(place), signatures(client, place, client.limits()))?;
+    let Signatures { candidates, skipped, truncated } = found;
+    let transport = (place.repository != reference.repository).then(|| place.repository.to_string());
+    Ok(Unverified {
+        reference: reference.clone(),
+        transport,
+        manifest: manifest.into(),
+        candidates,
+        skipped,
+        truncated,
+    })
+}
+
+/// The manifest of an artifact, exactly as served.
+///
+/// # Errors
+/// As of [`Client::manifest`].
+pub async fn artifact(client: &Client, place: &Pinned) -> Result<Bytes, ClientError> {
+    client.manifest(place).await
+}
+
+/// The content of a layer.
+///
+/// # Errors
+/// As of [`Client::blob`].
+pub async fn layer(client: &Client, repository: &Repository, layer: &Descriptor) -> Result<Bytes, ClientError> {
+    client.blob(repository, layer).await
+}
+
+/// Everything that refers to `subject` as a Sigstore bundle, as far as `limits` go.
+///
+/// # Errors
+/// Where the registry cannot be asked: network, credentials, rate limits.
+pub async fn signatures(client: &Client, subject: &Pinned, limits: &Limits) -> Result<Signatures, ClientError> {
+    let listed = client.referrers(subject, limits.candidates.saturating_mul(LISTED_PER_CANDIDATE)).await?;
+    if listed.unreadable > 0 {
+        tracing::warn!(%subject, unreadable = listed.unreadable, "referrers with entries that cannot be read");
+    }
+    let (mut chosen, mut skipped) = choose(listed.descriptors);
+    let truncated = !listed.complete || chosen.len() > limits.candidates;
+    chosen.truncate(limits.candidates);
+    let fetched: Vec<Result<Candidate, Skipped>> = stream::iter(chosen)
+        .map(|referrer| candidate(client, subject, referrer, limits))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut candidates = Vec::new();
+    for one in fetched {
+        match one {
+            Ok(candidate) => candidates.push(candidate),
+            Err(passed_over) => skipped.push(passed_over),
+        }
+    }
+    Ok(Signatures { candidates, skipped, truncated })
+}
+
+/// The referrers worth fetching, newest first, and the others with their reason. Only a type that says it is something
+/// else excludes; some registries report none, or the config's.
+fn choose(listed: Vec<Descriptor>) -> (Vec<Descriptor>, Vec<Skipped>) {
+    let may_be_bundle = |referrer: &Descriptor| {
+        let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+        kind.is_empty() || kind == EMPTY_CONFIG || kind.starts_with(ANY_BUNDLE)
+    };
+    let (mut chosen, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(may_be_bundle);
+    chosen.sort_by_cached_key(|referrer| {
+        let created = referrer.annotations.get(CREATED).and_then(|text| text.parse::<Timestamp>().ok());
+        (Reverse(created), referrer.digest)
+    });
+    let skipped = others.into_iter().map(|other| Skipped {
+        referrer: other.digest,
+        reason: format!("its artifact type is {:?}", other.artifact_type.unwrap_or_default()),
+    });
+    (chosen, skipped.collect())
+}
+
+/// Fetches one candidate: an error if the registry cannot be asked, a reason if what it serves is no signature.
+async fn candidate(
+    client: &Client,
+    subject: &Pinned,
+    referrer: Descriptor,
+    limits: &Limits,
+) -> Result<Result<Candidate, Skipped>, ClientError> {
+    let passed_over = |reason: String| Ok(Err(Skipped { referrer: referrer.digest, reason }));
+    let place = subject.repository.pin(referrer.digest);
+    let bytes = match client.manifest(&place).await {
+        Ok(bytes) => bytes,
+        Err(error) if is_junk(&error) => return passed_over(chain(&error)),
+        Err(error) => return Err(error),
+    };
+    let layer = match bundle_layer(&bytes, &place, subject) {
+        Ok(layer) => layer,
+        Err(reason) => return passed_over(reason),
+    };
+    match client.blob_within(&subject.repository, &layer, limits.bundle, None).await {
+        Ok(bundle) => Ok(Ok(Candidate { referrer: referrer.digest, bundle: bundle.into() })),
+        Err(error) if is_junk(&error) => passed_over(chain(&error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The layer of a referrer's manifest that holds its bundle.
+fn bundle_layer(bytes: &[u8], place: &Pinned, subject: &Pinned) -> Result<Descriptor, String> {
+    let manifest = Manifest::parse(bytes, &place.digest).map_err(|error| chain(&error))?;
+    if manifest.subject.as_ref().is_none_or(|about| about.digest != subject.digest) {
+        return Err("its subject is another manifest".to_owned());
+    }
+    let mut bundles = manifest.layers.into_iter().filter(|layer| layer.media_type.starts_with(ANY_BUNDLE));
+    match (bundles.next(), bundles.next()) {
+        (Some(bundle), None) => Ok(bundle),
+        (None, _) => Err("it holds no Sigstore bundle".to_owned()),
+        (Some(_), Some(_)) => Err("it holds more than one Sigstore bundle".to_owned()),
+    }
+}
+
+/// True if the fault lies in what one candidate is, not in the way to it.
+fn is_junk(error: &ClientError) -> bool {
+    match error {
+        ClientError::NotFound { .. }
+        | ClientError::TooLarge { .. }
+        | ClientError::DigestMismatch { .. }
+        | ClientError::Protocol { .. } => true,
+        ClientError::Unauthorized { .. }
+        | ClientError::Forbidden { .. }
+        | ClientError::RateLimited { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Refused { .. }
+        | ClientError::Contended { .. } => false,
+    }
+}
+
+/// An error and its causes on one line, for a field that holds text.
+fn chain(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_verify::{
+        artifact::{BUNDLE, IMAGE_MANIFEST},
+        digest::Digest,
+    };
+
+    use super::*;
+
+    fn referrer(content: &str, kind: Option<&str>, created: Option<&str>) -> Descriptor {
+        let annotations = created.map(|created| (CREATED.to_owned(), created.to_owned())).into_iter().collect();
+        let artifact_type = kind.map(str::to_owned);
+        Descriptor { artifact_type, annotations, ..Descriptor::of(IMAGE_MANIFEST, content.as_bytes()) }
+    }
+
+    #[test]
+    fn newest_come_first_and_undated_last() {
+        let (chosen, skipped) = choose(vec![
+            referrer("undated", Some(BUNDLE), None),
+            referrer("old", Some(BUNDLE), Some("2026-01-01T00:00:00Z")),
+            referrer("new", None, Some("2026-02-01T00:00:00+01:00")),
+            referrer("odd", Some(EMPTY_CONFIG), Some("yesterday")),
+            referrer("inventory", Some("application/spdx+json"), None),
+        ]);
+        let digests: Vec<Digest> = chosen.iter().map(|chosen| chosen.digest).collect();
+        assert_eq!(digests[..2], [Digest::of(b"new"), Digest::of(b"old")]);
+        assert_eq!(digests.len(), 4);
+        assert_eq!(skipped.len(), 1);
+        assert!(skipped[0].reason.contains("spdx"));
+    }
+
+    #[test]
+    fn a_referrer_is_no_candidate_unless_it_is_about_the_subject_and_holds_one_bundle() {
+        let repository: Repository = "registry.example/app".parse().unwrap();
+        let (subject, other) = (Descriptor::of(IMAGE_MANIFEST, b"subject"), Descriptor::of(IMAGE_MANIFEST, b"other"));
+        let reason = |manifest: Manifest| {
+            let bytes = manifest.to_bytes();
+            bundle_layer(&bytes, &repository.pin(Digest::of(&bytes)), &repository.pin(subject.digest))
+        };
+        let layer = Descriptor::of(BUNDLE, b"bundle");
+        let good = Manifest::bundle(layer.clone(), subject.clone(), Default::default());
+        assert_eq!(reason(good.clone()), Ok(layer.clone()));
+        let two = Manifest { layers: vec![layer.clone(), layer.clone()], ..good.clone() };
+        let none = Manifest { layers: vec![Descriptor::of("text/plain", b"x")], ..good.clone() };
+        for junk in [two, none, Manifest { subject: None, ..good }, Manifest::bundle(layer, other, Default::default())]
+        {
+            assert!(reason(junk).is_err());
+        }
+    }
+}

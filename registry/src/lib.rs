@@ -1,0 +1,6 @@
+//! Where artifacts live: OCI registries, and a small one to serve them.
+
+pub mod client;
+pub mod docker_config;
+pub mod fetch;
+pub mod server;

@@ -1,0 +1,13 @@
+//! The client against real registries, and against one that misbehaves in one way at a time.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "the lints except test functions, not what they share")]
+
+#[path = "client/auth.rs"]
+mod auth;
+#[path = "client/fake.rs"]
+mod fake;
+#[path = "client/faults.rs"]
+mod faults;
+#[path = "client/network.rs"]
+mod network;
+#[path = "client/peers.rs"]
+mod peers;

@@ -1,0 +1,208 @@
+//! Real registries: the embedded one with and without referrers; distribution's and crane's, which have none. Crane's
+//! also answers a manifest without `Location`.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use sealift_registry::{
+    client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PlainHttp, PutAs},
+    fetch,
+    server::{self, ServerOptions},
+};
+use sealift_verify::{
+    artifact::{Descriptor, EMPTY_CONFIG, Format, IMAGE_MANIFEST, LAYER_ZSTD, Manifest},
+    digest::Digest,
+    reference::Repository,
+};
+
+/// A registry process that ends with the test.
+struct Process {
+    host: String,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program, or `None` if it is not installed. CI has to have it.
+fn tool(name: &str) -> Option<PathBuf> {
+    let folder = env::var_os("SEALIFT_TOOLS").map(PathBuf::from);
+    let folder = folder.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/sealift/tools")));
+    let path = folder.map(|folder| folder.join(name)).filter(|path| path.is_file());
+    if path.is_none() {
+        assert!(env::var("CI").as_deref() != Ok("true"), "{name} is not in SEALIFT_TOOLS");
+        eprintln!("SKIPPED: {name} is not in SEALIFT_TOOLS or ~/.cache/sealift/tools");
+    }
+    path
+}
+
+async fn process(name: &str, arguments: impl Fn(&str, &Path) -> Vec<String>) -> Option<Process> {
+    let program = tool(name)?;
+    let folder = tempfile::tempdir().unwrap();
+    let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let child = Command::new(program)
+        .args(arguments(&host, folder.path()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let process = Process { host, child, _folder: folder };
+    for _ in 0..200 {
+        if tokio::net::TcpStream::connect(&process.host).await.is_ok() {
+            return Some(process);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{name} did not start listening");
+}
+
+/// Push, move a tag, read back, sign six times at once, find all six.
+async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
+    let client = Client::new(host, config).unwrap();
+    let repository: Repository = format!("{host}/acme/shop").parse().unwrap();
+    let content = vec![7; 100_000];
+    assert!(!client.blob_exists(&repository, &Digest::of(&content)).await.unwrap());
+    let missing = client.resolve(&repository, "v1").await.unwrap_err();
+    assert!(matches!(missing, ClientError::NotFound { .. }), "{missing:?}");
+
+    client.push_blob(&repository, EMPTY_CONFIG, "{}".into()).await.unwrap();
+    let layer = client.push_blob(&repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
+    client.push_blob(&repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
+    assert!(client.blob_exists(&repository, &layer.digest).await.unwrap());
+    let bytes = Manifest::release(Format::Sealift, layer.clone(), BTreeMap::new()).to_bytes();
+    let put = client.put_manifest(&repository, PutAs::Digest, IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
+    let subject = Descriptor::of(IMAGE_MANIFEST, &bytes);
+    assert_eq!(put.pinned, repository.pin(subject.digest));
+    for tag in ["v1", "stable"] {
+        client.put_manifest(&repository, PutAs::Tag(tag), IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
+        assert_eq!(client.resolve(&repository, tag).await.unwrap(), subject.digest);
+    }
+    let mut tags = client.tags(&repository).await.unwrap();
+    tags.sort();
+    assert_eq!(tags, ["stable", "v1"]);
+    assert_eq!(fetch::artifact(&client, &put.pinned).await.unwrap(), bytes);
+    assert_eq!(fetch::layer(&client, &repository, &layer).await.unwrap(), content);
+    let absent = client.manifest(&repository.pin(Digest::of(b"absent"))).await;
+    assert!(matches!(absent, Err(ClientError::NotFound { .. })), "{absent:?}");
+
+    let none = client.referrers(&put.pinned, 100).await.unwrap();
+    assert!(none.complete && none.descriptors.is_empty());
+    let attach = |n: usize| {
+        let created = ("org.opencontainers.image.created".to_owned(), format!("2026-11-0{n}T00:00:00Z"));
+        client.attach_bundle(&repository, subject.clone(), format!("bundle {n}").into(), BTreeMap::from([created]))
+    };
+    let attached = futures::future::join_all((1..=6).map(attach)).await;
+    assert!(attached.iter().all(|one| one.as_ref().unwrap().by == by), "{attached:?}");
+    let elsewhere: Repository = "logical.example/acme/shop".parse().unwrap();
+    let found = fetch::unverified(&client, &put.pinned, &elsewhere.pin(subject.digest)).await.unwrap();
+    let bundles: Vec<_> =
+        found.candidates.iter().map(|one| String::from_utf8_lossy(&one.bundle).into_owned()).collect();
+    assert_eq!(bundles, (1..=6).rev().map(|n| format!("bundle {n}")).collect::<Vec<_>>(), "newest first");
+    assert_eq!((found.manifest, found.truncated, found.skipped.len()), (bytes, false, 0));
+    assert_eq!(found.transport, Some(repository.to_string()));
+}
+
+#[tokio::test]
+async fn works_with_the_embedded_registry() {
+    let options = ServerOptions { page_limit: 1, ..ServerOptions::default() };
+    let registry = server::spawn(options).await.unwrap();
+    whole_story(&registry.addr.to_string(), AttachedBy::Registry, ClientConfig::default()).await;
+    registry.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn works_with_a_registry_that_asks_for_a_password() {
+    let credentials = server::Credentials { user: "me".into(), password: "right".into() };
+    let registry = server::spawn(ServerOptions { credentials: Some(credentials), ..Default::default() }).await.unwrap();
+    let config = |password: &str| ClientConfig {
+        credentials: Credentials::Basic { username: "me".into(), password: password.into() },
+        ..ClientConfig::default()
+    };
+    let host = registry.addr.to_string();
+    whole_story(&host, AttachedBy::Registry, config("right")).await;
+    let client = Client::new(&host, config("wrong")).unwrap();
+    let refused = client.resolve(&format!("{host}/acme/shop").parse().unwrap(), "v1").await;
+    assert!(matches!(refused, Err(ClientError::Unauthorized { .. })), "{refused:?}");
+    registry.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn works_with_an_embedded_registry_that_keeps_no_referrers() {
+    let registry = server::spawn(ServerOptions { referrers_api: false, ..Default::default() }).await.unwrap();
+    whole_story(&registry.addr.to_string(), AttachedBy::FallbackTag, ClientConfig::default()).await;
+    registry.stop().await.unwrap();
+}
+
+/// Starts distribution's registry, with the certificate if there is one.
+async fn distribution(tls: Option<(String, String)>) -> Option<Process> {
+    let arguments = |host: &str, folder: &Path| {
+        let (config, data) = (folder.join("config.yml"), folder.join("data"));
+        let mut text = format!("version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: {host}\n");
+        if let Some((certificate, key)) = &tls {
+            std::fs::write(folder.join("tls.crt"), certificate).unwrap();
+            std::fs::write(folder.join("tls.key"), key).unwrap();
+            let folder = folder.display();
+            text += &format!("  tls: {{certificate: {folder}/tls.crt, key: {folder}/tls.key}}\n");
+        }
+        text += &format!("storage:\n  filesystem: {{rootdirectory: {}}}\n", data.display());
+        std::fs::write(&config, text).unwrap();
+        vec!["serve".to_owned(), config.display().to_string()]
+    };
+    process("registry", arguments).await
+}
+
+#[tokio::test]
+async fn works_with_distribution_which_keeps_no_referrers() {
+    if let Some(registry) = distribution(None).await {
+        whole_story(&registry.host, AttachedBy::FallbackTag, ClientConfig::default()).await;
+    }
+}
+
+#[tokio::test]
+async fn works_over_tls_with_a_private_authority_and_only_with_it() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let server_key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let server = server.signed_by(&server_key, &issuer).unwrap().pem();
+    let Some(registry) = distribution(Some((server, server_key.serialize_pem()))).await else { return };
+    // Two certificates, the right one last: a bundle is read to its end.
+    let other = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    let other = other.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    let trusting = ClientConfig {
+        plain_http: PlainHttp::Never,
+        extra_ca_pem: Some(format!("# private\n{other}{root}").into_bytes()),
+        ..ClientConfig::default()
+    };
+    whole_story(&registry.host, AttachedBy::FallbackTag, trusting).await;
+
+    let mut config = ClientConfig { plain_http: PlainHttp::Never, ..ClientConfig::default() };
+    config.timeouts.retry = Duration::ZERO;
+    let client = Client::new(&registry.host, config).unwrap();
+    let repository: Repository = format!("{}/acme/shop", registry.host).parse().unwrap();
+    assert!(matches!(client.resolve(&repository, "v1").await, Err(ClientError::Unreachable { .. })));
+    assert!(client.push_blob(&repository, "text/plain", "x".into()).await.is_err());
+}
+
+#[tokio::test]
+async fn works_with_the_registry_of_crane() {
+    let arguments = |host: &str, _: &Path| ["registry", "serve", "--address", host].map(str::to_owned).to_vec();
+    if let Some(registry) = process("crane", arguments).await {
+        whole_story(&registry.host, AttachedBy::FallbackTag, ClientConfig::default()).await;
+    }
+}

@@ -35,7 +35,8 @@ interop: tools ## Run the heavier tests too, those marked #[ignore]
 bench: ## Measure release builds, beside oras and cosign
 	@testenv/build bench
 	cargo build --release --package sealift --package sealift-controller
-	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) bash e2e/bench/run.sh
+	cargo build --package sealift-e2e --bins
+	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) "$${CARGO_TARGET_DIR:-target}/debug/bench"
 
 generate: ## Write the generated files of deploy/ anew
 	UPDATE_GENERATED=1 cargo test --workspace generated

@@ -38,7 +38,8 @@ pub fn list_items(value: Value) -> Result<Listed, Problem> {
     Ok(Listed::Items(items))
 }
 
-/// The identity of the object `value` describes.
+/// The identity of the object `value` describes. Call it again on what parameters made of an object: it is what keeps
+/// a value from becoming a path of the API server.
 ///
 /// # Errors
 /// [`Problem`] if it is no object, or one the API server would not take.
@@ -73,7 +74,7 @@ pub fn of(value: &Value) -> Result<ObjectId, Problem> {
         return invalid("metadata.name", name);
     }
     let namespace = optional(metadata, "namespace", "metadata.namespace")?;
-    if let Some(namespace) = namespace.filter(|namespace| !is_label(namespace)) {
+    if let Some(namespace) = namespace.filter(|namespace| !is_namespace(namespace)) {
         return invalid("metadata.namespace", namespace);
     }
     Ok(ObjectId {
@@ -90,9 +91,7 @@ fn text<'a>(object: &'a Map<String, Value>, field: &'static str) -> Result<&'a s
 }
 
 /// The field's text; `None` if it is missing, null or empty, which the API server does not tell apart.
-fn optional<'a>(
-    object: &'a Map<String, Value>, field: &str, shown: &'static str,
-) -> Result<Option<&'a str>, Problem> {
+fn optional<'a>(object: &'a Map<String, Value>, field: &str, shown: &'static str) -> Result<Option<&'a str>, Problem> {
     match object.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
@@ -109,6 +108,21 @@ fn name_of(value: &Value) -> &'static str {
         Value::Array(_) => "a sequence",
         Value::Object(_) => "an object",
     }
+}
+
+/// A label, or one once its `${PARAMETER}`s are replaced. What comes out then has to be looked at again: see [`of`].
+fn is_namespace(text: &str) -> bool {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, (_, after))) =
+        rest.split_once("${").and_then(|(before, variable)| Some((before, variable.split_once('}')?)))
+    {
+        filled.push_str(before);
+        filled.push('x');
+        rest = after;
+    }
+    filled.push_str(rest);
+    is_label(&filled)
 }
 
 /// An RFC 1123 label.

@@ -8,6 +8,7 @@
 
 mod json;
 mod problem;
+mod quirks;
 pub(crate) mod scalar;
 mod stream;
 mod tree;

@@ -11,15 +11,17 @@ use crate::artifact::Limits;
 /// Reads every JSON text in `text`.
 pub(super) fn read(text: &str, limits: &Limits) -> Result<Vec<Document>, Fault> {
     let mut documents = Vec::new();
-    let mut rest = text;
+    let (mut rest, mut line) = (text, 1);
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        let start = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        line += newlines(&rest[..rest.len() - start.len()]);
+        rest = start;
         if rest.is_empty() {
             return Ok(documents);
         }
-        let line = 1 + newlines(&text[..text.len() - rest.len()]);
         let (value, read) = read_one(rest, limits).map_err(|f| Fault { line: line + f.line - 1, ..f })?;
         documents.push((line, value));
+        line += newlines(&rest[..read]);
         rest = &rest[read..];
     }
 }

@@ -27,6 +27,12 @@ pub enum Problem {
     /// A bare word in flow style that YAML 1.1 and 1.2 cut differently.
     #[error("{0:?} within [] or {{}} is read differently by different readers; quote it")]
     Flow(String),
+    /// An escape of JSON in what is read as YAML.
+    #[error("kubectl does not know the escape {0} in YAML; write the character itself")]
+    Escape(String),
+    /// A tab in the indentation.
+    #[error("a tab is used for indentation")]
+    Tab,
     /// A tag kubectl drops or misreads.
     #[error("the tag {0:?} is not supported")]
     Tag(String),

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Number, Value};
 
-use super::{Problem, super::canonical};
+use super::{super::canonical, Problem};
 
 /// The meaning of an unquoted, untagged scalar. A timestamp stays text in kubectl, so it has no variant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +59,9 @@ fn number(text: &str) -> Plain {
     }
     // What Go's ParseInt with base 2 takes beyond the forms above: a sign after the prefix.
     match plain.strip_prefix("0b") {
-        Some(digits) if digits.starts_with(['+', '-']) => i64::from_str_radix(digits, 2).map_or(Plain::Text, Plain::Int),
+        Some(digits) if digits.starts_with(['+', '-']) => {
+            i64::from_str_radix(digits, 2).map_or(Plain::Text, Plain::Int)
+        }
         _ => Plain::Text,
     }
 }
@@ -179,6 +181,8 @@ pub(super) fn key(text: &str) -> Result<(), Problem> {
         Plain::Null => return Err(Problem::KeyNotString),
         Plain::Bool(value) => value.to_string(),
         Plain::Int(value) => value.to_string(),
+        // These kubectl writes as they are.
+        Plain::Overflow if matches!(text, ".inf" | "-.inf" | ".nan") => return Ok(()),
         // kubectl has no name for such a key and fails.
         Plain::Uint(_) | Plain::Overflow => return Err(Problem::Number(text.to_owned())),
         // Go writes float keys with the precision of a float32.

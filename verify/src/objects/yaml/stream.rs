@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn finds_the_characters_yaml_does_not_hold() {
-        for (text, line) in [("a\u{0}", 1), ("\n\u{7f}", 2), ("é\u{9b}", 1), ("\u{fffe}", 1), ("a\n\nb\u{2028}", 3), ("\u{85}", 1)] {
+        for (text, line) in
+            [("a\u{0}", 1), ("\n\u{7f}", 2), ("é\u{9b}", 1), ("\u{fffe}", 1), ("a\n\nb\u{2028}", 3), ("\u{85}", 1)]
+        {
             let fault = check_characters(text).err().map(|fault| fault.line);
             assert_eq!(fault, Some(line), "{text:?}");
         }

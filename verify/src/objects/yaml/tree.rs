@@ -3,12 +3,13 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    ops::Range,
 };
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
 use serde_json::{Map, Value};
 
-use super::{Document, Fault, Problem, scalar, stream};
+use super::{Document, Fault, Problem, quirks, scalar, stream};
 use crate::artifact::Limits;
 
 /// Nodes that anchors and aliases of one document may add up to; kubectl's own limit is of this order.
@@ -26,6 +27,10 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Option<Document>, Faul
     options.set_emit_comments(false);
     let mut tree = Tree {
         events: Parser::new_from_str_with_options(text, options),
+        text,
+        span: 0..0,
+        tabs: quirks::Tabs::new(text),
+        flow: 0,
         limits,
         line: 1,
         anchors: HashMap::new(),
@@ -36,6 +41,12 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Option<Document>, Faul
 
 struct Tree<'t> {
     events: Parser<'t, StrInput<'t>>,
+    text: &'t str,
+    /// Where the last event stands in the text.
+    span: Range<usize>,
+    tabs: quirks::Tabs,
+    /// How many flow collections are open.
+    flow: usize,
     limits: &'t Limits,
     /// The line of the last event, or of the error.
     line: usize,
@@ -62,9 +73,15 @@ impl<'t> Tree<'t> {
                 Event::DocumentStart(..) => {
                     let event = self.next()?;
                     let line = self.line;
-                    root = Some((line, self.node(event, 0, false)?));
+                    root = Some((line, self.node(event, 0)?));
                 }
-                Event::StreamEnd => return Ok(root.filter(|(_, value)| !value.is_null())),
+                Event::StreamEnd => {
+                    if let Some(line) = self.tabs.outside() {
+                        self.line = line;
+                        return Err(Problem::Tab);
+                    }
+                    return Ok(root.filter(|(_, value)| !value.is_null()));
+                }
                 _ => return Err(Problem::NotYaml("unexpected content".to_owned())),
             }
         }
@@ -74,11 +91,25 @@ impl<'t> Tree<'t> {
         match self.events.next() {
             Some(Ok((event, span))) => {
                 self.line = span.start.line();
+                self.span = span.byte_range().unwrap_or_default();
+                if let Event::Scalar(text, style, ..) = &event {
+                    self.tabs.scalar(*style, &span);
+                    match style {
+                        ScalarStyle::DoubleQuoted => quirks::check_escapes(self.source())?,
+                        ScalarStyle::Plain if self.flow > 0 => quirks::check_flow(text, &self.text[self.span.end..])?,
+                        _ => {}
+                    }
+                }
                 Ok(event)
             }
             Some(Err(error)) => Err(self.syntax(&error)),
             None => Err(Problem::NotYaml("unexpected end".to_owned())),
         }
+    }
+
+    /// The last event as it is written.
+    fn source(&self) -> &'t str {
+        self.text.get(self.span.clone()).unwrap_or_default()
     }
 
     fn syntax(&mut self, error: &ScanError) -> Problem {
@@ -92,29 +123,33 @@ impl<'t> Tree<'t> {
     }
 
     /// The value that starts with `event`.
-    fn node(&mut self, event: Event<'t>, depth: usize, flow: bool) -> Result<Value, Problem> {
+    fn node(&mut self, event: Event<'t>, depth: usize) -> Result<Value, Problem> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let value = scalar_value(text, style, tag.as_deref(), flow)?;
+                let value = scalar_value(text, style, tag.as_deref())?;
                 self.define(anchor, &value)?;
                 Ok(value)
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.open(depth, anchor, tag.as_deref(), "seq")?;
+                let line = self.enter(style);
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
                         Event::SequenceEnd => break,
-                        item => items.push(self.node(item, depth + 1, is_flow(style))?),
+                        item => items.push(self.node(item, depth + 1)?),
                     }
                 }
+                self.leave(style, line);
                 let value = Value::Array(items);
                 self.define(anchor, &value)?;
                 Ok(value)
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.open(depth, anchor, tag.as_deref(), "map")?;
-                let value = Value::Object(self.mapping(depth + 1, is_flow(style))?);
+                let line = self.enter(style);
+                let value = Value::Object(self.mapping(depth + 1)?);
+                self.leave(style, line);
                 self.define(anchor, &value)?;
                 Ok(value)
             }
@@ -123,29 +158,47 @@ impl<'t> Tree<'t> {
         }
     }
 
-    fn mapping(&mut self, depth: usize, flow: bool) -> Result<Map<String, Value>, Problem> {
+    fn enter(&mut self, style: StructureStyle) -> usize {
+        self.flow += usize::from(style == StructureStyle::Flow);
+        self.line
+    }
+
+    /// Ends a collection that began on `line`.
+    fn leave(&mut self, style: StructureStyle, line: usize) {
+        if style == StructureStyle::Flow {
+            self.flow -= 1;
+            self.tabs.flow(line..=self.line);
+        }
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Map<String, Value>, Problem> {
         let mut entries = Map::new();
         // Keys that came by <<, which later keys of the mapping's own replace.
         let mut merged: Option<HashSet<String>> = None;
         loop {
             match self.next()? {
                 Event::MappingEnd => return Ok(entries),
-                Event::Scalar(text, ScalarStyle::Plain, 0, None) if text == "<<" => {
+                Event::Scalar(text, ScalarStyle::Plain, anchor, None) if text == "<<" => {
+                    self.define(anchor, &Value::String(text.into_owned()))?;
                     if merged.is_some() {
                         return Err(Problem::DuplicateKey("<<".to_owned()));
                     }
                     let event = self.next()?;
-                    merged = Some(self.merge(event, depth, flow, &mut entries)?);
+                    merged = Some(self.merge(event, depth, &mut entries)?);
+                }
+                // A key of several lines is one for YAML 1.2 only.
+                Event::Scalar(text, ..) if self.flow > 0 && self.source().contains('\n') => {
+                    return Err(Problem::Flow(text.into_owned()));
                 }
                 Event::Scalar(text, style, anchor, tag) => {
-                    let key = key_text(text, style, tag.as_deref(), flow)?;
+                    let key = key_text(text, style, tag.as_deref())?;
                     self.define(anchor, &Value::String(key.clone().into_owned()))?;
                     let replaces = merged.as_mut().is_some_and(|merged| merged.remove(&*key));
                     if !replaces && entries.contains_key(&*key) {
                         return Err(Problem::DuplicateKey(key.into_owned()));
                     }
                     let event = self.next()?;
-                    let value = self.node(event, depth, flow)?;
+                    let value = self.node(event, depth)?;
                     entries.insert(key.into_owned(), value);
                 }
                 _ => return Err(Problem::KeyNotString),
@@ -155,11 +208,14 @@ impl<'t> Tree<'t> {
 
     /// Puts what stands after `<<` into `entries` and returns the keys it brought.
     fn merge(
-        &mut self, event: Event<'t>, depth: usize, flow: bool, entries: &mut Map<String, Value>,
+        &mut self,
+        event: Event<'t>,
+        depth: usize,
+        entries: &mut Map<String, Value>,
     ) -> Result<HashSet<String>, Problem> {
         // An alias stands for one mapping; a sequence of mappings has to be written out.
         let list = matches!(event, Event::SequenceStart(..));
-        let sources = match self.node(event, depth, flow)? {
+        let sources = match self.node(event, depth)? {
             Value::Object(source) => vec![Value::Object(source)],
             Value::Array(sources) if list => sources,
             _ => return Err(Problem::Merge),
@@ -232,12 +288,7 @@ fn measure(value: &Value, size: &mut Size) {
     }
 }
 
-fn is_flow(style: StructureStyle) -> bool {
-    style == StructureStyle::Flow
-}
-
-fn scalar_value(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, flow: bool) -> Result<Value, Problem> {
-    check_flow(&text, style, flow)?;
+fn scalar_value(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Problem> {
     match tag {
         Some(tag) => match core(tag) {
             Some(name) => scalar::tagged(name, &text),
@@ -248,10 +299,7 @@ fn scalar_value(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, flow:
     }
 }
 
-fn key_text<'t>(
-    text: Cow<'t, str>, style: ScalarStyle, tag: Option<&Tag>, flow: bool,
-) -> Result<Cow<'t, str>, Problem> {
-    check_flow(&text, style, flow)?;
+fn key_text<'t>(text: Cow<'t, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<Cow<'t, str>, Problem> {
     match tag {
         Some(tag) if core(tag) == Some("str") => Ok(text),
         Some(tag) => Err(Problem::Tag(shown(tag))),
@@ -264,17 +312,14 @@ fn key_text<'t>(
     }
 }
 
-/// YAML 1.1 ends a bare word in flow style at `?`, and takes a `:` it starts with for an indicator.
-fn check_flow(text: &str, style: ScalarStyle, flow: bool) -> Result<(), Problem> {
-    if flow && style == ScalarStyle::Plain && (text.contains('?') || text.starts_with(':')) {
-        return Err(Problem::Flow(text.to_owned()));
-    }
-    Ok(())
-}
-
-/// `int` of `!!int`.
+/// `int` of `!!int`, or of `!<tag:yaml.org,2002:int>`.
 fn core(tag: &Tag) -> Option<&str> {
-    (tag.handle() == "tag:yaml.org,2002:").then(|| tag.suffix())
+    const PREFIX: &str = "tag:yaml.org,2002:";
+    match tag.handle() {
+        PREFIX => Some(tag.suffix()),
+        "" => tag.suffix().strip_prefix(PREFIX),
+        _ => None,
+    }
 }
 
 fn shown(tag: &Tag) -> String {

@@ -1,0 +1,136 @@
+//! What a person may type. The arguments are data; each command gives them their meaning.
+
+pub(crate) mod completion;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod plan;
+pub(crate) mod push;
+pub(crate) mod registry;
+pub(crate) mod status;
+pub(crate) mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sealift_verify::reference::{Reference, Repository};
+
+use crate::{
+    exit,
+    output::{Color, Format},
+};
+
+/// Signed delivery of Kubernetes manifests from an OCI registry.
+///
+/// CI packs rendered manifests into an artifact, signs a release statement about it and pushes both. Clusters pull,
+/// verify and apply exactly what was signed.
+#[derive(Debug, Parser)]
+#[command(name = "sealift", version, about, after_long_help = exit::help(), after_help = START)]
+#[command(arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+const START: &str = "\
+Start here:
+  sealift keygen                                           make a key pair: cosign.key and cosign.pub
+  sealift push oci://HOST/REPO:TAG -f DIR --key cosign.key  pack, sign, push, move the tag
+  sealift verify oci://HOST/REPO:TAG --policy policy.yaml   the verdict a cluster would reach
+  sealift inspect oci://HOST/REPO:TAG                       what an artifact holds";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Keygen(keygen::KeygenArgs),
+    Push(push::PushArgs),
+    Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
+    Plan(plan::PlanArgs),
+    Status(status::StatusArgs),
+    Registry(registry::RegistryArgs),
+    Completion(completion::CompletionArgs),
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// How the result is written to standard output
+    #[arg(long, short = 'o', global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Say nothing on standard error but warnings and errors
+    #[arg(long, short = 'q', global = true)]
+    pub(crate) quiet: bool,
+    /// Say more on standard error; twice for every request
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// How a registry is reached; spelled alike on every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registry options")]
+pub(crate) struct RegistryAccess {
+    /// Speak plain HTTP to this registry; loopback registries need no flag
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// PEM file with CA certificates to trust beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Which cluster is meant. As with kubectl: --context, else the current context of $KUBECONFIG or ~/.kube/config.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cluster options")]
+pub(crate) struct ClusterAccess {
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+pub(crate) fn reference(text: &str) -> Result<Reference, String> {
+    text.parse().map_err(|error| chain(&error))
+}
+
+pub(crate) fn repository(text: &str) -> Result<Repository, String> {
+    text.parse().map_err(|error| chain(&error))
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// clap shows one message, so the causes have to be in it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let nested = command.get_subcommands().map(|c| c.get_after_long_help().or(c.get_after_help()));
+            let own = command.get_after_long_help().or(command.get_after_help());
+            let text = nested.chain([own]).flatten().map(ToString::to_string).collect::<String>();
+            assert!(text.contains("sealift "), "{}", command.get_name());
+        }
+    }
+}

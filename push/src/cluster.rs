@@ -1,0 +1,96 @@
+//! Clusters as kubectl finds them: a context somebody named, or the current one of the kubeconfig. Never a guess.
+
+use kube::{
+    Config, Resource as _,
+    api::ApiResource,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use sealift_apply::cluster::{Class, Cluster, ClusterError, Resource};
+use sealift_verify::objects::ObjectId;
+use serde::de::DeserializeOwned;
+
+use crate::{exit::Exit, failure::Failure};
+
+/// A cluster, and the namespace its context names.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) cluster: Cluster,
+    pub(crate) namespace: String,
+    pub(crate) context: String,
+}
+
+/// Why there is no cluster to ask.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("no kubeconfig can be used")]
+    Kubeconfig(#[source] KubeconfigError),
+    #[error("the kubeconfig names no current context")]
+    NoContext,
+    #[error("context {context} cannot be used")]
+    Context {
+        context: String,
+        #[source]
+        source: KubeconfigError,
+    },
+}
+
+/// Connects to the cluster of a context.
+pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure> {
+    let failed = |error| {
+        Failure::new(Exit::InvalidInput, error).hint("set KUBECONFIG, or name one of `kubectl config get-contexts` with --context")
+    };
+    let kubeconfig = Kubeconfig::read().map_err(|error| failed(ConnectError::Kubeconfig(error)))?;
+    let context = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone());
+    let context = context.filter(|context| !context.is_empty()).ok_or_else(|| failed(ConnectError::NoContext))?;
+    let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|source| failed(ConnectError::Context { context: context.clone(), source }))?;
+    let namespace = config.default_namespace.clone();
+    Ok(Connected { cluster: Cluster::connect(config)?, namespace, context })
+}
+
+/// How one of our own kinds, or a built-in one, is served; its type says so, and no discovery is needed.
+pub(crate) fn resource<K: kube::Resource<DynamicType = ()>>(namespaced: bool) -> Resource {
+    Resource { api: ApiResource::erase::<K>(&()), namespaced }
+}
+
+/// One object of a known type, if it is there.
+pub(crate) async fn custom<K>(cluster: &Cluster, namespace: Option<&str>, name: &str) -> Result<Option<K>, ClusterError>
+where
+    K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let id = ObjectId {
+        group: K::group(&()).into_owned(),
+        version: K::version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    let found = cluster.get(&resource::<K>(namespace.is_some()), &id).await?;
+    found.map(serde_json::from_value).transpose().map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
+}
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        let (exit, hint) = match &error {
+            error if error.is_transient() => (Exit::CouldNotCheck, Some("is the cluster up? Nothing is wrong with the command: try again")),
+            ClusterError::Answer { class: Class::Unauthorized, .. } => {
+                (Exit::Credentials, Some("log in to the cluster again: the kubeconfig's credentials are refused"))
+            }
+            ClusterError::Answer { class: Class::Forbidden, .. } => {
+                (Exit::Credentials, Some("this account may not read that; `kubectl auth can-i` tells what it may"))
+            }
+            ClusterError::Answer { class: Class::NotFound, .. } => {
+                (Exit::NotFound, Some("is Sealift installed in this cluster? deploy/install.yaml installs it"))
+            }
+            ClusterError::Configuration { .. } => (Exit::InvalidInput, None),
+            _ => (Exit::Failed, None),
+        };
+        let failure = Self::new(exit, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a verdict depends on besides the artifact: as the person gave it, or as a Delivery in a cluster has it.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use sealift_apply::{
+    api::{AcceptedRelease, Delivery, accepted_release_name},
+    cluster::Cluster,
+};
+use sealift_verify::{memory::Memory, objects::scope::Scope};
+use serde_json::Value;
+
+use crate::{
+    cli::verify::FactsArgs,
+    cluster::{self, custom},
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    parameters,
+};
+
+/// The facts of one verdict.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) namespace: Option<String>,
+    pub(crate) environment: Option<String>,
+    pub(crate) target_namespace: Option<String>,
+    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) require: Vec<String>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// The file named by `--memory` cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is no memory of trust", path.display())]
+struct BadMemory {
+    path: std::path::PathBuf,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The record in the cluster is another Delivery's.
+#[derive(Debug, thiserror::Error)]
+#[error("AcceptedRelease {0} is not about this Delivery")]
+struct OtherMemory(String);
+
+impl Settings {
+    /// The facts given on the command line; what a Delivery says counts where nothing else was given.
+    pub(crate) async fn of(args: &FactsArgs, output: &mut Output) -> Result<Self, Failure> {
+        let mut settings = Self {
+            namespace: args.namespace.clone(),
+            environment: args.env.clone(),
+            target_namespace: args.target_namespace.clone(),
+            memory: args.memory.as_deref().map(read_memory).transpose()?,
+            ..Self::default()
+        };
+        if let Some((namespace, name)) = &args.delivery {
+            let cluster = cluster::connect(args.context.as_deref()).await?.cluster;
+            settings.memory = Some(accepted(&cluster, namespace, name, output).await?);
+            match custom::<Delivery>(&cluster, Some(namespace), name).await? {
+                Some(delivery) => settings.complete(&delivery, namespace, &cluster).await?,
+                None => output.warn(format_args!("there is no Delivery {namespace}/{name}; only its memory of trust counts")),
+            }
+            settings.namespace.get_or_insert_with(|| namespace.clone());
+            settings.cluster = Some(cluster);
+        }
+        settings.values.extend(args.set.iter().cloned());
+        Ok(settings)
+    }
+
+    /// Takes over what the Delivery says.
+    pub(crate) async fn complete(
+        &mut self,
+        delivery: &Delivery,
+        namespace: &str,
+        cluster: &Cluster,
+    ) -> Result<(), Failure> {
+        let spec = &delivery.spec;
+        self.environment = self.environment.take().or_else(|| spec.environment.clone());
+        self.target_namespace = self.target_namespace.take().or_else(|| spec.target_namespace.clone());
+        self.require.clone_from(&spec.require);
+        self.values = parameters::read(cluster, namespace, &spec.parameters).await?;
+        Ok(())
+    }
+}
+
+/// What a Delivery has accepted so far; nothing, if the cluster knows of nothing.
+pub(crate) async fn accepted(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    output: &mut Output,
+) -> Result<Memory, Failure> {
+    let record = accepted_release_name(namespace, name);
+    let Some(found) = custom::<AcceptedRelease>(cluster, None, &record).await? else {
+        output.note(format_args!("the cluster remembers nothing of {namespace}/{name}: this would be its first release"));
+        return Ok(Memory::default());
+    };
+    let of = &found.spec.delivery;
+    if (of.namespace.as_str(), of.name.as_str()) != (namespace, name) {
+        return Err(Failure::new(Exit::InvalidInput, OtherMemory(record)));
+    }
+    Ok(found.spec.memory())
+}
+
+/// Scopes of kinds that only a cluster knows; none without one.
+pub(crate) async fn scopes(cluster: Option<&Cluster>) -> Result<BTreeMap<(String, String), Scope>, Failure> {
+    match cluster {
+        Some(cluster) => Ok(cluster.scopes().await?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// A memory by itself, or an AcceptedRelease as `kubectl get -o yaml` prints it.
+fn read_memory(path: &Path) -> Result<Memory, Failure> {
+    let bad = |exit, source| Failure::new(exit, BadMemory { path: path.to_owned(), source });
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => bad(Exit::NotFound, error.into()),
+        _ => bad(Exit::InvalidInput, error.into()),
+    })?;
+    parse_memory(&text).map_err(|error| bad(Exit::InvalidInput, error))
+}
+
+fn parse_memory(text: &str) -> Result<Memory, Box<dyn std::error::Error + Send + Sync>> {
+    let value: Value = serde_saphyr::from_str(text)?;
+    match value.get("kind").and_then(Value::as_str) {
+        Some("AcceptedRelease") => Ok(serde_json::from_value::<AcceptedRelease>(value)?.spec.memory()),
+        Some(other) => Err(format!("it is a {other}").into()),
+        // An empty file would be an empty memory, in which every old release is new.
+        None if value.get("marks").is_none() => Err("it holds no marks".into()),
+        None => Ok(serde_json::from_value(value)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKS: &str = "marks:\n- stream: a\n  position: {epoch: 0, sequence: 7}\n  statement: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n  artifact: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n  firstSeen: 2026-01-01T00:00:00Z\n";
+
+    #[test]
+    fn reads_a_memory_alone_and_in_its_resource() {
+        let alone = parse_memory(MARKS).unwrap();
+        assert_eq!(alone.marks[0].position.sequence, 7);
+        let indented = MARKS.replace('\n', "\n  ");
+        let resource = format!(
+            "apiVersion: sealift.dev/v1alpha1\nkind: AcceptedRelease\nmetadata: {{name: x, uid: y}}\nspec:\n  delivery: {{namespace: n, name: d}}\n  {indented}"
+        );
+        assert_eq!(parse_memory(&resource).unwrap(), alone);
+    }
+
+    #[test]
+    fn what_is_no_memory_is_not_an_empty_one() {
+        for text in ["", "{}", "kind: ConfigMap", "marks: [{stream: a}]", "marks: []\nmoon: full"] {
+            assert!(parse_memory(text).is_err(), "{text}");
+        }
+        assert!(parse_memory("marks: []").unwrap().marks.is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! What a command fails with: the error, the exit code it means, and advice apart from the facts.
+
+use std::error::Error;
+
+use sealift_registry::{
+    client::{ClientError, Outage, Refusal as GuardRefusal, SetupError},
+    docker_config::DockerConfigError,
+};
+use sealift_verify::refusal::Refusal;
+
+use crate::{exit::Exit, output::OutputError};
+
+/// An error on its way to the person, with what it means for scripts.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) error: Box<dyn Error + Send + Sync>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, error: error.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// A request that is not about trust and not about reaching anything: the command line asks for the impossible.
+pub(crate) fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, message.into())
+}
+
+/// A refusal as the person reads it: the stable word first.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {refusal}", refusal.reason())]
+struct Refused {
+    refusal: Refusal,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let exit = if refusal.is_undecided() { Exit::CouldNotCheck } else { Exit::Refused };
+        let hint = refusal.hint();
+        Self::new(exit, Refused { refusal }).hint(hint)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::NotFound { .. } => Exit::NotFound,
+            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => Exit::Credentials,
+            ClientError::RateLimited { .. } | ClientError::Unreachable { .. } | ClientError::Contended { .. } => {
+                Exit::CouldNotCheck
+            }
+            // Other bytes than were asked for, or endless ones, are what a verifier is there to refuse.
+            ClientError::DigestMismatch { .. } | ClientError::TooLarge { .. } => Exit::Refused,
+            ClientError::Refused { .. } | ClientError::Protocol { .. } => Exit::Failed,
+        };
+        let hint = advice(&error);
+        let failure = Self::new(exit, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// What to try after a registry said no.
+fn advice(error: &ClientError) -> Option<String> {
+    let host = &error.at().host;
+    Some(match error {
+        ClientError::NotFound { .. } => "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned(),
+        ClientError::Unauthorized { .. } => format!("log in with `docker login {host}` (or podman, crane, oras): sealift reads their credentials"),
+        ClientError::Forbidden { .. } => format!("these credentials may not do this at {host}; ask for access, or use others"),
+        ClientError::RateLimited { .. } => "wait and try again, or log in for a higher limit".to_owned(),
+        ClientError::Unreachable { outage, .. } => match outage.as_ref() {
+            Outage::Network(_) => format!(
+                "is the registry at {host} up, and the name right? A registry without TLS needs --plain-http, one with a private CA --ca-file"
+            ),
+            Outage::TimedOut | Outage::Status(_) => "nothing is wrong with the command: try again".to_owned(),
+        },
+        ClientError::DigestMismatch { .. } => {
+            "the registry serves other bytes than were asked for: treat it as compromised or broken".to_owned()
+        }
+        ClientError::Refused { refusal: GuardRefusal::PlainHttp, .. } => {
+            "name the host with --plain-http if its network is trusted".to_owned()
+        }
+        ClientError::TooLarge { .. } | ClientError::Refused { .. } | ClientError::Protocol { .. } | ClientError::Contended { .. } => {
+            return None;
+        }
+    })
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let exit = match &error {
+            SetupError::Host(_) => Exit::Usage,
+            SetupError::Certificates(_) => Exit::InvalidInput,
+            SetupError::Http(_) => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<DockerConfigError> for Failure {
+    fn from(error: DockerConfigError) -> Self {
+        Self::new(Exit::Credentials, error).hint("fix or remove the entry: sealift does not fall back to anonymous access")
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}

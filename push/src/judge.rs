@@ -1,0 +1,109 @@
+//! From a registry to a verdict: fetch, admit, fetch the layer, verify. The order the controller keeps too.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sealift_registry::{
+    client::{Client, ClientError},
+    fetch,
+};
+use sealift_verify::{
+    digest::Digest,
+    policy::Policy,
+    reference::Pinned,
+    refusal::{Reason, Refusal},
+    render::Rendering,
+    signature::{Candidate, Envelope},
+    verify::{Decision, Facts, Verified, admit, verify},
+};
+
+use crate::{exit::Exit, failure::Failure, output::Output};
+
+/// What is judged: where its bytes are, and which logical repository they are judged as.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) place: Pinned,
+    pub(crate) logical: Pinned,
+}
+
+/// A verdict, and the signatures it was reached on.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) decision: Decision<Verified>,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// Bytes that are not what was asked for: refused without a look at what they say.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}: the registry does not serve the artifact that was asked for")]
+struct Served {
+    reason: Reason,
+    #[source]
+    source: ClientError,
+}
+
+pub(crate) async fn judge(
+    client: &Client,
+    subject: &Subject,
+    policies: &[Arc<Policy>],
+    facts: &Facts<'_>,
+    rendering: &Rendering,
+) -> Result<Judged, Failure> {
+    let unverified = fetch::unverified(client, &subject.place, &subject.logical).await.map_err(served)?;
+    let Decision { evidence, outcome } = admit(&unverified, policies, facts);
+    let decision = match outcome {
+        Err(refusal) => Decision { evidence, outcome: Err(refusal) },
+        Ok(admitted) => {
+            let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
+            verify(&admitted, &layer, rendering)
+        }
+    };
+    Ok(Judged { decision, candidates: unverified.candidates })
+}
+
+fn served(source: ClientError) -> Failure {
+    let reason = match &source {
+        ClientError::DigestMismatch { .. } => Reason::DigestMismatch,
+        ClientError::TooLarge { .. } => Reason::BadLayer,
+        _ => return source.into(),
+    };
+    Failure::new(Exit::Refused, Served { reason, source }).hint("treat the registry as compromised or broken")
+}
+
+/// Where no signature is trusted, shows whose there are and whose would be.
+pub(crate) fn explain_keys(refusal: &Refusal, candidates: &[Candidate], policies: &[Arc<Policy>], output: &mut Output) {
+    if refusal.reason() != Reason::NoTrustedSignature {
+        return;
+    }
+    for candidate in candidates {
+        if let Ok(envelope) = Envelope::parse(candidate, u64::MAX) {
+            output.note(format_args!("signature {} claims key {}", candidate.referrer.short(), key_id(&envelope.hint)));
+        }
+    }
+    for policy in policies {
+        for authority in &policy.authorities {
+            let id = authority.key.id();
+            output.note(format_args!("policy {}: authority {} has key {id}", policy.name, authority.name));
+        }
+    }
+}
+
+/// A bundle's hint as a key id; as it stands if it is another tool's.
+pub(crate) fn key_id(hint: &str) -> String {
+    let bytes = STANDARD.decode(hint).ok().filter(|bytes| bytes.len() == 32);
+    let hex = bytes.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let id = hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+    id.map_or_else(|| format!("{hint:?}"), |id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_shown_as_the_key_id_it_stands_for() {
+        let digest = Digest::of(b"key");
+        assert_eq!(key_id(&STANDARD.encode(digest.as_bytes())), digest.to_string());
+        assert_eq!(key_id("my-key\n"), "\"my-key\\n\"");
+    }
+}

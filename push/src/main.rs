@@ -1,0 +1,88 @@
+//! The command line of Sealift: push, verify, inspect, plan, status, keygen, a small registry.
+//!
+//! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
+//! through [`output::Output`] only: the product to stdout, everything else to stderr.
+
+mod cli;
+mod completion;
+mod cluster;
+mod delivery;
+mod exit;
+mod failure;
+mod inspect;
+mod judge;
+mod keygen;
+mod manifests;
+mod origin;
+mod output;
+mod parameters;
+mod policies;
+mod push;
+mod registry_serve;
+mod signing;
+mod transport;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command, registry::RegistryCommand},
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let Cli { command, global } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own exit codes: 0 for help and version, 2 for what cannot be understood.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    trace(global.verbose);
+    let mut output = Output::new(global.output, global.color, global.quiet);
+    match start(command, &mut output) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(command: Command, output: &mut Output) -> Result<Exit, Failure> {
+    // The only provider there is; a second installation cannot happen in one process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
+    runtime.block_on(run(command, output))
+}
+
+async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Keygen(args) => keygen::run(&args, output),
+        Command::Push(args) => push::run(&args, output).await,
+        Command::Verify(args) => verify::run(&args, output).await,
+        Command::Inspect(args) => inspect::run(&args, output).await,
+        Command::Plan(_) | Command::Status(_) => Ok(Exit::Done),
+        Command::Registry(args) => match args.command {
+            RegistryCommand::Serve(args) => registry_serve::run(&args, output).await,
+        },
+        Command::Completion(args) => completion::run(&args, output),
+    }
+}
+
+/// What the libraries say about their work goes to stderr too.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().with_target(false).init();
+}

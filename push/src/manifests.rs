@@ -1,0 +1,126 @@
+//! From paths to objects: collected in a fixed order, read as kubectl reads them, all problems at once.
+
+mod collect;
+
+use std::path::PathBuf;
+
+use sealift_verify::{
+    artifact::Limits,
+    objects::{
+        Objects,
+        yaml::{self, ReadError, Source},
+    },
+    parameters::{self, BindError, Parameter},
+};
+
+use self::collect::CollectError;
+pub(crate) use self::collect::{Collected, collect};
+use crate::{exit::Exit, failure::Failure, output::Output};
+
+/// Problems shown before the rest is only counted.
+const SHOWN: usize = 50;
+
+/// Every problem of the input, one a line.
+#[derive(Debug)]
+pub(crate) struct Problems(Vec<String>);
+
+impl std::error::Error for Problems {}
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [one] => f.write_str(one),
+            all => {
+                write!(f, "{} problems in the manifests", all.len())?;
+                all.iter().take(SHOWN).try_for_each(|problem| write!(f, "\n  {problem}"))?;
+                match all.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, "\n  and {more} more"),
+                }
+            }
+        }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::new(Exit::InvalidInput, problems)
+    }
+}
+
+impl From<Vec<ReadError>> for Problems {
+    fn from(errors: Vec<ReadError>) -> Self {
+        Self(errors.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl From<CollectError> for Failure {
+    fn from(error: CollectError) -> Self {
+        let exit = if error.is_missing() { Exit::NotFound } else { Exit::InvalidInput };
+        let hint = error.hint();
+        let failure = Self::new(exit, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// The sources at `paths`; what was left out is said.
+pub(crate) fn sources(paths: &[PathBuf], limits: &Limits, output: &mut Output) -> Result<Vec<Source>, Failure> {
+    let Collected { sources, left_out } = collect(paths, limits)?;
+    left_out.iter().for_each(|line| output.warn(line));
+    Ok(sources)
+}
+
+/// The objects of `sources`, without variables.
+pub(crate) fn read(sources: &[Source], limits: &Limits) -> Result<Objects, Problems> {
+    yaml::read(sources, limits).map_err(Problems::from)
+}
+
+/// The objects of `sources`, with the places of `parameters` written down.
+pub(crate) fn read_with(
+    sources: Vec<Source>,
+    parameters: &mut [Parameter],
+    limits: &Limits,
+) -> Result<Objects, Problems> {
+    if parameters.is_empty() {
+        return read(&sources, limits);
+    }
+    let marked = |source: Source| match String::from_utf8(source.bytes) {
+        Ok(text) => Source { bytes: parameters::mark(&text, parameters).into_bytes(), ..source },
+        // The reader has the better message for what is not text.
+        Err(error) => Source { bytes: error.into_bytes(), ..source },
+    };
+    let sources: Vec<_> = sources.into_iter().map(marked).collect();
+    let mut objects = read(&sources, limits)?.into_vec();
+    parameters::bind(&mut objects, parameters)
+        .map_err(|errors| Problems(errors.iter().map(BindError::to_string).collect()))?;
+    Objects::new(objects).map_err(|twice| Problems(twice.iter().map(ToString::to_string).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, text: &str) -> Source {
+        Source { name: name.into(), bytes: text.into() }
+    }
+
+    #[test]
+    fn variables_are_typed_where_they_are_unquoted() {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  plain: ${N}\n  quoted: \"${N}\"\n";
+        let mut parameters = ["N:int=2".parse::<Parameter>().unwrap()];
+        let objects = read_with(vec![source("a.yaml", text)], &mut parameters, &Limits::default()).unwrap();
+        assert_eq!(objects.iter().next().unwrap().value["data"]["plain"], "${N}");
+        assert_eq!(parameters[0].typed, ["_/core/ConfigMap/a.json#/data/plain"]);
+        assert_eq!(parameters[0].pointers, ["_/core/ConfigMap/a.json#/data/quoted"]);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_file_and_line() {
+        let sources = [source("a.yaml", "a: [\n"), source("b.yaml", "---\n---\nkind: Pod\n")];
+        let text = read(&sources, &Limits::default()).unwrap_err().to_string();
+        assert!(text.starts_with("2 problems") && text.contains("a.yaml:") && text.contains("b.yaml:3"), "{text}");
+    }
+}

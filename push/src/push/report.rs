@@ -1,0 +1,114 @@
+//! What a push says and leaves behind: notes, JSON, a digest file, the outputs of a GitHub job.
+
+use std::{
+    env,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use sealift_registry::client::{Attached, AttachedBy};
+use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
+use serde_json::{Value, json};
+
+use super::{channel::Moved, package::Package, statement::layer_line};
+use crate::{cli::push::FormatArg, exit::Exit, failure::Failure, output::Output};
+
+/// A finished push.
+#[derive(Debug)]
+pub(super) struct Pushed<'a> {
+    pub(super) reference: Pinned,
+    pub(super) package: &'a Package,
+    pub(super) statement: &'a Statement,
+    pub(super) payload: Digest,
+    pub(super) key: Digest,
+    pub(super) attached: &'a Attached,
+    pub(super) immutable: &'a str,
+    pub(super) moved: Option<(&'a str, &'a Moved)>,
+}
+
+/// A file beside the release could not be written. The release itself is pushed.
+#[derive(Debug, thiserror::Error)]
+#[error("the release is pushed, but {} cannot be written", path.display())]
+struct ReportError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Writes the digest where the person and the CI system want it.
+pub(super) fn files(digest_file: Option<&Path>, pushed: &Pushed<'_>) -> Result<(), Failure> {
+    let Pinned { digest, .. } = pushed.reference;
+    let failed = |path: &Path, source| Failure::new(Exit::Failed, ReportError { path: path.to_owned(), source });
+    if let Some(path) = digest_file {
+        fs::write(path, format!("{digest}\n")).map_err(|error| failed(path, error))?;
+    }
+    if let Some(path) = env::var_os("GITHUB_OUTPUT").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        let lines = format!("digest={digest}\nreference={}\n", pushed.reference);
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
+}
+
+impl Pushed<'_> {
+    pub(super) fn notes(&self, format: FormatArg, output: &mut Output) {
+        let Self { package, statement, .. } = self;
+        let release = &statement.release;
+        let objects = package.content.objects;
+        output.note(format_args!("packed    {objects} objects in {}", layer_line(&package.layer.descriptor, package.layer.files)));
+        let environment = release.environment.as_deref().map(|e| format!(" for {e}")).unwrap_or_default();
+        output.note(format_args!("signed    stream {}{environment}, release {}, key {}", release.stream, release.position(), self.key.short()));
+        let by = match self.attached.by {
+            AttachedBy::Registry => "",
+            AttachedBy::FallbackTag | AttachedBy::Nothing => " (by tag: the registry has no referrers API)",
+        };
+        output.note(format_args!("attached  {}{by}", self.attached.pinned.digest));
+        output.note(format_args!("tagged    {}", self.immutable));
+        match self.moved {
+            Some((tag, Moved::To { from: Some(from) })) => output.note(format_args!("moved     {tag} from {}", from.short())),
+            Some((tag, Moved::To { from: None })) => output.note(format_args!("moved     {tag}, which is new")),
+            Some((tag, Moved::AlreadyThere)) => output.note(format_args!("unmoved   {tag} already names this artifact")),
+            Some((_, Moved::Superseded { .. })) | None => {}
+        }
+        if format == FormatArg::Sealift {
+            output.note("format    sealift, for Sealift's own readers; --format flux or oci is for other tools");
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let Self { reference, package, statement, payload, key, attached, immutable, moved } = self;
+        let release = &statement.release;
+        let channel = moved.map(|(tag, moved)| match moved {
+            Moved::To { from } => json!({"tag": tag, "moved": true, "from": from}),
+            Moved::AlreadyThere => json!({"tag": tag, "moved": false}),
+            Moved::Superseded { by, digest } => json!({"tag": tag, "moved": false, "supersededBy": by, "digest": digest}),
+        });
+        let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
+        json!({
+            "schema": "sealift.dev/push/v1",
+            "outcome": if superseded { "superseded" } else { "pushed" },
+            "reference": reference.to_string(),
+            "repository": reference.repository,
+            "digest": reference.digest,
+            "tag": immutable,
+            "channel": channel,
+            "layer": package.layer.descriptor,
+            "objects": package.content.objects,
+            "files": package.content.files,
+            "images": package.images,
+            "statement": {
+                "digest": payload,
+                "stream": release.stream,
+                "environment": release.environment,
+                "version": release.version,
+                "epoch": release.epoch,
+                "sequence": release.sequence,
+                "previous": release.previous,
+                "issuedAt": release.issued_at,
+                "expiresAt": release.expires_at,
+            },
+            "signature": {"keyId": key, "referrer": attached.pinned.digest},
+        })
+    }
+}

@@ -8,19 +8,29 @@
 //! A test starts with `let Some(control_plane) = ControlPlane::shared() else { return };`: without the tools that prints
 //! a loud SKIPPED line and passes on a person's machine, and panics with `CI=true`.
 
+mod attacker;
 mod audit;
+mod cli;
 mod control_plane;
 mod cosign;
 mod dump;
+mod keys;
+mod manifests;
 mod namespace;
 mod process;
 mod reaper;
 mod registry;
 mod tool;
+mod world;
 
+pub use attacker::Attacker;
 pub use audit::{Audit, AuditMark, Request};
+pub use cli::{Cli, Output};
 pub use control_plane::ControlPlane;
 pub use cosign::Cosign;
+pub use keys::{KeyPair, policy};
+pub use manifests::{Name, corpus, expected};
 pub use process::{HarnessError, Process, free_port};
 pub use registry::{Login, Registry};
 pub use tool::{Tool, binary, on_ci, shared_folder, skip, workspace};
+pub use world::{World, is_ready, reason};

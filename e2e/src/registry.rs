@@ -1,13 +1,13 @@
 //! Real registries: the most used one, which lacks the referrers API, and one that has it.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use tempfile::TempDir;
 
 use crate::{
     process::{HarnessError, Process, free_port, listens, with_retry},
     reaper,
-    tool::Tool,
+    tool::{Tool, binary},
 };
 
 /// The only credentials a registry started by [`Registry::distribution_with_login`] takes.
@@ -23,12 +23,14 @@ const LOGIN: Login = Login { user: "tester", password: "a-password-for-tests" };
 /// `LOGIN` as htpasswd knows it (bcrypt, cost 4).
 const HTPASSWD: &str = "tester:$2a$04$lM2PdtGttqo6sKr4QuqDFuNtntJQoVgNjjurGJP8xp.jd4D/vcXtW\n";
 
+const LAYOUT: &str = "layout";
+
 /// A registry on loopback, plain HTTP, gone when dropped.
 #[derive(Debug)]
 pub struct Registry {
     port: u16,
     process: Process, // dropped, hence killed, before its folder goes
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Registry {
@@ -67,20 +69,49 @@ impl Registry {
         })
     }
 
+    /// Our own, `sealift registry serve`, on an OCI layout that the test may look into and damage.
+    ///
+    /// # Panics
+    /// Where it does not start or `sealift` has not been built.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let arguments = |port, folder: &TempDir| {
+            let layout = folder.path().join(LAYOUT).display().to_string();
+            let words = ["registry", "serve", "--listen", &format!("127.0.0.1:{port}"), "--dir", &layout];
+            Ok(words.map(str::to_owned).to_vec())
+        };
+        Self::start_program("sealift", || Command::new(binary("sealift")), arguments)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
     fn start(tool: &str, arguments: impl Fn(u16, &TempDir) -> Result<Vec<String>, HarnessError>) -> Option<Self> {
         let program = Tool::find(tool)?;
-        let started = with_retry(|| {
+        let started = Self::start_program(tool, || program.command(), arguments);
+        Some(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn start_program(
+        name: &str,
+        program: impl Fn() -> Command,
+        arguments: impl Fn(u16, &TempDir) -> Result<Vec<String>, HarnessError>,
+    ) -> Result<Self, HarnessError> {
+        with_retry(|| {
             let port = free_port();
             let folder =
                 tempfile::tempdir().map_err(|source| HarnessError::File { path: std::env::temp_dir(), source })?;
             reaper::watch_folder(folder.path());
-            let mut command = program.command();
+            let mut command = program();
             command.args(arguments(port, &folder)?).env("OTEL_TRACES_EXPORTER", "none");
-            let mut process = Process::start(tool, command, &folder.path().join("log"))?;
+            let mut process = Process::start(name, command, &folder.path().join("log"))?;
             process.wait_until("listening", Duration::from_secs(60), || listens(port))?;
-            Ok(Self { port, process, _folder: folder })
-        });
-        Some(started.unwrap_or_else(|error| panic!("{error}")))
+            Ok(Self { port, process, folder })
+        })
+    }
+
+    /// The OCI layout of [`Registry::embedded`].
+    #[must_use]
+    pub fn layout(&self) -> PathBuf {
+        self.folder.path().join(LAYOUT)
     }
 
     /// `127.0.0.1:PORT`, as it stands in a reference.

@@ -1,0 +1,122 @@
+//! Somebody who holds the registry: he can serve and change anything in it, and has no signing key.
+
+use std::{fs, path::Path};
+
+use reqwest::{Client, Method, Response, StatusCode, header};
+use sealift_verify::digest::Digest;
+use serde_json::{Value, json};
+
+/// The media types that a manifest of a release, a signature or their index may have.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+
+/// An attacker at one registry on loopback, in one repository.
+#[derive(Debug, Clone)]
+pub struct Attacker {
+    client: Client,
+    repository: String,
+}
+
+impl Attacker {
+    /// At `HOST/PATH`.
+    ///
+    /// # Panics
+    /// Where no HTTP client can be made, or without a path.
+    #[must_use]
+    pub fn at(repository: &str) -> Self {
+        // the first caller installs it; another one's is the same
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (host, path) = repository.split_once('/').expect("a repository is HOST/PATH");
+        let client = Client::builder().no_proxy().build().expect("a client needs nothing");
+        Self { client, repository: format!("http://{host}/v2/{path}") }
+    }
+
+    /// The digest that a tag names.
+    pub async fn digest(&self, tag: &str) -> Digest {
+        Digest::of(&self.bytes(&format!("manifests/{tag}")).await)
+    }
+
+    /// A manifest or index, by tag or digest.
+    pub async fn manifest(&self, reference: &str) -> Value {
+        serde_json::from_slice(&self.bytes(&format!("manifests/{reference}")).await).expect("a manifest is JSON")
+    }
+
+    /// A blob.
+    pub async fn blob(&self, digest: &str) -> Vec<u8> {
+        self.bytes(&format!("blobs/{digest}")).await
+    }
+
+    /// Makes a tag name another artifact of the repository.
+    pub async fn move_tag(&self, tag: &str, digest: Digest) {
+        let bytes = self.bytes(&format!("manifests/{digest}")).await;
+        self.put_manifest(tag, &bytes).await;
+    }
+
+    /// Stores a changed manifest under its new digest, and makes the tag name it. Nothing refers to it.
+    pub async fn replace_manifest(&self, tag: &str, change: impl FnOnce(&mut Value)) -> Digest {
+        let mut manifest = self.manifest(tag).await;
+        change(&mut manifest);
+        let bytes = manifest.to_string().into_bytes();
+        self.put_manifest(tag, &bytes).await;
+        Digest::of(&bytes)
+    }
+
+    /// The same content as an artifact of its own: nobody signed it.
+    pub async fn unsigned_twin(&self, tag: &str) -> Digest {
+        self.replace_manifest(tag, |manifest| manifest["annotations"]["copied"] = json!("yes")).await
+    }
+
+    /// Attaches copies of everything that refers to one artifact to another one.
+    pub async fn copy_referrers(&self, from: Digest, to: Digest) {
+        let subject = self.bytes(&format!("manifests/{to}")).await;
+        let index: Value = serde_json::from_slice(&self.bytes(&format!("referrers/{from}")).await).expect("an index");
+        let referrers = index["manifests"].as_array().expect("an index names manifests").clone();
+        assert!(!referrers.is_empty(), "nothing refers to {from}");
+        for referrer in referrers {
+            let mut manifest = self.manifest(referrer["digest"].as_str().expect("a descriptor has a digest")).await;
+            manifest["subject"]["digest"] = json!(to);
+            manifest["subject"]["size"] = json!(subject.len());
+            let bytes = manifest.to_string().into_bytes();
+            self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+        }
+    }
+
+    /// The digest of the only layer of an artifact.
+    pub async fn layer(&self, reference: &str) -> Digest {
+        let manifest = self.manifest(reference).await;
+        manifest["layers"][0]["digest"].as_str().and_then(|text| text.parse().ok()).expect("a release has a layer")
+    }
+
+    async fn put_manifest(&self, reference: &str, bytes: &[u8]) {
+        let media_type = serde_json::from_slice::<Value>(bytes).expect("a manifest is JSON")["mediaType"].clone();
+        let address = format!("{}/manifests/{reference}", self.repository);
+        let request = self.client.request(Method::PUT, &address).body(bytes.to_owned());
+        let request = request.header(header::CONTENT_TYPE, media_type.as_str().expect("a manifest names its type"));
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{address}: {error}"));
+        assert_eq!(answer.status(), StatusCode::CREATED, "{address}");
+    }
+
+    async fn bytes(&self, path: &str) -> Vec<u8> {
+        let address = format!("{}/{path}", self.repository);
+        let request = self.client.get(&address).header(header::ACCEPT, MANIFESTS);
+        let answer = request.send().await.and_then(Response::error_for_status);
+        let answer = answer.unwrap_or_else(|error| panic!("{address}: {error}"));
+        answer.bytes().await.unwrap_or_else(|error| panic!("{address}: {error}")).to_vec()
+    }
+
+    /// Changes content in an OCI layout without its digest: as a broken disk does, or who can write there.
+    pub fn corrupt(layout: &Path, digest: Digest) {
+        let path = layout.join("blobs/sha256").join(digest.hex());
+        let mut bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(mut manifest) => {
+                manifest["annotations"]["changed"] = json!("in place");
+                bytes = manifest.to_string().into_bytes();
+            }
+            Err(_) => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }
+        }
+        fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}

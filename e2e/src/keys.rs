@@ -1,0 +1,62 @@
+//! Keys to sign with, and policies that trust them.
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::{
+    encoding::{AsDer as _, PublicKeyX509Der},
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
+use serde_json::{Value, json};
+
+use crate::cli::Cli;
+
+/// A key pair whose private half lies, not encrypted, in a file.
+#[derive(Debug, Clone)]
+pub struct KeyPair {
+    private: PathBuf,
+    public: String,
+}
+
+impl KeyPair {
+    /// Makes one in the home of `cli`.
+    ///
+    /// # Panics
+    /// Where no key can be made.
+    #[must_use]
+    pub fn generate(cli: &Cli, name: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key pair can be made");
+        let private = pair.to_pkcs8v1().expect("a new key can be written");
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a new key can be written");
+        let pem = |label: &str, der: &[u8]| pem::encode(&pem::Pem::new(label, der)).replace("\r\n", "\n");
+        let private = cli.write(&format!("keys/{name}.key"), pem("PRIVATE KEY", private.as_ref()));
+        Self { private, public: pem("PUBLIC KEY", public.as_ref()) }
+    }
+
+    /// The file of the private half.
+    #[must_use]
+    pub fn private(&self) -> &Path {
+        &self.private
+    }
+
+    /// The public half as PEM.
+    #[must_use]
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+}
+
+/// A policy that accepts whatever `key` signed for these repositories. JSON, hence YAML, hence a policy file as well.
+#[must_use]
+pub fn policy(name: &str, repositories: &[&str], key: &KeyPair) -> Value {
+    json!({
+        "apiVersion": "sealift.dev/v1alpha1",
+        "kind": "SignaturePolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "match": {"repositories": repositories},
+            "authorities": [{"name": "release", "key": {"pem": key.public()}}],
+            "require": {"anyOf": ["release"]},
+            "release": {"streams": [{"glob": "**"}]},
+        },
+    })
+}

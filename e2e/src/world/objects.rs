@@ -1,0 +1,97 @@
+//! What is in the cluster, and whose it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, stream};
+use kube::{
+    Api, Resource as _,
+    api::{DynamicObject, ListParams, ObjectMeta},
+    core::PartialObjectMeta,
+    discovery::{Discovery, Scope, verbs},
+};
+use sealift_apply::{
+    FIELD_MANAGER,
+    api::{AcceptedRelease, GROUP, Inventory, OWNER_LABEL, Row, accepted_release_name},
+};
+
+use super::World;
+use crate::manifests::Name;
+
+impl World<'_> {
+    /// Every object of every kind that carries the owner label of this Delivery and fields that we applied, whatever
+    /// any inventory says.
+    ///
+    /// # Panics
+    /// Where the API server does not list them.
+    pub async fn owned(&self, uid: &str) -> BTreeMap<Name, ObjectMeta> {
+        self.labelled(&format!("{OWNER_LABEL}={uid}")).await
+    }
+
+    /// Every object of every kind with these labels and fields that we applied.
+    ///
+    /// # Panics
+    /// Where the API server does not list them.
+    pub async fn labelled(&self, labels: &str) -> BTreeMap<Name, ObjectMeta> {
+        // aggregated discovery: one answer, also while the server behind an APIService is down
+        let discovery = Discovery::new(self.client.clone()).exclude(&[GROUP]).run_aggregated().await;
+        let discovery = discovery.unwrap_or_else(|error| panic!("discovery: {error}"));
+        let kinds = discovery.groups().flat_map(|group| group.recommended_resources());
+        let kinds = kinds.filter(|(_, capabilities)| capabilities.supports_operation(verbs::LIST));
+        let lists = kinds.map(async |(resource, capabilities)| {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            let listed = match api.list_metadata(&ListParams::default().labels(labels)).await {
+                Ok(listed) => listed.items,
+                // a kind may have gone since discovery, or its server not be up
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405 | 503) => Vec::new(),
+                Err(error) => panic!("{}: {error}", resource.plural),
+            };
+            let named = move |object: PartialObjectMeta<DynamicObject>| {
+                let metadata = object.metadata;
+                let namespace = metadata.namespace.clone().filter(|_| capabilities.scope == Scope::Namespaced);
+                let name = metadata.name.clone().unwrap_or_default();
+                (Name { group: resource.group.clone(), kind: resource.kind.clone(), namespace, name }, metadata)
+            };
+            listed.into_iter().filter(|object| is_applied_by_us(&object.metadata)).map(named).collect::<Vec<_>>()
+        });
+        stream::iter(lists).buffer_unordered(16).flat_map(stream::iter).collect().await
+    }
+
+    /// The names alone.
+    pub async fn owned_names(&self, uid: &str) -> BTreeSet<Name> {
+        self.owned(uid).await.into_keys().collect()
+    }
+
+    /// What the inventory of this Delivery holds.
+    ///
+    /// # Panics
+    /// Where the API server does not list it.
+    pub async fn inventory(&self, uid: &str) -> Vec<Row> {
+        let inventories: Api<Inventory> = Api::all(self.client.clone());
+        let listed = inventories.list(&ListParams::default().labels(&format!("{OWNER_LABEL}={uid}"))).await;
+        let listed = listed.unwrap_or_else(|error| panic!("inventories: {error}"));
+        listed.items.into_iter().flat_map(|chunk| chunk.spec.rows).collect()
+    }
+
+    /// The names in the inventory.
+    pub async fn inventory_names(&self, uid: &str) -> BTreeSet<Name> {
+        self.inventory(uid).await.iter().map(|row| Name::from(&row.id())).collect()
+    }
+
+    /// What this Delivery has accepted, if anything.
+    ///
+    /// # Panics
+    /// Where the API server does not say.
+    pub async fn accepted(&self, of: (&str, &str)) -> Option<AcceptedRelease> {
+        let records: Api<AcceptedRelease> = Api::all(self.client.clone());
+        let found = records.get_opt(&accepted_release_name(of.0, of.1)).await;
+        found.unwrap_or_else(|error| panic!("{}: {error}", AcceptedRelease::kind(&())))
+    }
+}
+
+fn is_applied_by_us(metadata: &ObjectMeta) -> bool {
+    metadata
+        .managed_fields
+        .iter()
+        .flatten()
+        .any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply"))
+}

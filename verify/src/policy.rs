@@ -17,7 +17,7 @@ pub use self::{
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
     require::Requirement,
-    select::{Selected, select},
+    select::{Selected, might_match, select},
     spec::{
         AuthoritySpec, DenySpec, KeySpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec, OnFirstContact, ParameterPlace,
         PolicySpec, ReleaseSpec, RequireSpec,
@@ -189,7 +189,7 @@ impl Policy {
         let streams = release
             .streams
             .iter()
-            .map(|matcher| Matcher::new(matcher))
+            .map(Matcher::new)
             .collect::<Result<_, _>>()
             .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "release.streams", source })?;
         let authorities = authorities_of(&name, authorities)?;

@@ -134,9 +134,7 @@ fn is_path(path: &str) -> bool {
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`, from the OCI distribution specification.
 pub fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    tag.len() <= 128
-        && tag.bytes().next().is_some_and(word)
-        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+    tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
 impl FromStr for Repository {
@@ -250,8 +248,22 @@ mod tests {
     #[test]
     fn refuses_names_outside_the_grammar() {
         for text in [
-            "", "app", "/app", "host/", "http://host/app", "host/App", "host/a..b", "host/a//b", "host/-a", "ho st/a",
-            "host/a:", "host/a:-x", "host:port/a", "host/a@sha256:00", "host/a@", "user@host/a",
+            "",
+            "app",
+            "/app",
+            "host/",
+            "http://host/app",
+            "host/App",
+            "host/a..b",
+            "host/a//b",
+            "host/-a",
+            "ho st/a",
+            "host/a:",
+            "host/a:-x",
+            "host:port/a",
+            "host/a@sha256:00",
+            "host/a@",
+            "user@host/a",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }

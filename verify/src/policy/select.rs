@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Mode, Policy};
+use serde_json::Value;
+
+use super::{MatchSpec, Mode, Policy, matcher::Globs};
 use crate::{reference::Repository, refusal::Refusal};
 
 /// The policies that match, split by whether they decide.
@@ -27,4 +29,16 @@ pub fn select(policies: &[Arc<Policy>], repository: &Repository, namespace: Opti
         return Err(Refusal::NoPolicy { repository: repository.clone(), namespace: namespace.map(str::to_owned) });
     }
     Ok(Selected { enforcing, auditing })
+}
+
+/// True if a policy object that cannot be used may be about `repository` and `namespace`; also where that cannot be told.
+pub fn might_match(object: &Value, repository: &Repository, namespace: Option<&str>) -> bool {
+    let matches = object.pointer("/spec/match").cloned().unwrap_or(Value::Null);
+    let Ok(MatchSpec { repositories, namespaces }) = serde_json::from_value(matches) else { return true };
+    let within = |patterns: &[String], text: &str| Globs::new(patterns).map_or(true, |globs| globs.matches(text));
+    within(&repositories, &repository.to_string())
+        && match (namespaces, namespace) {
+            (Some(patterns), Some(namespace)) => within(&patterns, namespace),
+            _ => true,
+        }
 }

@@ -1,0 +1,175 @@
+//! One reconcile, step by step. Each step is a file of its own and says in its first line what it touches.
+
+mod apply;
+mod cache;
+mod context;
+mod deliver;
+mod events;
+mod fetch;
+mod finalize;
+mod health;
+mod memory;
+mod order;
+mod parameters;
+mod plan;
+mod policies;
+mod prune;
+mod publish;
+mod read;
+mod registries;
+mod report;
+mod resolve;
+mod schedule;
+mod source;
+mod status;
+mod stop;
+mod verify;
+mod versions;
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kube::{ResourceExt as _, runtime::controller::Action};
+use sealift_apply::{
+    api::{Delivery, DeliveryStatus, REQUESTED_AT_ANNOTATION},
+    cluster::ClusterError,
+};
+
+pub use self::{
+    context::Context,
+    parameters::ParameterError,
+    policies::{Policies, Unusable},
+    registries::PullSecretError,
+    source::SourceError,
+    stop::{Retry, Stop, Verdict},
+    versions::{Range, RangeError},
+};
+pub(crate) use self::events::cut;
+use self::{context::Memo, report::Report, schedule::When, status::About};
+use crate::metrics::Outcome;
+
+/// The Delivery's own record could not be written. Everything else that goes wrong is written there.
+#[derive(Debug, thiserror::Error)]
+#[error("the status or finalizer of the Delivery cannot be written")]
+pub struct ReconcileError(#[from] ClusterError);
+
+/// Brings the cluster to what a Delivery asks for, as far as policies allow.
+///
+/// # Errors
+/// [`ReconcileError`]; it is tried again soon.
+pub async fn reconcile(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
+    let mut memo = context.memo(&uid);
+    let previous = publish::current(&delivery, &memo);
+    if delivery.metadata.deletion_timestamp.is_some() {
+        let action = finalize::finalize(&context, &delivery, &mut memo, &previous).await?;
+        context.metrics.reconciled(Outcome::Deleting, began.elapsed());
+        return Ok(action);
+    }
+    if delivery.spec.suspend {
+        let next = status::suspended(&previous, about(&delivery));
+        tell(&context, &delivery, &mut memo, &previous, &next, &Report::default()).await?;
+        context.remember(&uid, memo);
+        context.metrics.reconciled(Outcome::Suspended, began.elapsed());
+        return Ok(Action::await_change());
+    }
+    let delivery = with_finalizer(&context, delivery).await?;
+    let mut report = Report::default();
+    report.stop = deliver::deliver(&context, &delivery, &mut memo, &previous, &mut report).await.err();
+    let next = status::next(&previous, about(&delivery), &report);
+    memo.failures = if report.stop.as_ref().is_some_and(|stop| stop.retry() != Retry::Interval) { memo.failures + 1 } else { 0 };
+    memo.looks = if report.stop.is_none() && !report.is_settled() { memo.looks + 1 } else { 0 };
+    let pause = pause(&delivery, &memo, &report, &next);
+    tell(&context, &delivery, &mut memo, &previous, &next, &report).await?;
+    context.remember(&uid, memo);
+    count(&context, &report, began.elapsed());
+    Ok(Action::requeue(pause))
+}
+
+/// What to do when not even the status could be written.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
+pub fn on_error(delivery: Arc<Delivery>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let uid = delivery.uid().unwrap_or_default();
+    let mut memo = context.memo(&uid);
+    memo.failures += 1;
+    tracing::warn!(delivery = %name(&delivery), error = %stop::chain(error), "not recorded");
+    let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(memo.failures.min(6)));
+    context.remember(&uid, memo);
+    Action::requeue(pause)
+}
+
+/// The Delivery with our finalizer on it: before anything is applied, so that nothing is left behind unknown.
+async fn with_finalizer(context: &Context, delivery: Arc<Delivery>) -> Result<Arc<Delivery>, ReconcileError> {
+    if !delivery.finalizers().iter().any(|name| name == publish::FINALIZER) {
+        publish::finalizer(context, &delivery, true).await?;
+    }
+    Ok(delivery)
+}
+
+fn about(delivery: &Delivery) -> About<'_> {
+    About {
+        generation: delivery.metadata.generation,
+        requested: delivery.annotations().get(REQUESTED_AT_ANNOTATION).map(String::as_str),
+        timeout: delivery.spec.timeout.get(),
+        now: Timestamp::now(),
+    }
+}
+
+fn pause(delivery: &Delivery, memo: &Memo, report: &Report, status: &DeliveryStatus) -> Duration {
+    let when = When {
+        interval: delivery.spec.interval.get(),
+        timeout: delivery.spec.timeout.get(),
+        failures: memo.failures.saturating_sub(1),
+        looks: memo.looks.saturating_sub(1),
+        status,
+        now: Timestamp::now(),
+        random: random(),
+    };
+    schedule::pause(report, when)
+}
+
+/// Writes status, event and log line, if there is something new to say.
+async fn tell(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &mut Memo,
+    previous: &DeliveryStatus,
+    next: &DeliveryStatus,
+    report: &Report,
+) -> Result<(), ReconcileError> {
+    // Before this one, the reconcile may have written that it began.
+    let written = publish::current(delivery, memo);
+    publish::status(context, delivery, memo, &written, next).await?;
+    let Some(event) = events::news(previous, next, report) else { return Ok(()) };
+    let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
+    let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
+    tracing::info!(
+        delivery = %name(delivery), %digest, verdict, reason = %event.reason,
+        "{}", event.note.as_deref().unwrap_or_default()
+    );
+    events::publish(context, delivery, &event).await;
+    Ok(())
+}
+
+fn count(context: &Context, report: &Report, took: Duration) {
+    context.metrics.reconciled(report.outcome(), took);
+    context.metrics.changed(&report.changes);
+    match &report.stop {
+        Some(stop) if stop.verdict() != Verdict::Untouched => context.metrics.verdict(stop.reason()),
+        _ if report.evidence.is_some() => context.metrics.verdict("Verified"),
+        _ => {}
+    }
+}
+
+fn name(delivery: &Delivery) -> String {
+    format!("{}/{}", delivery.namespace().unwrap_or_default(), delivery.name_any())
+}
+
+/// Between 0 and 1, from the seed that every hash map draws; spreading load needs no more.
+fn random() -> f64 {
+    f64::from((RandomState::new().build_hasher().finish() >> 32) as u32) / f64::from(u32::MAX)
+}

@@ -1,0 +1,42 @@
+//! Doing what the plan says, with the memory of trust raised between dry-run and first write. *cluster*
+
+use jiff::Timestamp;
+use sealift_apply::{
+    apply::{Access, apply, prepare},
+    inventory::Inventory,
+    plan::Plan,
+};
+use sealift_verify::verify::Verified;
+
+use super::{
+    memory::{self, Remembered},
+    report::Report,
+    stop::Stop,
+};
+
+/// Dry-runs, remembers, applies.
+///
+/// Whatever ends this early: what was to be applied stands in the inventory, and a release that was begun is the oldest
+/// that may follow.
+pub(super) async fn applied(
+    access: Access<'_>,
+    plan: Plan,
+    inventory: &mut Inventory,
+    remembered: &Remembered,
+    verified: &Verified,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let prepared = prepare(access, plan, inventory).await?;
+    memory::advance(access.controller, remembered, verified, now).await?;
+    match apply(access, prepared, inventory).await {
+        Ok(changes) => {
+            report.changes.extend(changes);
+            Ok(())
+        }
+        Err(error) => {
+            report.changes.extend(error.done().clone());
+            Err(error.into())
+        }
+    }
+}

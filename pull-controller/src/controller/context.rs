@@ -1,0 +1,132 @@
+//! What all reconciles share: the cluster, the policies, clients, caches, counters. *cluster*, *registry*
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kube::runtime::{
+    events::{Recorder, Reporter},
+    reflector::Store,
+};
+use sealift_apply::{
+    api::{Delivery, DeliveryStatus},
+    cluster::Cluster,
+};
+use tokio::sync::watch;
+
+use super::{fetch::Artifacts, policies::Policies, registries::Registries, stop::Stop};
+use crate::{
+    metrics::Metrics,
+    options::{Mirror, Options},
+};
+
+/// Layers kept in memory, compressed.
+const LAYER_BYTES: usize = 128 << 20;
+/// Manifests and signatures kept in memory.
+const SIGNATURE_BYTES: usize = 16 << 20;
+/// Impersonating handles kept; each holds one buffering task.
+const MOST_ACCOUNTS: usize = 4096;
+/// What events name as their source.
+const REPORTER: &str = "sealift-controller";
+
+/// What all reconciles share.
+pub struct Context {
+    /// The cluster as the controller itself sees it.
+    pub(super) cluster: Cluster,
+    /// The policies as of now.
+    pub(super) policies: watch::Receiver<Arc<Policies>>,
+    pub(super) registries: Registries,
+    pub(super) artifacts: Artifacts,
+    pub(super) metrics: Metrics,
+    pub(super) recorder: Recorder,
+    pub(super) mirrors: Vec<Mirror>,
+    pub(super) default_account: Option<String>,
+    deliveries: Store<Delivery>,
+    accounts: Mutex<HashMap<(String, String), Cluster>>,
+    memos: Mutex<HashMap<String, Memo>>,
+}
+
+/// What is remembered about a Delivery between reconciles. Losing it costs requests, nothing else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memo {
+    /// How often in a row no answer could be had.
+    pub(super) failures: u32,
+    /// How often in a row health was looked at in vain.
+    pub(super) looks: u32,
+    /// The status last written and the version it was written as: a watch may not have delivered it yet.
+    pub(super) written: Option<(u64, DeliveryStatus)>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+impl Context {
+    /// Everything at its beginning.
+    pub fn new(
+        cluster: Cluster,
+        options: &Options,
+        registry_ca: Option<Vec<u8>>,
+        policies: watch::Receiver<Arc<Policies>>,
+        deliveries: Store<Delivery>,
+        metrics: Metrics,
+    ) -> Self {
+        let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
+        Self {
+            recorder: Recorder::new(cluster.client().clone(), reporter),
+            registries: Registries::new(options, registry_ca),
+            artifacts: Artifacts::new(LAYER_BYTES, SIGNATURE_BYTES),
+            mirrors: options.mirror.clone(),
+            default_account: options.default_service_account.clone(),
+            cluster,
+            policies,
+            metrics,
+            deliveries,
+            accounts: Mutex::default(),
+            memos: Mutex::default(),
+        }
+    }
+
+    /// The cluster as a service account sees it.
+    pub(super) fn account(&self, namespace: &str, name: &str) -> Result<Cluster, Stop> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(&key) {
+            return Ok(account.clone());
+        }
+        if accounts.len() >= MOST_ACCOUNTS {
+            accounts.clear();
+        }
+        let account = self
+            .cluster
+            .as_service_account(namespace, name)
+            .map_err(|source| Stop::Cluster { doing: "acting as the service account", source })?;
+        accounts.insert(key, account.clone());
+        Ok(account)
+    }
+
+    /// What is remembered about the Delivery with this uid.
+    pub(super) fn memo(&self, uid: &str) -> Memo {
+        self.memos.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Remembers it.
+    pub(super) fn remember(&self, uid: &str, memo: Memo) {
+        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        memos.insert(uid.to_owned(), memo);
+        // Deliveries that went without a finalizer leave their memo behind.
+        if memos.len() > 2 * self.deliveries.len() + 64 {
+            let live: std::collections::HashSet<_> =
+                self.deliveries.state().iter().filter_map(|delivery| delivery.metadata.uid.clone()).collect();
+            memos.retain(|uid, _| live.contains(uid));
+        }
+    }
+
+    /// Forgets a Delivery that is gone.
+    pub(super) fn forget(&self, uid: &str) {
+        self.memos.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

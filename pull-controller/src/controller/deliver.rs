@@ -1,0 +1,156 @@
+//! From what a Delivery asks for to a healthy release: the driver. The steps in order, and nothing else.
+//!
+//! ```text
+//! order ─policies→ resolve → fetch → verify → plan → dry-run ─memory→ apply → prune → health
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use sealift_apply::{
+    api::{Delivery, DeliveryStatus, LastApplied},
+    apply::Access,
+};
+use sealift_verify::{
+    objects::scope::Scope,
+    refusal::Refusal,
+    render::Rendering,
+    verify::{Admitted, Facts, Verified},
+};
+
+use super::{
+    about,
+    apply::applied,
+    context::{Context, Memo},
+    health::health,
+    memory,
+    order::{self, Order},
+    parameters,
+    plan::planned,
+    prune::pruned,
+    publish,
+    registries::PullSecret,
+    report::{Report, last_applied},
+    resolve::{Resolved, resolve},
+    source::{Source, SourceError},
+    status,
+    stop::Stop,
+    verify,
+};
+use crate::options::places;
+
+/// Does everything, or stops with the reason. What was found and done until then stands in `report`.
+pub(super) async fn deliver(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &mut Memo,
+    previous: &DeliveryStatus,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let spec = &delivery.spec;
+    // 1. pure: who asks for what, and is there a policy for it at all? Nothing is contacted before that is known.
+    let Order { owner, repository, selection, account } = order::read(delivery, context.default_account.as_deref())?;
+    let policies = context.policies.borrow().clone();
+    policies.for_repository(&repository, &owner.namespace)?;
+    let account = context.account(&owner.namespace, account)?;
+    let access = Access { account: &account, controller: &context.cluster };
+
+    // 2. registry: which artifact?
+    let secret = PullSecret::read(&account, &owner.namespace, spec.pull_secret_name.as_deref()).await;
+    let source = Source {
+        repository: &repository,
+        places: places(&context.mirrors, &repository),
+        secret: secret.map_err(SourceError::from)?,
+        registries: &context.registries,
+        metrics: &context.metrics,
+    };
+    let (resolved, outage) = match resolve(&source, selection).await {
+        Ok(resolved) => (resolved, None),
+        Err(error) => {
+            let (resolved, error) = last_known(previous, &source, error)?;
+            (resolved, Some(error))
+        }
+    };
+    if outage.is_none() {
+        report.attempted = Some((resolved.digest, resolved.tag.clone()));
+    }
+
+    // 3. registry, cluster, pure: is it what this cluster may run, and nothing older?
+    let remembered = memory::read(&context.cluster, &owner).await?;
+    let now = Timestamp::now();
+    let facts = Facts {
+        namespace: Some(&owner.namespace),
+        memory: Some(&remembered.memory),
+        environment: spec.environment.as_deref(),
+        version: resolved.version.as_deref(),
+        require: &spec.require,
+        ..Facts::at(now)
+    };
+    let fresh = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
+    let interval = if fresh { Duration::ZERO } else { spec.interval.get() };
+    let interval = outage.is_none().then_some(interval);
+    let (admitted, fetched) =
+        verify::admitted(&context.artifacts, &source, &resolved, &policies, &facts, interval, report).await?;
+    let layer = context.artifacts.layer(&source, &fetched.place, admitted.layer()).await?;
+    let rendering = Rendering {
+        values: parameters::read(&account, &owner.namespace, &spec.parameters).await?,
+        target_namespace: spec.target_namespace.clone(),
+        default_namespace: Some(owner.namespace.clone()),
+        discovered: discovered(&access, &admitted).await?,
+    };
+    let verified = verify::verified(admitted, layer, rendering, report).await?;
+    nothing_new_if_stale(&verified, previous)?;
+
+    // 4. cluster: plan, dry-run, remember, apply, prune.
+    let (plan, mut inventory) = planned(access, &owner, &verified).await?;
+    let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
+    if is_new(&verified, previous) && !plan.preview().is_noop() {
+        let working = status::working(previous, about(delivery), report);
+        let told = publish::status(context, delivery, memo, previous, &working).await;
+        told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
+    }
+    applied(access, plan, &mut inventory, &remembered, &verified, now, report).await?;
+    if report.changes.waiting.is_empty() {
+        report.applied = report.evidence.as_ref().map(|evidence| last_applied(&verified, evidence));
+    }
+    let gone = pruned(access, &rows, &mut inventory, report).await;
+    report.objects = Some(inventory.len());
+
+    // 5. cluster: did it help?
+    report.health = Some(health(&account, &verified, &report.changes).await);
+    gone?;
+    outage.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// With the registry down nothing new arrives, but what was last applied may be repaired from the cache.
+fn last_known(previous: &DeliveryStatus, source: &Source<'_>, error: SourceError) -> Result<(Resolved, SourceError), Stop> {
+    match &previous.last_applied {
+        Some(last) if error.is_transient() => {
+            let resolved = Resolved { digest: last.digest, tag: None, version: None, places: source.places.clone() };
+            Ok((resolved, error))
+        }
+        _ => Err(error.into()),
+    }
+}
+
+/// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this.
+async fn discovered(access: &Access<'_>, admitted: &Admitted) -> Result<BTreeMap<(String, String), Scope>, Stop> {
+    if admitted.statement().release.scope.unknown.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    access.controller.scopes().await.map_err(|source| Stop::Cluster { doing: "discovering the kinds", source })
+}
+
+fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
+    let same = |last: &LastApplied| last.objects == verified.inventory() && last.statement == verified.payload();
+    !previous.last_applied.as_ref().is_some_and(same)
+}
+
+/// An expired statement confirms what runs; it brings nothing that does not, such as other values of parameters.
+fn nothing_new_if_stale(verified: &Verified, previous: &DeliveryStatus) -> Result<(), Stop> {
+    let other = previous.last_applied.as_ref().is_some_and(|last| last.objects != verified.inventory());
+    match verified.statement().release.expires_at {
+        Some(end) if verified.is_stale() && other => Err(Stop::Refused(Refusal::Expired(end))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,48 @@
+//! One Event for each change of verdict or applied release. *pure*, and the edge that sends it, *cluster*
+
+use kube::{
+    Resource as _,
+    runtime::events::{Event, EventType},
+};
+use sealift_apply::api::{Condition, Delivery, DeliveryStatus, condition};
+
+use super::{context::Context, report::Report, status::{PROGRESSING, READY}};
+
+/// The API server refuses a longer note.
+const NOTE_LIMIT: usize = 1000;
+
+/// What there is to tell, if anything: a repetition is none.
+pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Report) -> Option<Event> {
+    let ready = condition(&next.conditions, READY)?;
+    let word = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
+    let turned = condition(&previous.conditions, READY).map(word) != Some(word(ready));
+    let digest = |status: &DeliveryStatus| status.last_attempted.as_ref().map(|last| last.digest);
+    let other = ready.status == "False" && digest(previous) != digest(next);
+    let applied = |status: &DeliveryStatus| status.last_applied.as_ref().map(|last| (last.statement, last.objects));
+    let released = applied(previous) != applied(next);
+    if ready.reason == PROGRESSING && !released || !(turned || other || released) {
+        return None;
+    }
+    let changes = if report.changes.changed() { format!(" ({})", report.changes) } else { String::new() };
+    Some(Event {
+        type_: if ready.status == "False" { EventType::Warning } else { EventType::Normal },
+        reason: ready.reason.clone(),
+        note: Some(cut(format!("{}{changes}", ready.message))),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    })
+}
+
+/// Cut to what the API server takes.
+pub(crate) fn cut(mut note: String) -> String {
+    let end = (0..=note.len().min(NOTE_LIMIT)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+    note.truncate(end);
+    note
+}
+
+/// Sends an event. That it cannot be sent (a namespace that is going away takes none) is no reason to stop.
+pub(super) async fn publish(context: &Context, delivery: &Delivery, event: &Event) {
+    if let Err(error) = context.recorder.publish(event, &delivery.object_ref(&())).await {
+        tracing::debug!(reason = %event.reason, error = &error as &dyn std::error::Error, "the event was not recorded");
+    }
+}

@@ -1,0 +1,178 @@
+//! What becomes of the objects when their Delivery is deleted. *cluster*
+//!
+//! The inventory goes last and the memory of trust stays: a Delivery made anew under the same name takes nothing older.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::{
+    Api, ResourceExt as _,
+    runtime::{
+        controller::Action,
+        events::{Event, EventType},
+    },
+};
+use sealift_apply::{
+    api::{DeletionPolicy, Delivery, DeliveryReference, DeliveryStatus, Row},
+    apply::Access,
+    cluster::ClusterError,
+    inventory::{Inventory, store},
+    prune::{Pruned, Until, prune},
+};
+
+use super::{
+    ReconcileError, about,
+    context::{Context, Memo},
+    events, name, publish, random, read, status,
+    stop::{chain, listed},
+};
+
+/// How long objects are tried to be deleted once the account or the namespace is going away. The finalizer goes within a
+/// minute, since a namespace that hangs is worse than an object that is named and left.
+const GRACE: Duration = Duration::from_secs(40);
+/// How often gone objects are looked for, and failed deletions tried again at first.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// What is still to be done.
+enum Left {
+    /// Nothing: the Delivery may go.
+    Nothing,
+    /// These objects stay in the cluster, and nobody looks after them any more.
+    Orphans { rows: Vec<Row>, why: &'static str },
+    /// Not yet done.
+    Work { reason: &'static str, message: String },
+}
+
+/// One step towards the end of a Delivery.
+pub(super) async fn finalize(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &mut Memo,
+    previous: &DeliveryStatus,
+) -> Result<Action, ReconcileError> {
+    let uid = delivery.uid().unwrap_or_default();
+    let ours = delivery.finalizers().iter().any(|name| name == publish::FINALIZER);
+    let Some(owner) = delivery.reference().filter(|_| ours) else {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    };
+    let left = match work(context, delivery, &owner).await {
+        Ok(left) => left,
+        Err(error) => Left::Work { reason: "DeletionFailed", message: chain(&error) },
+    };
+    match left {
+        Left::Work { reason, message } => {
+            let next = status::deleting(previous, about(delivery), reason, &message);
+            if previous != &next {
+                tracing::info!(delivery = %name(delivery), reason, "{message}");
+            }
+            publish::status(context, delivery, memo, previous, &next).await?;
+            memo.failures += 1;
+            let pause = AGAIN.saturating_mul(memo.failures.min(10)).mul_f64(1.0 + 0.2 * random());
+            context.remember(&uid, memo.clone());
+            return Ok(Action::requeue(pause));
+        }
+        Left::Orphans { rows, why } => orphaned(context, delivery, &rows, why).await,
+        Left::Nothing => tracing::info!(delivery = %name(delivery), reason = "Deleted", "its objects are deleted"),
+    }
+    store::delete(&context.cluster, &owner).await?;
+    release(context, delivery).await?;
+    context.forget(&uid);
+    Ok(Action::await_change())
+}
+
+/// Takes the finalizer off. The version that was watched may be behind our own status writes.
+async fn release(context: &Context, delivery: &Delivery) -> Result<(), ClusterError> {
+    match publish::fresh(context, delivery).await? {
+        Some(fresh) if fresh.uid() == delivery.uid() => publish::finalizer(context, &fresh, false).await,
+        _ => Ok(()),
+    }
+}
+
+async fn work(context: &Context, delivery: &Delivery, owner: &DeliveryReference) -> Result<Left, ClusterError> {
+    let mut inventory = store::read(&context.cluster, owner).await?;
+    if inventory.is_empty() {
+        return Ok(Left::Nothing);
+    }
+    let rows: Vec<Row> = inventory.rows().cloned().collect();
+    let policy = delivery.spec.deletion_policy;
+    if policy == DeletionPolicy::Orphan {
+        return Ok(Left::Orphans { rows, why: "spec.deletionPolicy is Orphan" });
+    }
+    let named = delivery.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
+    let going = going_away(context, owner, named.or(context.default_account.as_deref())).await?;
+    let (Some(account), going) = (named.or(context.default_account.as_deref()), going) else {
+        return Ok(orphans_after_grace(delivery, &inventory, "there is no service account to delete them as"));
+    };
+    let account = context.cluster.as_service_account(&owner.namespace, account)?;
+    let access = Access { account: &account, controller: &context.cluster };
+    let Some(why) = going.filter(|_| policy != DeletionPolicy::Wait) else {
+        let until = if policy == DeletionPolicy::Wait { Until::Gone } else { Until::Accepted };
+        let pruned = prune(access, &rows, &mut inventory, until).await?;
+        context.metrics.changed(&pruned.changes);
+        return Ok(if pruned.is_complete() { Left::Nothing } else { unfinished(&pruned) });
+    };
+    // Whoever goes away may no longer say what happens elsewhere.
+    let within: Vec<Row> = rows.into_iter().filter(|row| row.namespace.as_ref() == Some(&owner.namespace)).collect();
+    let pruned = prune(access, &within, &mut inventory, Until::Accepted).await;
+    if let Ok(pruned) = &pruned {
+        context.metrics.changed(&pruned.changes);
+    }
+    Ok(match pruned {
+        Ok(pruned) if pruned.is_complete() && inventory.is_empty() => Left::Nothing,
+        Ok(pruned) if pruned.is_complete() => Left::Orphans { rows: inventory.rows().cloned().collect(), why },
+        _ => orphans_after_grace(delivery, &inventory, why),
+    })
+}
+
+fn orphans_after_grace(delivery: &Delivery, inventory: &Inventory, why: &'static str) -> Left {
+    let began = delivery.metadata.deletion_timestamp.as_ref().map(|time| time.0).unwrap_or_default();
+    let waited = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
+    if waited >= GRACE {
+        return Left::Orphans { rows: inventory.rows().cloned().collect(), why };
+    }
+    Left::Work { reason: "Deleting", message: format!("{} objects are left, and {why}", inventory.len()) }
+}
+
+fn unfinished(pruned: &Pruned) -> Left {
+    if pruned.failed.is_empty() {
+        let ids: Vec<_> = pruned.deleting.iter().take(5).map(ToString::to_string).collect();
+        let message = format!("{} objects are on their way out: {}", pruned.deleting.len(), ids.join(", "));
+        return Left::Work { reason: "Deleting", message };
+    }
+    let message = format!("{} objects were not deleted: {}", pruned.failed.len(), listed(&pruned.failed));
+    Left::Work { reason: "DeletionFailed", message }
+}
+
+/// Why nothing outside the namespace may be deleted any more, if that is so.
+async fn going_away(
+    context: &Context,
+    owner: &DeliveryReference,
+    account: Option<&str>,
+) -> Result<Option<&'static str>, ClusterError> {
+    let namespaces: Api<Namespace> = Api::all(context.cluster.client().clone());
+    let namespace = namespaces.get_opt(&owner.namespace).await.map_err(ClusterError::from)?;
+    if namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()) {
+        return Ok(Some("its namespace is being deleted"));
+    }
+    let Some(account) = account else { return Ok(None) };
+    let account: Option<ServiceAccount> = read::object(&context.cluster, &owner.namespace, account).await?;
+    let gone = account.is_none_or(|account| account.metadata.deletion_timestamp.is_some());
+    Ok(gone.then_some("its service account is gone"))
+}
+
+/// Names what is left, in the log in full and in an event as far as it holds.
+async fn orphaned(context: &Context, delivery: &Delivery, rows: &[Row], why: &'static str) {
+    let names: Vec<_> = rows.iter().map(|row| row.id().to_string()).collect();
+    let message = format!("{} objects stay in the cluster, since {why}: {}", names.len(), names.join(", "));
+    tracing::warn!(delivery = %name(delivery), reason = "Orphaned", "{message}");
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "Orphaned".to_owned(),
+        note: Some(events::cut(message)),
+        action: "Finalize".to_owned(),
+        secondary: None,
+    };
+    events::publish(context, delivery, &event).await;
+}

@@ -1,0 +1,74 @@
+//! The memory of trust in the cluster. *cluster*
+//!
+//! Read without a cache, since a stale memory would take an old release for a new one, and written only over the very
+//! version that was read.
+
+use jiff::Timestamp;
+use kube::api::ApiResource;
+use sealift_apply::{
+    api::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, DeliveryReference, accepted_release_name},
+    cluster::{Cluster, ClusterError, Resource},
+};
+use sealift_verify::{memory::Memory, objects::ObjectId, verify::Verified};
+
+use super::stop::Stop;
+
+/// What a Delivery has accepted so far, and the version of the record it was read from.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    delivery: DeliveryName,
+    pub(super) memory: Memory,
+    version: Option<String>,
+}
+
+/// Reads the memory of a Delivery; empty if it has accepted nothing yet.
+pub(super) async fn read(controller: &Cluster, owner: &DeliveryReference) -> Result<Remembered, Stop> {
+    let delivery = DeliveryName { namespace: owner.namespace.clone(), name: owner.name.clone() };
+    let failed = |source| Stop::Cluster { doing: "reading the memory of trust", source };
+    let found = controller.get(&resource(), &id(&delivery)).await.map_err(failed)?;
+    let Some(value) = found else { return Ok(Remembered { delivery, memory: Memory::default(), version: None }) };
+    // A record that cannot be read is no licence to begin anew.
+    let record: AcceptedRelease = serde_json::from_value(value)
+        .map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
+    if record.spec.delivery != delivery {
+        return Err(Stop::Memory { name: record.metadata.name.unwrap_or_default() });
+    }
+    Ok(Remembered { delivery, memory: record.spec.memory(), version: record.metadata.resource_version })
+}
+
+/// Raises the mark to a verified release; no request if it stands there already.
+pub(super) async fn advance(
+    controller: &Cluster,
+    remembered: &Remembered,
+    verified: &Verified,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let Remembered { delivery, memory, version } = remembered;
+    let advanced = memory.advanced(verified.payload(), verified.statement(), now);
+    if advanced == *memory {
+        return Ok(());
+    }
+    let failed = |source| Stop::Cluster { doing: "writing the memory of trust", source };
+    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks: advanced.marks };
+    let mut record = AcceptedRelease::new(&id(delivery).name, spec);
+    record.metadata.resource_version.clone_from(version);
+    let value = serde_json::to_value(record)
+        .map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
+    controller.store(&resource(), &id(delivery), &value).await.map_err(failed)?;
+    Ok(())
+}
+
+fn resource() -> Resource {
+    Resource { api: ApiResource::erase::<AcceptedRelease>(&()), namespaced: false }
+}
+
+fn id(delivery: &DeliveryName) -> ObjectId {
+    use kube::Resource as _;
+    ObjectId {
+        group: AcceptedRelease::group(&()).into_owned(),
+        version: AcceptedRelease::version(&()).into_owned(),
+        kind: AcceptedRelease::kind(&()).into_owned(),
+        namespace: None,
+        name: accepted_release_name(&delivery.namespace, &delivery.name),
+    }
+}

@@ -1,0 +1,25 @@
+//! Reading one object of a built-in kind by name. *cluster*
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::ApiResource;
+use sealift_apply::cluster::{Cluster, ClusterError, Resource};
+use sealift_verify::objects::ObjectId;
+use serde::de::DeserializeOwned;
+
+/// The object, if it is there. No discovery is needed: the kind is a type.
+pub(super) async fn object<K>(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<K>, ClusterError>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+{
+    let resource = Resource { api: ApiResource::erase::<K>(&()), namespaced: true };
+    let id = ObjectId {
+        group: K::group(&()).into_owned(),
+        version: K::version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        namespace: Some(namespace.to_owned()),
+        name: name.to_owned(),
+    };
+    let found = cluster.get(&resource, &id).await?;
+    let parsed = found.map(serde_json::from_value).transpose();
+    parsed.map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
+}

@@ -1,0 +1,128 @@
+//! Clients of registries, one for each host and identity, and what a Delivery presents there. *cluster*, *registry*
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use sealift_apply::cluster::{Cluster, ClusterError};
+use sealift_registry::{
+    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, SetupError, Timeouts},
+    docker_config::parse_pull_secret,
+};
+use sealift_verify::reference::Repository;
+use secrecy::{ExposeSecret, SecretSlice};
+
+use super::read;
+use crate::options::Options;
+
+/// More clients than this are not kept; each holds connections and tokens.
+const MOST_CLIENTS: usize = 512;
+/// Where a pull secret holds its Docker configuration.
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
+
+/// The clients in use. Nothing local and nothing plain is spoken to unless platform configuration names the host.
+#[derive(Debug)]
+pub(super) struct Registries {
+    config: ClientConfig,
+    clients: Mutex<HashMap<(String, Fingerprint), Arc<Client>>>,
+}
+
+impl Registries {
+    /// Clients that keep to the platform's configuration.
+    pub(super) fn new(options: &Options, extra_ca_pem: Option<Vec<u8>>) -> Self {
+        let plain_http = match options.plain_http_host.as_slice() {
+            [] => PlainHttp::Never,
+            hosts => PlainHttp::Hosts(hosts.to_vec()),
+        };
+        // A registry that is down must not hold workers for long: the reconcile is what tries again.
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(5),
+            idle: Duration::from_secs(20),
+            request: Duration::from_secs(30),
+            transfer: Duration::from_secs(300),
+            retry: Duration::from_secs(10),
+        };
+        let config = ClientConfig {
+            plain_http,
+            local_hosts: options.allow_host.clone(),
+            extra_ca_pem,
+            timeouts,
+            user_agent: concat!("sealift-controller/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::in_cluster()
+        };
+        Self { config, clients: Mutex::default() }
+    }
+
+    /// The client for the host of `place` with these credentials.
+    pub(super) fn client(&self, place: &Repository, credentials: Credentials) -> Result<Arc<Client>, SetupError> {
+        let key = (place.host().to_owned(), credentials.fingerprint());
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(Arc::clone(client));
+        }
+        if clients.len() >= MOST_CLIENTS {
+            clients.clear();
+        }
+        let client = Arc::new(Client::new(place.host(), ClientConfig { credentials, ..self.config.clone() })?);
+        clients.insert(key, Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+/// The content of a Delivery's pull secret, if it names one. Never printed.
+#[derive(Clone, Default)]
+pub(super) struct PullSecret(Option<(String, SecretSlice<u8>)>);
+
+impl fmt::Debug for PullSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PullSecret(..)")
+    }
+}
+
+/// Why a pull secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PullSecretError {
+    /// The account may not read it, or the cluster did not answer.
+    #[error("the pull secret {name} cannot be read")]
+    Cluster {
+        /// The Secret.
+        name: String,
+        /// The cluster's words.
+        #[source]
+        source: ClusterError,
+    },
+    /// It is missing or holds no Docker configuration.
+    #[error("the pull secret {name} {problem}")]
+    Unusable {
+        /// The Secret.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl PullSecret {
+    /// Reads the secret as the Delivery's account: whoever may not read it may not use it.
+    pub(super) async fn read(account: &Cluster, namespace: &str, name: Option<&str>) -> Result<Self, PullSecretError> {
+        let Some(name) = name else { return Ok(Self(None)) };
+        let unusable = |problem: String| PullSecretError::Unusable { name: name.to_owned(), problem };
+        let found: Result<Option<Secret>, _> = read::object(account, namespace, name).await;
+        let secret = found
+            .map_err(|source| PullSecretError::Cluster { name: name.to_owned(), source })?
+            .ok_or_else(|| unusable("does not exist".to_owned()))?;
+        let content = secret.data.unwrap_or_default().remove(DOCKER_CONFIG);
+        let content = content.ok_or_else(|| unusable(format!("has no key {DOCKER_CONFIG}")))?;
+        Ok(Self(Some((name.to_owned(), content.0.into()))))
+    }
+
+    /// What it has for a place: credentials go to no host it does not name.
+    pub(super) fn credentials(&self, place: &Repository) -> Result<Credentials, PullSecretError> {
+        let Some((name, content)) = &self.0 else { return Ok(Credentials::Anonymous) };
+        parse_pull_secret(content.expose_secret(), place)
+            .map_err(|error| PullSecretError::Unusable { name: name.clone(), problem: format!("cannot be used: {error}") })
+    }
+}

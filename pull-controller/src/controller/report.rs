@@ -1,0 +1,63 @@
+//! What one reconcile found and did, for status, events, metrics and the log to read. *pure*
+
+use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
+use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
+
+use super::stop::Stop;
+use crate::metrics::Outcome;
+
+/// Filled in step by step; what a reconcile did not get to stays empty.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// What was selected, and the tag that pointed at it.
+    pub(super) attempted: Option<(Digest, Option<String>)>,
+    /// The record of the verdict.
+    pub(super) evidence: Option<Evidence>,
+    /// What was applied to the end.
+    pub(super) applied: Option<LastApplied>,
+    /// How many objects the inventory holds.
+    pub(super) objects: Option<usize>,
+    /// What was done with each object.
+    pub(super) changes: ChangeSet,
+    /// How the objects fare.
+    pub(super) health: Option<HealthReport>,
+    /// Why it ended early.
+    pub(super) stop: Option<Stop>,
+}
+
+impl Report {
+    /// True if everything was done and everything is healthy.
+    pub(super) fn is_settled(&self) -> bool {
+        let Self { attempted: _, evidence: _, applied: _, objects: _, changes, health, stop } = self;
+        stop.is_none() && changes.waiting.is_empty() && health.as_ref().is_none_or(HealthReport::is_healthy)
+    }
+
+    /// How the metrics count it.
+    pub(super) fn outcome(&self) -> Outcome {
+        use super::stop::Verdict;
+        match self.stop.as_ref().map(Stop::verdict) {
+            Some(Verdict::Refused) => Outcome::Refused,
+            Some(Verdict::CouldNotCheck) => Outcome::CouldNotCheck,
+            Some(Verdict::Untouched) => Outcome::Failed,
+            None if !self.is_settled() => Outcome::Progressing,
+            None if self.changes.changed() => Outcome::Changed,
+            None => Outcome::Unchanged,
+        }
+    }
+}
+
+/// What status says of a release once it is applied; `at` is kept as long as the rest stays equal.
+pub(super) fn last_applied(verified: &Verified, evidence: &Evidence) -> LastApplied {
+    let release = &verified.statement().release;
+    LastApplied {
+        digest: verified.digest(),
+        short: verified.digest().short(),
+        version: release.version.clone(),
+        epoch: release.epoch,
+        sequence: release.sequence,
+        statement: verified.payload(),
+        objects: verified.inventory(),
+        parameters: evidence.parameters,
+        at: evidence.time,
+    }
+}

@@ -1,0 +1,105 @@
+//! When a Delivery is looked at again. *pure*
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sealift_apply::api::{DeliveryStatus, condition};
+
+use super::{
+    report::Report,
+    status::{self, READY},
+    stop::Retry,
+};
+
+/// The first pause after a failure; each further one is twice as long.
+const FIRST: Duration = Duration::from_secs(2);
+/// No pause is longer, however long the interval.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Pauses between looks at health: short at first, when most releases settle.
+const LOOKS: [u64; 5] = [1, 2, 3, 5, 10];
+/// No interval is shorter, whatever a Delivery says.
+const SHORTEST: Duration = Duration::from_secs(10);
+
+/// What the next time depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When<'a> {
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    /// How often in a row it was tried in vain before.
+    pub(super) failures: u32,
+    /// How often in a row health was looked at in vain before.
+    pub(super) looks: u32,
+    pub(super) status: &'a DeliveryStatus,
+    pub(super) now: Timestamp,
+    /// Between 0 and 1: Deliveries made at once must not ask at once for ever.
+    pub(super) random: f64,
+}
+
+/// The pause before the next reconcile.
+pub(super) fn pause(report: &Report, when: When<'_>) -> Duration {
+    let interval = when.interval.max(SHORTEST);
+    let settled = stretched(interval, 0.05 + 0.05 * when.random);
+    match &report.stop {
+        Some(stop) => match stop.retry() {
+            Retry::Interval => settled,
+            Retry::After(asked) => stretched(asked.max(backoff(when.failures)), 0.2 * when.random).min(LONGEST.max(asked)),
+            Retry::Backoff => stretched(backoff(when.failures).min(interval), 0.2 * when.random),
+        },
+        None if report.is_settled() => settled.min(until_expiry(report, when.now).unwrap_or(settled)),
+        None => {
+            let look = Duration::from_secs(LOOKS[(when.looks as usize).min(LOOKS.len() - 1)]);
+            let waits = condition(&when.status.conditions, READY).is_some_and(|ready| ready.reason == status::PROGRESSING);
+            let in_time = status::deadline(when.status, when.timeout).is_some_and(|end| when.now < end);
+            if waits || in_time { stretched(look, 0.2 * when.random).min(settled) } else { settled }
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST)
+}
+
+fn stretched(duration: Duration, part: f64) -> Duration {
+    duration + duration.mul_f64(part.clamp(0.0, 1.0))
+}
+
+/// A statement that runs out before the next look is looked at when it does.
+fn until_expiry(report: &Report, now: Timestamp) -> Option<Duration> {
+    let evidence = report.evidence.as_ref().filter(|evidence| !evidence.stale)?;
+    let end = evidence.statement.as_ref()?.expires_at?;
+    let left = Duration::try_from(end.duration_since(now)).ok()?;
+    Some(left + Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_registry::client::SetupError;
+    use sealift_verify::{digest::Digest, refusal::Refusal};
+
+    use super::*;
+    use crate::controller::{source::SourceError, stop::Stop};
+
+    fn pause_of(stop: Option<Stop>, failures: u32, random: f64) -> Duration {
+        let status = DeliveryStatus::default();
+        let report = Report { stop, ..Report::default() };
+        let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
+        pause(&report, When { interval, timeout, failures, looks: 0, status: &status, now: Timestamp::UNIX_EPOCH, random })
+    }
+
+    #[test]
+    fn an_interval_is_stretched_by_five_to_ten_percent() {
+        assert_eq!(pause_of(None, 0, 0.0), Duration::from_secs(630));
+        assert_eq!(pause_of(None, 0, 1.0), Duration::from_secs(660));
+    }
+
+    #[test]
+    fn a_refusal_waits_for_the_interval_and_no_answer_backs_off_within_it() {
+        let refused = || Stop::Refused(Refusal::Unsigned(Digest::of(b"")));
+        assert_eq!(pause_of(Some(refused()), 3, 0.0), Duration::from_secs(630));
+        let undecided = || Stop::Refused(Refusal::TooManySignatures { seen: 1 });
+        let pauses: Vec<_> = [0, 1, 2, 20].map(|failures| pause_of(Some(undecided()), failures, 0.0).as_secs()).into();
+        assert_eq!(pauses, [2, 4, 8, 300]);
+        let setup = Stop::Source(SourceError::Setup(SetupError::Host("x y".into())));
+        assert_eq!(pause_of(Some(setup), 0, 0.0), Duration::from_secs(630));
+    }
+}

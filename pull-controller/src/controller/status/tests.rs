@@ -1,0 +1,99 @@
+use sealift_apply::{api::Condition, assess::HealthReport, health::Health};
+use sealift_verify::{digest::Digest, objects::ObjectId, refusal::Refusal};
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+fn at(second: i64) -> About<'static> {
+    About { generation: Some(1), requested: None, timeout: TIMEOUT, now: Timestamp::from_second(second).unwrap() }
+}
+
+fn applied(content: &str) -> LastApplied {
+    let digest = Digest::of(content.as_bytes());
+    LastApplied {
+        digest,
+        short: digest.short(),
+        version: Some("1.2.3".into()),
+        epoch: 0,
+        sequence: 7,
+        statement: digest,
+        objects: digest,
+        parameters: None,
+        at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn report(healthy: bool) -> Report {
+    let id = ObjectId { group: "apps".into(), version: "v1".into(), kind: "Deployment".into(), namespace: Some("a".into()), name: "web".into() };
+    let rest = if healthy { vec![] } else { vec![(id, Health::Progressing("0 of 2 available".into()))] };
+    Report {
+        attempted: Some((Digest::of(b"a"), Some("stable".into()))),
+        applied: Some(applied("a")),
+        objects: Some(3),
+        health: Some(HealthReport { healthy: 2, rest }),
+        ..Report::default()
+    }
+}
+
+fn refused() -> Report {
+    Report { stop: Some(Stop::Refused(Refusal::Unsigned(Digest::of(b"b")))), ..Report::default() }
+}
+
+fn word(status: &DeliveryStatus, type_: &str) -> String {
+    let Condition { status, reason, .. } = condition(&status.conditions, type_).unwrap();
+    format!("{status} {reason}")
+}
+
+#[test]
+fn a_reconcile_with_nothing_to_tell_gives_the_same_status() {
+    let first = next(&DeliveryStatus::default(), at(10), &report(true));
+    assert_eq!([word(&first, READY), word(&first, HEALTHY), word(&first, STALLED)], ["True Applied", "True Healthy", "False Applied"]);
+    assert_eq!(next(&first, at(500), &report(true)), first);
+    let refusal = next(&DeliveryStatus::default(), at(10), &refused());
+    assert_eq!(next(&refusal, at(500), &refused()), refusal);
+}
+
+#[test]
+fn objects_that_do_not_settle_fail_at_the_deadline_and_recover_later() {
+    let mut status = next(&DeliveryStatus::default(), at(1_000), &report(false));
+    assert_eq!([word(&status, READY), word(&status, RECONCILING)], ["Unknown Progressing", "True Progressing"]);
+    status = next(&status, at(1_299), &report(false));
+    assert_eq!(word(&status, READY), "Unknown Progressing");
+    status = next(&status, at(1_300), &report(false));
+    assert_eq!([word(&status, READY), word(&status, STALLED)], ["False HealthCheckFailed", "True HealthCheckFailed"]);
+    status = next(&status, at(5_000), &report(false));
+    assert_eq!(word(&status, READY), "False HealthCheckFailed");
+    status = next(&status, at(6_000), &report(true));
+    assert_eq!([word(&status, READY), word(&status, STALLED)], ["True Applied", "False Applied"]);
+}
+
+#[test]
+fn a_healthy_release_that_turns_unhealthy_gets_the_whole_timeout_again() {
+    let status = next(&DeliveryStatus::default(), at(10), &report(true));
+    let status = next(&status, at(90_000), &report(false));
+    assert_eq!(word(&status, READY), "Unknown Progressing");
+    assert_eq!(deadline(&status, TIMEOUT), Some(Timestamp::from_second(90_300).unwrap()));
+}
+
+#[test]
+fn a_refusal_leaves_what_was_applied_in_the_status() {
+    let status = next(&next(&DeliveryStatus::default(), at(10), &report(true)), at(20), &refused());
+    assert_eq!([word(&status, READY), word(&status, VERIFIED), word(&status, HEALTHY)], ["False Unsigned", "False Unsigned", "True Healthy"]);
+    assert_eq!(status.last_applied.unwrap().digest, applied("a").digest);
+    assert_eq!(status.verification.unwrap().verdict, "Refused");
+}
+
+#[test]
+fn what_is_suspended_stays_ready_and_says_so() {
+    let ready = next(&DeliveryStatus::default(), at(10), &report(true));
+    assert_eq!(word(&suspended(&ready, at(20)), READY), "True Suspended");
+    assert_eq!(word(&suspended(&DeliveryStatus::default(), at(20)), READY), "Unknown Suspended");
+}
+
+#[test]
+fn the_reconcile_now_annotation_is_echoed_only_once_it_was_acted_on() {
+    let asked = About { requested: Some("now"), ..at(10) };
+    assert_eq!(working(&DeliveryStatus::default(), asked, &report(true)).last_handled_reconcile_at, None);
+    assert_eq!(next(&DeliveryStatus::default(), asked, &report(true)).last_handled_reconcile_at.as_deref(), Some("now"));
+}

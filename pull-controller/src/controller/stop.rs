@@ -1,0 +1,257 @@
+//! Why a reconcile ended before its last step: the reason, the words and when to try again. *pure*
+
+use std::{error::Error, time::Duration};
+
+use sealift_apply::{apply::ApplyError, change::Refused, cluster::ClusterError};
+use sealift_registry::client::ClientError;
+use sealift_verify::refusal::Refusal;
+
+use super::{parameters::ParameterError, registries::PullSecretError, source::SourceError};
+
+/// Why a reconcile ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// A field of the Delivery cannot be used.
+    #[error("{0}")]
+    Spec(String),
+    /// Nobody to apply as.
+    #[error("spec.serviceAccountName is not set and the platform names no default: nothing is applied as the controller itself")]
+    NoServiceAccount,
+    /// A policy that may speak for this repository cannot be used, so nothing may be authorised.
+    #[error("SignaturePolicy {policy} cannot be used and may be about this repository: {problem}")]
+    PolicyInvalid {
+        /// The policy.
+        policy: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The release is refused.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A parameter's value cannot be had.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// The artifact cannot be had.
+    #[error(transparent)]
+    Source(SourceError),
+    /// The memory of trust belongs to another Delivery: two names with one hash, or a record moved by hand.
+    #[error("AcceptedRelease {name} is about another Delivery")]
+    Memory {
+        /// The record.
+        name: String,
+    },
+    /// The cluster did not do its part.
+    #[error("{doing} failed")]
+    Cluster {
+        /// What was tried.
+        doing: &'static str,
+        /// The cluster's words.
+        #[source]
+        source: ClusterError,
+    },
+    /// Not everything was applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Not everything was pruned.
+    #[error("{} objects that left the release were not deleted: {}", .0.len(), listed(.0))]
+    Prune(Vec<Refused>),
+    /// The work itself broke off.
+    #[error("an internal task ended early")]
+    Internal(#[source] tokio::task::JoinError),
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Soon, later each time.
+    Backoff,
+    /// After so long at least.
+    After(Duration),
+    /// With the interval: only a change elsewhere helps.
+    Interval,
+}
+
+/// What a stop says about the release's verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was refused.
+    Refused,
+    /// It could not be judged.
+    CouldNotCheck,
+    /// It is not about verification.
+    Untouched,
+}
+
+impl Stop {
+    /// The stable word for log, condition and metric.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Spec(_) => "InvalidSpec",
+            Self::NoServiceAccount => "NoServiceAccount",
+            Self::PolicyInvalid { .. } => "PolicyInvalid",
+            Self::Refused(refusal) => refusal.reason().as_str(),
+            Self::Parameter(error) if error.is_transient() => "ClusterUnavailable",
+            Self::Parameter(_) => "BadParameter",
+            Self::Source(error) => source_reason(error),
+            Self::Memory { .. } => "MemoryUnusable",
+            Self::Cluster { source, .. } if source.is_forbidden() => "Forbidden",
+            Self::Cluster { source, .. } if source.is_transient() => "ClusterUnavailable",
+            Self::Cluster { .. } | Self::Internal(_) => "ApplyFailed",
+            Self::Apply(error) if error.done().changed() => "PartlyApplied",
+            Self::Apply(_) => "ApplyFailed",
+            Self::Prune(_) => "PruneFailed",
+        }
+    }
+
+    /// What it says about the release.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Refused(refusal) if refusal.is_undecided() => Verdict::CouldNotCheck,
+            Self::Refused(_) | Self::PolicyInvalid { .. } => Verdict::Refused,
+            Self::Parameter(error) if !error.is_transient() => Verdict::Refused,
+            Self::Source(_) | Self::Memory { .. } | Self::Parameter(_) => Verdict::CouldNotCheck,
+            Self::Spec(_)
+            | Self::NoServiceAccount
+            | Self::Cluster { .. }
+            | Self::Apply(_)
+            | Self::Prune(_)
+            | Self::Internal(_) => Verdict::Untouched,
+        }
+    }
+
+    /// When to try again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } | Self::Memory { .. } => Retry::Interval,
+            Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
+            Self::Refused(_) => Retry::Interval,
+            Self::Source(SourceError::Client(error)) => match error.retry_after() {
+                Some(asked) => Retry::After(asked),
+                None => Retry::Backoff,
+            },
+            Self::Source(SourceError::NoVersion { .. }) => Retry::Interval,
+            Self::Source(SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere) => Retry::Interval,
+            // Accounts, secrets and grants are often created a moment after the Delivery that needs them.
+            Self::Source(SourceError::PullSecret(_))
+            | Self::Parameter(_)
+            | Self::Cluster { .. }
+            | Self::Apply(_)
+            | Self::Prune(_)
+            | Self::Internal(_) => Retry::Backoff,
+        }
+    }
+
+    /// True if nobody but a person helps.
+    pub fn is_stalled(&self) -> bool {
+        match self {
+            Self::Apply(error) => !error.is_transient(),
+            Self::Parameter(error) => !error.is_transient(),
+            Self::Cluster { source, .. } => !source.is_transient() && !source.is_conflict(),
+            Self::Source(error) => !error.is_transient(),
+            Self::Prune(_) => true,
+            Self::Internal(_) => false,
+            _ => self.retry() == Retry::Interval,
+        }
+    }
+
+    /// The message with its causes, on one line.
+    pub fn message(&self) -> String {
+        let text = chain(self);
+        match self {
+            Self::Refused(refusal) => format!("{text} (hint: {})", refusal.hint()),
+            _ => text,
+        }
+    }
+}
+
+fn source_reason(error: &SourceError) -> &'static str {
+    match error {
+        SourceError::Client(error) => match error {
+            ClientError::NotFound { .. } => "NotFound",
+            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => "AuthenticationFailed",
+            ClientError::Refused { .. } => "HostNotAllowed",
+            ClientError::RateLimited { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::Contended { .. }
+            | ClientError::TooLarge { .. }
+            | ClientError::DigestMismatch { .. }
+            | ClientError::Protocol { .. } => "SourceUnavailable",
+        },
+        SourceError::NoVersion { .. } => "NotFound",
+        SourceError::PullSecret(PullSecretError::Cluster { source, .. }) if source.is_transient() => "ClusterUnavailable",
+        SourceError::PullSecret(_) => "AuthenticationFailed",
+        SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere => "InvalidSpec",
+    }
+}
+
+impl SourceError {
+    /// True if trying again may help without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is_transient(),
+            Self::PullSecret(PullSecretError::Cluster { source, .. }) => source.is_transient(),
+            Self::PullSecret(PullSecretError::Unusable { .. })
+            | Self::NoVersion { .. }
+            | Self::Setup(_)
+            | Self::Range(_)
+            | Self::Nowhere => false,
+        }
+    }
+}
+
+/// Bytes other than the ones asked for are the registry's lie, hence a refusal and not an outage.
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Client(ClientError::DigestMismatch { at, expected, actual }) => {
+                let what = if at.path.contains("/blobs/") { "the layer" } else { "the manifest" };
+                Self::Refused(Refusal::DigestMismatch { what, expected, actual })
+            }
+            SourceError::Client(error @ ClientError::TooLarge { .. }) => Self::Refused(Refusal::BadLayer(error.to_string())),
+            other => Self::Source(other),
+        }
+    }
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // A transparent error repeats its source's words.
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The first few in full.
+pub(super) fn listed(refused: &[Refused]) -> String {
+    const SHOWN: usize = 5;
+    let mut text: Vec<_> = refused.iter().take(SHOWN).map(|refused| format!("{}: {}", refused.id, chain(&refused.why))).collect();
+    text.extend((refused.len() > SHOWN).then(|| format!("and {} more", refused.len() - SHOWN)));
+    text.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_verify::digest::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_word_and_waits_for_a_change() {
+        let stop = Stop::Refused(Refusal::Unsigned(Digest::of(b"")));
+        assert_eq!((stop.reason(), stop.retry(), stop.verdict(), stop.is_stalled()), ("Unsigned", Retry::Interval, Verdict::Refused, true));
+        assert!(stop.message().contains("hint:"));
+    }
+
+    #[test]
+    fn no_answer_is_not_a_no() {
+        let stop = Stop::Refused(Refusal::TooManySignatures { seen: 64 });
+        assert_eq!((stop.retry(), stop.verdict(), stop.is_stalled()), (Retry::Backoff, Verdict::CouldNotCheck, false));
+    }
+}

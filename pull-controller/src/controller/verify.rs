@@ -1,0 +1,119 @@
+//! The verdict about what was selected: the very functions of `sealift verify`. *registry* for the bytes, else *pure*
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use sealift_verify::{
+    render::Rendering,
+    statement::Release,
+    verify::{Admitted, Decision, Facts, Verified, admit, verify},
+};
+
+use super::{
+    fetch::{Age, Artifacts, Fetched},
+    policies::Policies,
+    report::Report,
+    resolve::Resolved,
+    source::Source,
+    stop::Stop,
+};
+
+/// Signatures are read again after this many intervals though the digest is the same: a refresh or a revocation may
+/// have been pushed.
+const ROUNDS: u32 = 10;
+
+/// Judges manifest, signatures and statement.
+///
+/// Cached signatures may only confirm. A refusal is never taken from them, nor is a statement that runs out soon.
+pub(super) async fn admitted(
+    artifacts: &Artifacts,
+    source: &Source<'_>,
+    resolved: &Resolved,
+    policies: &Policies,
+    facts: &Facts<'_>,
+    interval: Option<Duration>,
+    report: &mut Report,
+) -> Result<(Admitted, Arc<Fetched>), Stop> {
+    let age = interval.map_or(Age::Any, |interval| Age::AtMost(interval.saturating_mul(ROUNDS)));
+    let fetched = artifacts.unverified(source, resolved, age).await?;
+    let decision = judge(policies, facts, &fetched);
+    let confirmed = decision.outcome.as_ref().is_ok_and(|admitted| !runs_out(&admitted.statement().release, facts.now));
+    if confirmed || interval.is_none() {
+        return take(decision, fetched, report);
+    }
+    let again = artifacts.unverified(source, resolved, Age::AtMost(Duration::from_secs(1))).await;
+    match again {
+        Ok(fetched) => take(judge(policies, facts, &fetched), fetched, report),
+        // Nothing newer can be had; what is known still stands if it was accepted.
+        Err(error) => match decision.outcome {
+            Ok(_) => take(decision, fetched, report),
+            Err(_) => Err(error.into()),
+        },
+    }
+}
+
+fn judge(policies: &Policies, facts: &Facts<'_>, fetched: &Fetched) -> Decision<Admitted> {
+    admit(&fetched.unverified, policies.usable(), facts)
+}
+
+fn take(decision: Decision<Admitted>, fetched: Arc<Fetched>, report: &mut Report) -> Result<(Admitted, Arc<Fetched>), Stop> {
+    let Decision { evidence, outcome } = decision;
+    report.evidence = Some(evidence);
+    Ok((outcome.map_err(Stop::Refused)?, fetched))
+}
+
+/// True from two thirds of the way to the end on: time to look for a refreshed statement.
+fn runs_out(release: &Release, now: Timestamp) -> bool {
+    let Some(end) = release.expires_at else { return false };
+    let whole = end.duration_since(release.issued_at);
+    now.duration_since(release.issued_at) > whole / 3 * 2
+}
+
+/// Judges layer and objects, away from the threads that serve everybody: expanding a layer takes its time.
+pub(super) async fn verified(
+    admitted: Admitted,
+    bytes: bytes::Bytes,
+    rendering: Rendering,
+    report: &mut Report,
+) -> Result<Verified, Stop> {
+    let work = tokio::task::spawn_blocking(move || verify(&admitted, &bytes, &rendering));
+    let Decision { evidence, outcome } = work.await.map_err(Stop::Internal)?;
+    report.evidence = Some(evidence);
+    outcome.map_err(Stop::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_verify::statement::{Content, Release, Scope};
+
+    use super::*;
+
+    #[test]
+    fn a_statement_runs_out_from_two_thirds_of_its_time_on() {
+        let digest = sealift_verify::digest::Digest::of(b"");
+        let mut release = Release {
+            stream: "a".into(),
+            environment: None,
+            repositories: vec![],
+            version: None,
+            epoch: 0,
+            sequence: 1,
+            previous: None,
+            rollback_of: None,
+            issued_at: Timestamp::UNIX_EPOCH,
+            not_before: None,
+            expires_at: None,
+            content: Content { layer: digest, uncompressed: digest, files: 0, objects: 0, inventory: digest },
+            parameters: vec![],
+            scope: Scope::default(),
+            images: vec![],
+            source: None,
+            build: None,
+            critical: vec![],
+        };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(!runs_out(&release, at(1_000_000)));
+        release.expires_at = Some(at(300));
+        assert_eq!([100, 199, 201, 400].map(|second| runs_out(&release, at(second))), [false, false, true, true]);
+    }
+}

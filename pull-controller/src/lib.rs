@@ -1,0 +1,11 @@
+//! The in-cluster half of Sealift: pulls artifacts, verifies them, applies exactly what was signed.
+//!
+//! [`controller`] is the story of one reconcile, step by step; [`run`] puts it on a cluster's events; the rest is what
+//! a long-running program needs around it.
+
+pub mod controller;
+pub mod metrics;
+pub mod options;
+pub mod run;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,204 @@
+//! What is counted. Every label comes from a closed set, so the number of series has a bound.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::Registry,
+};
+use sealift_apply::change::{Action, ChangeSet};
+
+/// The counters of a run. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    reconciles: Family<OutcomeLabel, Counter>,
+    verdicts: Family<ReasonLabel, Counter>,
+    seconds: Histogram,
+    deliveries: Family<ReadyLabel, Gauge>,
+    objects: Family<ActionLabel, Counter>,
+    requests: Family<ResultLabel, Counter>,
+}
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Something was changed in the cluster.
+    Changed,
+    /// Nothing had to be.
+    Unchanged,
+    /// Waiting for health.
+    Progressing,
+    /// The release was refused.
+    Refused,
+    /// No answer could be had.
+    CouldNotCheck,
+    /// It went wrong otherwise.
+    Failed,
+    /// It is suspended.
+    Suspended,
+    /// The Delivery is being deleted.
+    Deleting,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Progressing => "progressing",
+            Self::Refused => "refused",
+            Self::CouldNotCheck => "could_not_check",
+            Self::Failed => "failed",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadyLabel {
+    ready: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabel {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// How many Deliveries there are by what their Ready condition says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByReadiness {
+    /// `True`.
+    pub ready: i64,
+    /// `False`.
+    pub not_ready: i64,
+    /// Anything else, or no condition yet.
+    pub unknown: i64,
+}
+
+impl Metrics {
+    /// Counters at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("sealift");
+        let reconciles = Family::default();
+        registry.register("reconcile", "Reconciles by how they ended", reconciles.clone());
+        let verdicts = Family::default();
+        registry.register("verdict", "Verdicts by reason; Verified if a release was accepted", verdicts.clone());
+        let seconds = Histogram::new(exponential_buckets(0.005, 2.5, 12));
+        registry.register("reconcile_seconds", "How long reconciles took", seconds.clone());
+        let deliveries = Family::default();
+        registry.register("deliveries", "Deliveries by their Ready condition", deliveries.clone());
+        let objects = Family::default();
+        registry.register("applied_objects", "Objects by what was done with them", objects.clone());
+        let requests = Family::default();
+        registry.register("registry_requests", "Calls to registries by result", requests.clone());
+        registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self(Arc::new(Inner { registry, reconciles, verdicts, seconds, deliveries, objects, requests }))
+    }
+
+    /// A reconcile ended.
+    pub fn reconciled(&self, outcome: Outcome, took: Duration) {
+        self.0.reconciles.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+        self.0.seconds.observe(took.as_secs_f64());
+    }
+
+    /// A verdict was reached; `reason` is `Verified` or one of the closed set of refusals.
+    pub fn verdict(&self, reason: &'static str) {
+        self.0.verdicts.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Objects were applied or pruned.
+    pub fn changed(&self, changes: &ChangeSet) {
+        for (action, name) in [
+            (Action::Created, "created"),
+            (Action::Configured, "configured"),
+            (Action::Unchanged, "unchanged"),
+            (Action::Deleted, "deleted"),
+            (Action::Skipped, "skipped"),
+        ] {
+            self.0.objects.get_or_create(&ActionLabel { action: name }).inc_by(changes.count(action) as u64);
+        }
+    }
+
+    /// A registry was asked.
+    pub fn requested(&self, result: &'static str) {
+        self.0.requests.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// How the Deliveries are now.
+    pub fn deliveries(&self, by: ByReadiness) {
+        let ByReadiness { ready, not_ready, unknown } = by;
+        for (label, count) in [("true", ready), ("false", not_ready), ("unknown", unknown)] {
+            self.0.deliveries.get_or_create(&ReadyLabel { ready: label }).set(count);
+        }
+    }
+
+    /// The OpenMetrics text.
+    ///
+    /// # Errors
+    /// None in practice: text is written to memory.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_documented_ones() {
+        let metrics = Metrics::new();
+        metrics.reconciled(Outcome::Changed, Duration::from_millis(20));
+        metrics.verdict("Unsigned");
+        metrics.changed(&ChangeSet::default());
+        metrics.requested("ok");
+        metrics.deliveries(ByReadiness { ready: 2, ..ByReadiness::default() });
+        let text = metrics.render().unwrap();
+        for line in [
+            "sealift_reconcile_total{outcome=\"changed\"} 1",
+            "sealift_verdict_total{reason=\"Unsigned\"} 1",
+            "sealift_reconcile_seconds_count 1",
+            "sealift_deliveries{ready=\"true\"} 2",
+            "sealift_applied_objects_total{action=\"created\"} 0",
+            "sealift_registry_requests_total{result=\"ok\"} 1",
+            "sealift_build_info{version=",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

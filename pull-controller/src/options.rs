@@ -1,0 +1,151 @@
+//! What the command line says. Platform configuration stands here, where no tenant can reach it.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sealift_verify::reference::Repository;
+
+/// Pulls releases, verifies them and applies exactly what was signed.
+#[derive(Debug, Parser)]
+#[command(name = "sealift-controller", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller, in a cluster or beside one.
+    Run(Options),
+    /// Print the CustomResourceDefinitions.
+    Crds,
+}
+
+/// Settings of a run.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The kubeconfig to use; otherwise KUBECONFIG, ~/.kube/config or the pod's own account.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Where /metrics, /healthz and /readyz are served; port 0 takes a free one and logs it.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+    /// A registry host that may be a loopback or link-local address (over TLS). Refused otherwise.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<String>,
+    /// A registry host that is spoken to by plain HTTP, and may be a loopback address. Refused otherwise.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub plain_http_host: Vec<String>,
+    /// Where the bytes of a logical repository, or of all below it, are fetched. Given several times for one FROM, the
+    /// places are tried in order; the repository itself is then only tried if it is named too.
+    #[arg(long, value_name = "FROM=TO")]
+    pub mirror: Vec<Mirror>,
+    /// CA certificates trusted at registries in addition to the system's, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub registry_ca: Option<PathBuf>,
+    /// The service account, in each Delivery's own namespace, of Deliveries that name none. Without it such a Delivery
+    /// is refused: nothing is ever applied as the controller itself.
+    #[arg(long, value_name = "NAME")]
+    pub default_service_account: Option<String>,
+    /// Look after the Deliveries of this namespace only; may be repeated. Without it, those of all namespaces. Two
+    /// controllers must never look after the same one.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub watch_namespace: Vec<String>,
+    /// How many Deliveries are reconciled at the same time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrent: u16,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line an event, for people.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Where the bytes of logical repositories are fetched. Trust does not move: policies and statements speak of `from`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    from: String,
+    to: String,
+}
+
+/// Why a text is not a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not of the form FROM=TO, each a HOST or HOST/PATH")]
+pub struct MirrorError(String);
+
+impl FromStr for Mirror {
+    type Err = MirrorError;
+
+    fn from_str(text: &str) -> Result<Self, MirrorError> {
+        let wrong = || MirrorError(text.to_owned());
+        let (from, to) = text.split_once('=').ok_or_else(wrong)?;
+        // A host alone is a prefix too, so a path is added to see whether the rest is a repository.
+        let fine = |part: &str| format!("{part}/x").parse::<Repository>().is_ok();
+        if fine(from) && fine(to) { Ok(Self { from: from.to_owned(), to: to.to_owned() }) } else { Err(wrong()) }
+    }
+}
+
+/// Where to look for a logical repository, in order: what the longest matching `from` says, else the repository itself.
+pub fn places(mirrors: &[Mirror], repository: &Repository) -> Vec<Repository> {
+    let name = repository.to_string();
+    let rest = |mirror: &Mirror| {
+        let rest = name.strip_prefix(&mirror.from)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+    };
+    let longest = mirrors.iter().filter(|mirror| rest(mirror).is_some()).map(|mirror| mirror.from.len()).max();
+    let places = mirrors.iter().filter(|mirror| Some(mirror.from.len()) == longest);
+    let found: Vec<_> =
+        places.filter_map(|mirror| format!("{}{}", mirror.to, rest(mirror)?).parse().ok()).collect();
+    if found.is_empty() { vec![repository.clone()] } else { found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(mirrors: &[&str], repository: &str) -> Vec<String> {
+        let mirrors: Vec<_> = mirrors.iter().map(|text| text.parse().unwrap()).collect();
+        places(&mirrors, &repository.parse().unwrap()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_and_whole_segments_match() {
+        let mirrors = ["registry.example=edge:5000", "registry.example/team=other:5000/mirror/team"];
+        assert_eq!(found(&mirrors, "registry.example/app"), ["edge:5000/app"]);
+        assert_eq!(found(&mirrors, "registry.example/team/app"), ["other:5000/mirror/team/app"]);
+        assert_eq!(found(&mirrors, "registry.example/teams/app"), ["edge:5000/teams/app"]);
+        assert_eq!(found(&mirrors, "elsewhere.example/app"), ["elsewhere.example/app"]);
+    }
+
+    #[test]
+    fn several_places_are_tried_in_order_and_the_origin_only_if_named() {
+        let mirrors = ["registry.example=a:5000", "registry.example=b:5000", "registry.example=registry.example"];
+        assert_eq!(found(&mirrors, "registry.example/app"), ["a:5000/app", "b:5000/app", "registry.example/app"]);
+        assert_eq!(found(&mirrors[..1], "registry.example/app"), ["a:5000/app"]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_mirror() {
+        for text in ["", "a", "=b", "a=", "https://a=b", "a b=c"] {
+            assert!(text.parse::<Mirror>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,297 @@
+//! Putting reconciles on a cluster's events, until somebody says stop.
+
+use std::{future::Future, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, future, stream};
+use kube::{
+    Api, Config, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ObjectMeta},
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{
+        WatchStreamExt as _,
+        controller::{self, ReconcileRequest},
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use sealift_apply::{
+    api::{Delivery, REQUESTED_AT_ANNOTATION, SignaturePolicy, condition},
+    cluster::{Cluster, ClusterError},
+};
+use tokio::sync::watch;
+
+use crate::{
+    controller::{Context, Policies, on_error, reconcile},
+    metrics::{ByReadiness, Metrics},
+    options::Options,
+    server::{self, Readiness},
+};
+
+/// How long reconciles that have begun may take once somebody said stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Why the controller cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The kubeconfig cannot be used.
+    #[error("the kubeconfig cannot be used")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// There is none, and no pod's account either.
+    #[error("no cluster is configured")]
+    NoCluster(#[source] kube::config::InferConfigError),
+    /// No client can be made.
+    #[error("the cluster cannot be used")]
+    Cluster(#[source] ClusterError),
+    /// The CA certificates cannot be read.
+    #[error("{} cannot be read", path.display())]
+    RegistryCa {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address for metrics cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The signal handlers cannot be installed.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`] if it cannot begin; a cluster that does not answer is waited for.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let stop = stop_signal().map_err(RunError::Signals)?;
+    let cluster = Cluster::connect(config(&options).await?).map_err(RunError::Cluster)?;
+    let registry_ca = match &options.registry_ca {
+        None => None,
+        Some(path) => {
+            let read = tokio::fs::read(path).await;
+            Some(read.map_err(|source| RunError::RegistryCa { path: path.clone(), source })?)
+        }
+    };
+    let (metrics, readiness) = (Metrics::new(), Readiness::default());
+    let (deliveries, writer) = reflector::store::<Delivery>();
+    let listen = |source| RunError::Listen { address: options.metrics_listen, source };
+    let (listener, address) = server::bind(options.metrics_listen).await.map_err(listen)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
+    let counted = deliveries.clone();
+    let before: server::BeforeScrape = Arc::new(move |metrics| metrics.deliveries(by_readiness(&counted)));
+    let serving = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone(), before));
+
+    let (policies, watching) = watch_policies(&cluster);
+    let watching = tokio::spawn(watching);
+    let context =
+        Context::new(cluster.clone(), &options, registry_ca, policies.clone(), deliveries.clone(), metrics);
+    drive(cluster, &options, Arc::new(context), policies, deliveries, writer, readiness, stop).await;
+    watching.abort();
+    serving.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
+async fn drive(
+    cluster: Cluster,
+    options: &Options,
+    context: Arc<Context>,
+    mut policies: watch::Receiver<Arc<Policies>>,
+    deliveries: Store<Delivery>,
+    writer: reflector::store::Writer<Delivery>,
+    readiness: Readiness,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stopping, mut stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        stop.await;
+        tracing::info!("stopping: no new work is taken");
+        stopping.send_replace(true);
+    });
+    let mut stopped_too = stopped.clone();
+    let stop = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    // A Delivery judged before the policies are known would be refused for want of one.
+    let ended = tokio::select! {
+        known = policies.wait_for(|policies| policies.are_known()) => known.is_err(),
+        _ = stopped_too.wait_for(|stopped| *stopped) => true,
+    };
+    if ended {
+        return;
+    }
+    policies.mark_unchanged();
+    let api: Api<Delivery> = Api::all(cluster.client().clone());
+    let namespaces = options.watch_namespace.clone();
+    let own = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .try_filter(move |event| future::ready(is_watched(&namespaces, event)))
+        .modify(|delivery| delivery.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(what_matters, Default::default());
+    let own = own.map_ok(|delivery| ReconcileRequest::from(ObjectRef::from_obj(&delivery)));
+    let all = deliveries.clone();
+    let changes = stream::unfold(policies, |mut policies| async move { policies.changed().await.ok().map(|()| ((), policies)) });
+    let all = changes.flat_map(move |()| {
+        stream::iter(all.state().into_iter().map(|delivery| Ok(ReconcileRequest::from(ObjectRef::from_obj(&*delivery))))).boxed()
+    });
+    let store = deliveries.clone();
+    let ready = tokio::spawn(async move {
+        if store.wait_until_ready().await.is_ok() {
+            readiness.set(true);
+            tracing::info!(deliveries = store.len(), "ready");
+        }
+    });
+    let work = controller::applier(
+        |delivery, context| Box::pin(reconcile(delivery, context)),
+        on_error,
+        context,
+        deliveries,
+        stream::select(own, all).take_until(stop),
+        controller::Config::default().concurrency(options.concurrent),
+    );
+    let work = work.for_each(|outcome| async move {
+        match outcome {
+            Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the watch of Deliveries broke off; it is taken up again"),
+        }
+    });
+    let late = async move {
+        let _ = stopped_too.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    // Whatever is dropped here is safe: the inventory was written before anything it names.
+    future::select(pin!(work), pin!(late)).await;
+    ready.abort();
+}
+
+/// Whether an event is about a Delivery in one of these namespaces; with none given, all are.
+fn is_watched(namespaces: &[String], event: &watcher::Event<Delivery>) -> bool {
+    match event {
+        watcher::Event::Init | watcher::Event::InitDone => true,
+        watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery) | watcher::Event::Delete(delivery) => {
+            namespaces.is_empty() || delivery.namespace().is_some_and(|namespace| namespaces.contains(&namespace))
+        }
+    }
+}
+
+/// Spec, deletion and the reconcile-now annotation. Our own status writes change none of them.
+fn what_matters(delivery: &Delivery) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let ObjectMeta { generation, deletion_timestamp, annotations, .. } = &delivery.metadata;
+    let requested = annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT_ANNOTATION));
+    let mut hasher = DefaultHasher::new();
+    (generation, deletion_timestamp.is_some(), requested).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+fn by_readiness(deliveries: &Store<Delivery>) -> ByReadiness {
+    let mut by = ByReadiness::default();
+    for delivery in deliveries.state() {
+        let conditions = delivery.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        match condition(conditions, "Ready").map(|ready| ready.status.as_str()) {
+            Some("True") => by.ready += 1,
+            Some("False") => by.not_ready += 1,
+            _ => by.unknown += 1,
+        }
+    }
+    by
+}
+
+/// Follows the policies; a change wakes whoever holds the receiver.
+///
+/// They are read as JSON, not as a type: a policy with a field this version does not know is an error to be told, not an
+/// object to be passed over.
+fn watch_policies(cluster: &Cluster) -> (watch::Receiver<Arc<Policies>>, impl Future<Output = ()> + Send + 'static) {
+    let (sender, receiver) = watch::channel(Arc::new(Policies::default()));
+    let resource = ApiResource::erase::<SignaturePolicy>(&());
+    let api: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
+    let writer = reflector::store::Writer::<DynamicObject>::new(resource);
+    let store = writer.as_reader();
+    let recorder = Recorder::new(cluster.client().clone(), Reporter::from("sealift-controller"));
+    let following = async move {
+        let events = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+        let mut events = pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the watch of SignaturePolicies broke off; it is taken up again");
+                    continue;
+                }
+            }
+            let objects = store.state();
+            let values = objects.iter().filter_map(|object| serde_json::to_value(&**object).ok()).collect();
+            let policies = Policies::read(values);
+            let before = sender.borrow().clone();
+            if policies.same_as(&before) {
+                continue;
+            }
+            tell_unusable(&recorder, &before, &policies, &objects).await;
+            tracing::info!(unusable = policies.unusable().len(), policies = objects.len(), "policies read");
+            sender.send_replace(Arc::new(policies));
+        }
+    };
+    (receiver, following)
+}
+
+/// Says of each policy that became unusable what is wrong with it, where whoever wrote it looks first.
+async fn tell_unusable(recorder: &Recorder, before: &Policies, now: &Policies, objects: &[Arc<DynamicObject>]) {
+    use kube::Resource as _;
+    for policy in now.unusable().iter().filter(|policy| !before.unusable().contains(policy)) {
+        tracing::warn!(policy = %policy.name, reason = "PolicyInvalid", "{}", policy.problem);
+        let Some(object) = objects.iter().find(|object| object.name_any() == policy.name) else { continue };
+        let event = Event {
+            type_: EventType::Warning,
+            reason: "PolicyInvalid".to_owned(),
+            note: Some(crate::controller::cut(policy.problem.clone())),
+            action: "Read".to_owned(),
+            secondary: None,
+        };
+        let reference = object.object_ref(&ApiResource::erase::<SignaturePolicy>(&()));
+        if let Err(error) = recorder.publish(&event, &reference).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the event was not recorded");
+        }
+    }
+}
+
+async fn config(options: &Options) -> Result<Config, RunError> {
+    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+    let mut config = match (&options.kubeconfig, &options.context) {
+        (Some(path), _) => {
+            let file = Kubeconfig::read_from(path).map_err(RunError::Kubeconfig)?;
+            Config::from_custom_kubeconfig(file, &chosen).await.map_err(RunError::Kubeconfig)?
+        }
+        (None, Some(_)) => Config::from_kubeconfig(&chosen).await.map_err(RunError::Kubeconfig)?,
+        (None, None) => Config::infer().await.map_err(RunError::NoCluster)?,
+    };
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(concat!("sealift-controller/", env!("CARGO_PKG_VERSION"))),
+    ));
+    Ok(config)
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

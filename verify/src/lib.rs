@@ -5,14 +5,15 @@
 
 pub mod artifact;
 pub mod digest;
-pub mod objects;
-pub mod reference;
 pub mod duration;
 pub mod evidence;
 pub mod keys;
+pub mod layer;
 pub mod memory;
+pub mod objects;
 pub mod parameters;
 pub mod policy;
+pub mod reference;
 pub mod refusal;
 pub mod render;
 pub mod signature;

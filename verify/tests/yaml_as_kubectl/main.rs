@@ -2,6 +2,8 @@
 //!
 //! `SEALIFT_TOOLS` names the folder it is in. Without it these tests say so loudly and pass; in CI they fail.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program, which says what it skips")]
+
 mod corpus;
 mod mutations;
 mod oracle;

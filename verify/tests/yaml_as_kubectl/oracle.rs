@@ -8,11 +8,13 @@ use std::{
 
 use serde_json::Value;
 
-/// The program, or `None` outside CI if it is not there.
+/// The program where `testenv/build` puts it, or `None` outside CI if it is not there.
 fn program() -> Option<PathBuf> {
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/sealift/tools"));
-    let found = env::var_os("SEALIFT_TOOLS").map(PathBuf::from).or_else(home).map(|folder| folder.join("yamljson"));
-    match found.filter(|path| path.is_file()) {
+    let cache = || env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home_cache);
+    let tools = env::var_os("SEALIFT_TOOLS").map(PathBuf::from).or_else(|| Some(cache()?.join("sealift/tools")));
+    let found =
+        tools.and_then(|tools| [tools.join("bin/yamljson"), tools.join("yamljson")].into_iter().find(|p| p.is_file()));
+    match found {
         Some(path) => Some(path),
         None => {
             assert!(env::var("CI").as_deref() != Ok("true"), "yamljson is not in SEALIFT_TOOLS");
@@ -20,6 +22,10 @@ fn program() -> Option<PathBuf> {
             None
         }
     }
+}
+
+fn home_cache() -> Option<PathBuf> {
+    env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"))
 }
 
 /// How kubectl's reader understands each document, in order.

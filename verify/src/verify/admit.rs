@@ -200,7 +200,7 @@ impl Admission<'_> {
             };
             return Err((CheckId::Memory, refusal));
         }
-        self.describe_fit(&statement);
+        self.describe_fit(&statement, selected);
         Ok((payload, statement))
     }
 
@@ -266,18 +266,24 @@ impl Admission<'_> {
         }
     }
 
-    fn describe_fit(&mut self, statement: &Statement) {
+    fn describe_fit(&mut self, statement: &Statement, selected: &Selected) {
         let release = &statement.release;
         self.evidence.pass(CheckId::Subject, statement.artifact.to_string());
         self.evidence.pass(CheckId::Stream, release.stream.clone());
-        match &release.environment {
-            Some(environment) => self.evidence.pass(CheckId::Environment, environment.clone()),
-            None => self.evidence.set(CheckId::Environment, CheckResult::NotPresent, "the statement names none"),
+        let demanded =
+            self.facts.environment.is_some() || selected.enforcing.iter().any(|p| p.release.environment.is_some());
+        let environment = release.environment.as_deref().unwrap_or("none");
+        match demanded {
+            true => self.evidence.pass(CheckId::Environment, environment),
+            false => {
+                let detail = format!("none is demanded; the statement names {environment}");
+                self.evidence.set(CheckId::Environment, CheckResult::NotPresent, detail);
+            }
         }
         self.evidence.pass(CheckId::Repository, self.unverified.reference.repository.to_string());
         match self.facts.version {
             Some(version) => self.evidence.pass(CheckId::Version, version),
-            None => self.evidence.set(CheckId::Version, CheckResult::NotPresent, "no version was selected by"),
+            None => self.evidence.set(CheckId::Version, CheckResult::NotPresent, "the selection names no version"),
         }
     }
 

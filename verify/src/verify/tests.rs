@@ -143,6 +143,8 @@ fn accepts_a_release_signed_by_an_authority_and_says_what_was_not_checked() {
     let decision = World::signed(&key).judge(&[policy(&[("release", &key)], |_| ()).unwrap()], &Facts::at(now()));
     let verified = decision.outcome.unwrap();
     assert_eq!(verified.objects().len(), 2);
+    let environment = decision.evidence.check(CheckId::Environment);
+    assert_eq!(environment.result, CheckResult::NotPresent, "nobody demanded one");
     let rows = |result| -> Vec<_> {
         decision.evidence.checks.iter().filter(|row| row.result == result).map(|row| row.check).collect()
     };

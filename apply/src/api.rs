@@ -1,5 +1,7 @@
 //! The custom resources, and nothing else: types, their schemas and their conditions.
 
+#![allow(clippy::duplicated_attributes, reason = "every printer column has a type")]
+
 mod accepted_release;
 mod conditions;
 mod crds;

@@ -22,7 +22,7 @@ use crate::{
     inventory::{Inventory, store},
     order::Stage,
     owner::mark_of,
-    plan::{Plan, Preview, Provided, Step, Todo},
+    plan::{Claim, Plan, Preview, Provided, Step, Todo},
 };
 
 /// How long an API server may take to serve a definition that it has accepted.
@@ -116,8 +116,8 @@ impl ApplyError {
 pub async fn prepare(access: Access<'_>, plan: Plan, inventory: &mut Inventory) -> Result<Prepared, ApplyError> {
     let mut plan = plan.into_preview();
     let not_stored = |source| ApplyError::Inventory { source, done: ChangeSet::default() };
-    for (id, uid) in &plan.claims {
-        inventory.claim_from(id, uid);
+    for (id, uid) in claimable(access.account, std::mem::take(&mut plan.claims)).await {
+        inventory.claim_from(&id, &uid);
     }
     let mut refused = std::mem::take(&mut plan.refused);
     if refused.is_empty() {
@@ -189,7 +189,7 @@ async fn apply_stages(
         if failed.is_empty() && stage == Stage::Definitions {
             let changed: Vec<_> =
                 done.entries.iter().filter(|c| c.action != Action::Unchanged).map(|c| c.id.clone()).collect();
-            failed = established::wait(access.account, &changed).await;
+            failed = established::wait(access.account, &changed, &provided).await;
             patience =
                 Patience { with: provided.clone().of_definitions(&changed), until: Some(Instant::now() + SCHEMA_LAG) };
         }
@@ -198,6 +198,15 @@ async fn apply_stages(
         }
     }
     Ok(())
+}
+
+/// The claims this account could make good: nobody may keep another Delivery from pruning what is out of reach.
+async fn claimable(account: &Cluster, claims: Vec<Claim>) -> Vec<(ObjectId, String)> {
+    let asked = claims.into_iter().map(|Claim { step, from }| async move {
+        let answer = dry_run_step(account, &step, &Patience::default()).await;
+        answer.is_ok().then_some((step.id, from))
+    });
+    stream::iter(asked).buffered(IN_FLIGHT).filter_map(std::future::ready).collect().await
 }
 
 /// Leaves out what the API server would call into until the workloads of this Delivery are healthy. Only what is new

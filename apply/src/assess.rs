@@ -12,6 +12,9 @@ use crate::{
     health::{Health, always_healthy, health},
 };
 
+/// Kinds and namespaces at a time, and objects of each: [`IN_FLIGHT`] together.
+const SIDE: usize = IN_FLIGHT.isqrt();
+
 /// Up to this many objects of a kind and namespace are asked for one by one; more are listed.
 const ONE_BY_ONE: usize = 4;
 
@@ -54,7 +57,7 @@ pub async fn assess(account: &Cluster, ids: &[ObjectId]) -> HealthReport {
         }
     }
     let looks = groups.into_values().map(|(resource, ids)| look(account, resource, ids));
-    let found: Vec<_> = stream::iter(looks).buffer_unordered(IN_FLIGHT).collect().await;
+    let found: Vec<_> = stream::iter(looks).buffer_unordered(SIDE).collect().await;
     for (id, health) in found.into_iter().flatten() {
         match health {
             Health::Healthy => report.healthy += 1,
@@ -86,7 +89,7 @@ async fn look(account: &Cluster, resource: Resource, ids: Vec<&ObjectId>) -> Vec
         };
         (id, found)
     };
-    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(IN_FLIGHT).collect().await
+    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(SIDE).collect().await
 }
 
 /// Items of a list name neither kind nor API version; the rules go by both.

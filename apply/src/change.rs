@@ -74,6 +74,9 @@ pub enum Why {
         /// The namespace it names.
         namespace: String,
     },
+    /// What the controller remembers is not delivered.
+    #[error("only the controller writes objects of this kind")]
+    Reserved,
     /// Another Delivery owns the object and still wants it.
     #[error("the object belongs to Delivery {namespace}/{name}, which still wants it")]
     OwnedByDelivery {
@@ -112,6 +115,7 @@ impl Why {
             Self::Cluster(error) => error.is_transient(),
             Self::UnknownKind { .. }
             | Self::NoNamespace
+            | Self::Reserved
             | Self::NotNamespaced { .. }
             | Self::ManagedElsewhere { .. }
             | Self::NotEstablished { .. } => false,

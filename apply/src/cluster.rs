@@ -16,6 +16,7 @@ use kube::{
 use sealift_verify::objects::{ObjectId, scope::Scope};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 pub use self::{
     error::{Class, ClusterError},
@@ -26,6 +27,9 @@ use crate::FIELD_MANAGER;
 /// Every call ends by then: admission webhooks may take up to 30 seconds of it.
 const CALL_LIMIT: Duration = Duration::from_secs(40);
 
+/// Requests in flight over all identities. kube speaks HTTP/1: each has a connection of its own.
+const CONNECTIONS: usize = 64;
+
 /// Objects a page of a list holds.
 const PAGE: u32 = 500;
 
@@ -34,6 +38,7 @@ const PAGE: u32 = 500;
 pub struct Cluster {
     client: Client,
     kinds: Arc<kinds::Kinds>,
+    slots: Arc<Semaphore>,
 }
 
 /// Whether a write is only tried out.
@@ -63,7 +68,11 @@ impl Cluster {
 
     /// A handle on a client that was built elsewhere, with its own retries off.
     pub fn new(client: Client) -> Self {
-        Self { kinds: Arc::new(kinds::Kinds::new(client.clone())), client }
+        Self {
+            kinds: Arc::new(kinds::Kinds::new(client.clone())),
+            slots: Arc::new(Semaphore::new(CONNECTIONS)),
+            client,
+        }
     }
 
     /// The same cluster as a service account sees it. Connections and discovered kinds are shared.
@@ -72,7 +81,7 @@ impl Cluster {
     /// If one of the names is not a name.
     pub fn as_service_account(&self, namespace: &str, name: &str) -> Result<Self, ClusterError> {
         let client = impersonate::service_account(&self.client, namespace, name)?;
-        Ok(Self { client, kinds: Arc::clone(&self.kinds) })
+        Ok(Self { client, ..self.clone() })
     }
 
     /// The client underneath, for typed resources and watches.
@@ -96,12 +105,16 @@ impl Cluster {
         self.kinds.scopes().await
     }
 
-    /// Discovers the served kinds anew, for when a definition was just established.
+    /// Discovers the served kinds anew, for when a definition was just established, and says whether `wanted` are among
+    /// them: the server's own list follows a definition a moment later.
     ///
     /// # Errors
     /// What kept discovery from answering; the old answer stays.
-    pub async fn refresh_kinds(&self) -> Result<(), ClusterError> {
-        self.kinds.refresh().await
+    pub async fn refresh_kinds<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a Resource>,
+    ) -> Result<bool, ClusterError> {
+        self.kinds.refresh(wanted).await
     }
 
     /// The whole object, if it is there.
@@ -183,7 +196,9 @@ impl Cluster {
         let mut params = PatchParams::apply(FIELD_MANAGER).force();
         params.dry_run = write == Write::DryRun;
         let request = at(resource, id.namespace.as_deref()).patch(&id.name, &params, &Patch::Apply(value))?;
-        retry::bounded(|| self.once(request.clone()), |error| error.is_transient() || error.is_conflict()).await
+        let answer = retry::bounded(|| self.once(request.clone()), |error| error.is_transient() || error.is_conflict());
+        let is_secret = id.group.is_empty() && id.kind == "Secret";
+        answer.await.map_err(|error| if is_secret { error.without_value() } else { error })
     }
 
     /// Deletes the object if it still has this uid, in the background. False if it was not there any more.
@@ -215,6 +230,8 @@ impl Cluster {
     }
 
     async fn once<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
+        // Never closed, and taken before the clock starts: waiting for our own bound is no time-out of the server.
+        let _slot = self.slots.acquire().await.ok();
         match tokio::time::timeout(CALL_LIMIT, self.client.request(request)).await {
             Ok(answer) => answer.map_err(ClusterError::from),
             Err(_) => Err(ClusterError::Timeout { seconds: CALL_LIMIT.as_secs() }),

@@ -15,6 +15,9 @@ use crate::{
     owner::{LiveOwner, Meta},
 };
 
+/// Kinds and namespaces at a time, and objects of each: [`IN_FLIGHT`] together.
+const SIDE: usize = IN_FLIGHT.isqrt();
+
 /// Up to this many objects of a kind and namespace are asked for one by one.
 const ONE_BY_ONE: usize = 2;
 
@@ -64,7 +67,7 @@ pub(crate) async fn look_at(
     inventory: Option<&Inventory>,
 ) -> Result<BTreeMap<Key, Seen>, ClusterError> {
     let mut seen = BTreeMap::new();
-    let mut groups: BTreeMap<(String, Option<String>), (Resource, Vec<&ObjectId>)> = BTreeMap::new();
+    let mut groups: BTreeMap<_, (Resource, Vec<&ObjectId>)> = BTreeMap::new();
     for id in ids {
         match account.resolve(id).await {
             Ok(resource) if resource.namespaced != id.namespace.is_some() => {
@@ -82,7 +85,7 @@ pub(crate) async fn look_at(
         }
     }
     let looks = groups.into_values().map(|(resource, ids)| look(account, resource, ids, inventory));
-    let found: Vec<Vec<(Key, Seen)>> = stream::iter(looks).buffer_unordered(IN_FLIGHT).collect().await;
+    let found: Vec<Vec<(Key, Seen)>> = stream::iter(looks).buffer_unordered(SIDE).collect().await;
     seen.extend(found.into_iter().flatten());
     Ok(seen)
 }
@@ -140,7 +143,7 @@ async fn look(
         };
         (Key::of(&id), seen)
     };
-    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(IN_FLIGHT).collect().await
+    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(SIDE).collect().await
 }
 
 fn seen(answer: Result<Option<ObjectMeta>, ClusterError>, resource: &Resource) -> Seen {

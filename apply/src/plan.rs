@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub use self::provided::{Provided, is_definition};
 use crate::{
-    api::{DeliveryReference, Mark, Row},
+    api::{DeliveryReference, GROUP, Mark, Row},
     change::{Refused, Why},
     cluster::Resource,
     inventory::{Inventory, Key},
@@ -60,13 +60,22 @@ pub struct Step {
     pub defined_here: bool,
 }
 
+/// An object that another Delivery owns and still wants.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Claim {
+    /// What would be done if that Delivery let go.
+    pub(crate) step: Step,
+    /// The uid of that Delivery.
+    pub(crate) from: String,
+}
+
 /// What would be done with a release that nobody verified: it prints, and nothing applies it.
 #[derive(Debug)]
 pub struct Preview {
     pub(crate) stages: BTreeMap<Stage, Vec<Step>>,
     pub(crate) prunes: Vec<Row>,
     pub(crate) refused: Vec<Refused>,
-    pub(crate) claims: Vec<(ObjectId, String)>,
+    pub(crate) claims: Vec<Claim>,
     pub(crate) provided: Provided,
 }
 
@@ -129,7 +138,7 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Previe
         match step(object, inventory, seen, &owners, &preview.provided) {
             Ok(step) => preview.stages.entry(Stage::of(&object.id)).or_default().push(step),
             Err((why, claim)) => {
-                preview.claims.extend(claim.map(|uid| (object.id.clone(), uid)));
+                preview.claims.extend(claim.map(|claim| *claim));
                 preview.refused.push(Refused { id: object.id.clone(), why });
             }
         }
@@ -143,33 +152,21 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Previe
 
 type Owners = BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>;
 
-/// One object: its step, or why it is refused and from whom it is claimed.
+/// One object: its step, or why it is refused and what is claimed.
 fn step(
     object: &Object,
     inventory: Option<&Inventory>,
     seen: Seen,
     owners: &Owners,
     provided: &Provided,
-) -> Result<Step, (Why, Option<String>)> {
+) -> Result<Step, (Why, Option<Box<Claim>>)> {
     let id = object.id.clone();
-    let (resource, meta, defined_here) = match seen {
-        Seen::Present(resource, meta) => (resource, Some(meta), false),
-        Seen::Absent(resource) => (resource, None, false),
-        Seen::UnknownKind => match provided.resource(&id) {
-            Some(resource) => (resource.clone(), None, true),
-            None => return Err((Why::UnknownKind { api_version: id.api_version(), kind: id.kind }, None)),
-        },
-        Seen::Unknown(error) => return Err((error.into(), None)),
-    };
-    match (&id.namespace, resource.namespaced) {
-        (None, true) => return Err((Why::NoNamespace, None)),
-        (Some(namespace), false) => return Err((Why::NotNamespaced { namespace: namespace.clone() }, None)),
-        _ => {}
-    }
+    let (resource, meta, defined_here) = place(&id, seen, provided).map_err(|why| (why, None))?;
     let owner = inventory.map(Inventory::owner);
-    if let Some(meta) = &meta {
-        may_have(&Key::of(&id), &object.value, meta, owner, owners)?;
-    }
+    let other = match &meta {
+        Some(meta) => may_have(&Key::of(&id), &object.value, meta, owner, owners).map_err(|why| (why, None))?,
+        None => None,
+    };
     let value = stamped(&object.value, owner);
     let content = canonical::digest(&value);
     let row = inventory.and_then(|inventory| inventory.row(&Key::of(&id)));
@@ -179,34 +176,62 @@ fn step(
         // Made again only for new content: whatever removed a finished Job or a bare Pod did so on purpose.
         None if same && is_run_once(&id) => Todo::Skip("it ran and was removed since"),
         None => Todo::Create(value),
+        Some(_) if other.is_some() => Todo::Configure(value),
         Some(meta) if same && row.and_then(|row| row.mark.as_ref()) == Some(&meta.mark) => Todo::Unchanged,
         Some(_) if same => Todo::Check(value),
         Some(_) => Todo::Configure(value),
     };
-    Ok(Step { id, resource, content, todo, live_version, defined_here })
+    let step = Step { id, resource, content, todo, live_version, defined_here };
+    match other {
+        None => Ok(step),
+        Some(DeliveryReference { namespace, name, uid: from }) => {
+            Err((Why::OwnedByDelivery { namespace, name }, Some(Box::new(Claim { step, from }))))
+        }
+    }
 }
 
-/// Whether a live object may become or stay this Delivery's.
+/// How the cluster serves the object, what of it is there, and whether only this release defines its kind.
+fn place(id: &ObjectId, seen: Seen, provided: &Provided) -> Result<(Resource, Option<Meta>, bool), Why> {
+    // Delivered as the controller itself, these would rewrite what it remembers and owns.
+    if id.group == GROUP && ["AcceptedRelease", "Inventory"].contains(&id.kind.as_str()) {
+        return Err(Why::Reserved);
+    }
+    let (resource, meta, defined_here) = match seen {
+        Seen::Present(resource, meta) => (resource, Some(meta), false),
+        Seen::Absent(resource) => (resource, None, false),
+        Seen::UnknownKind => match provided.resource(id) {
+            Some(resource) => (resource.clone(), None, true),
+            None => return Err(Why::UnknownKind { api_version: id.api_version(), kind: id.kind.clone() }),
+        },
+        Seen::Unknown(error) => return Err(error.into()),
+    };
+    match (&id.namespace, resource.namespaced) {
+        (None, true) => Err(Why::NoNamespace),
+        (Some(namespace), false) => Err(Why::NotNamespaced { namespace: namespace.clone() }),
+        _ => Ok((resource, meta, defined_here)),
+    }
+}
+
+/// Whether a live object may become or stay this Delivery's; the Delivery to ask for it, if there is one.
 fn may_have(
     key: &Key,
     value: &Value,
     meta: &Meta,
     owner: Option<&DeliveryReference>,
     owners: &Owners,
-) -> Result<(), (Why, Option<String>)> {
+) -> Result<Option<DeliveryReference>, Why> {
     match &meta.owner {
-        LiveOwner::Elsewhere(by) if !adopts(value) => return Err((Why::ManagedElsewhere { by: by.clone() }, None)),
+        LiveOwner::Elsewhere(by) if !adopts(value) => return Err(Why::ManagedElsewhere { by: by.clone() }),
         LiveOwner::Delivery { uid, .. } if owner.is_some_and(|owner| owner.uid != *uid) => {
-            if let Some((DeliveryReference { namespace, name, uid }, wanted)) = owners.get(uid)
+            if let Some((other, wanted)) = owners.get(uid)
                 && wanted.contains(key)
             {
-                let why = Why::OwnedByDelivery { namespace: namespace.clone(), name: name.clone() };
-                return Err((why, Some(uid.clone())));
+                return Ok(Some(other.clone()));
             }
         }
         LiveOwner::Nobody | LiveOwner::Elsewhere(_) | LiveOwner::Delivery { .. } => {}
     }
-    if meta.deleting { Err((Why::Terminating, None)) } else { Ok(()) }
+    if meta.deleting { Err(Why::Terminating) } else { Ok(None) }
 }
 
 fn is_run_once(id: &ObjectId) -> bool {

@@ -115,7 +115,7 @@ async fn prune_stage(
     let unknown: Vec<_> = ids.iter().filter(|id| matches!(seen.get(&Key::of(id)), Some(Seen::UnknownKind))).collect();
     if !unknown.is_empty() {
         // A stale answer must not make us forget objects.
-        access.controller.refresh_kinds().await?;
+        access.controller.refresh_kinds([]).await?;
         seen.extend(look_at(access.account, &unknown, Some(inventory)).await?);
     }
     let outcomes = ids.into_iter().map(|id| {

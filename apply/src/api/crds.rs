@@ -1,13 +1,30 @@
 //! The CustomResourceDefinitions as generated from the types, for `deploy/crds`.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::CustomResourceExt;
 
 use super::{AcceptedRelease, Delivery, Inventory, SignaturePolicy};
 
 /// Every definition, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![AcceptedRelease::crd(), Delivery::crd(), Inventory::crd(), SignaturePolicy::crd()]
+    let mut crds = vec![AcceptedRelease::crd(), Delivery::crd(), Inventory::crd(), SignaturePolicy::crd()];
+    for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            without_unsigned(schema);
+        }
+    }
+    crds
+}
+
+/// OpenAPI has no unsigned formats, and the API server warns of each: the minimum of 0 beside it says the same.
+fn without_unsigned(schema: &mut JSONSchemaProps) {
+    schema.format = schema.format.take().filter(|format| !format.starts_with("uint"));
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(without_unsigned);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        without_unsigned(items);
+    }
 }
 
 /// The file in `deploy/crds` that holds a definition.

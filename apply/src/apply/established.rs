@@ -12,16 +12,19 @@ use crate::{
     change::{Refused, Why},
     cluster::{Cluster, ClusterError},
     health::{Health, health},
-    plan::is_definition,
+    plan::{Provided, is_definition},
 };
 
 /// A definition is established within a second or never; the rest is patience with a busy server.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long discovery may lag behind an established definition; usually less than a second.
+const DISCOVERY_LAG: Duration = Duration::from_secs(5);
+
 /// Waits until each CustomResourceDefinition among `changed` is established, then discovers the kinds anew.
 ///
 /// What stays unserved is returned: its custom resources would only be refused one by one.
-pub(super) async fn wait(account: &Cluster, changed: &[ObjectId]) -> Vec<Refused> {
+pub(super) async fn wait(account: &Cluster, changed: &[ObjectId], provided: &Provided) -> Vec<Refused> {
     let definitions: Vec<_> = changed.iter().filter(|id| is_definition(id)).cloned().collect();
     if definitions.is_empty() {
         return vec![];
@@ -34,13 +37,26 @@ pub(super) async fn wait(account: &Cluster, changed: &[ObjectId]) -> Vec<Refused
         }
     });
     let failed: Vec<_> = stream::iter(waits).buffered(IN_FLIGHT).filter_map(std::future::ready).collect().await;
-    if failed.is_empty()
-        && let Err(error) = account.refresh_kinds().await
-    {
-        // Custom resources find their way by the release's own definitions; only later plans need discovery.
-        tracing::debug!(%error, "discovery after new definitions failed");
+    if failed.is_empty() {
+        discovered(account, &provided.clone().of_definitions(changed)).await;
     }
     failed
+}
+
+/// Waits until discovery lists the new kinds, so that the next plan knows them. This apply does without: it finds its
+/// way by the release's own definitions, and a discovery that fails is none of its errors.
+async fn discovered(account: &Cluster, new: &Provided) {
+    let until = Instant::now() + DISCOVERY_LAG;
+    while Instant::now() < until {
+        match account.refresh_kinds(new.resources()).await {
+            Ok(true) => return,
+            Ok(false) => sleep(Duration::from_millis(100)).await,
+            Err(error) => {
+                tracing::debug!(%error, "discovery after new definitions failed");
+                return;
+            }
+        }
+    }
 }
 
 async fn established(account: &Cluster, id: &ObjectId, until: Instant) -> Result<(), Why> {

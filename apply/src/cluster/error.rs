@@ -112,6 +112,17 @@ impl ClusterError {
         matches!(self, Self::Answer { class: Class::Conflict, .. })
     }
 
+    /// The same without the value that a schema error quotes: `expected string, got …`.
+    pub(super) fn without_value(self) -> Self {
+        match self {
+            Self::Answer { class, mut message, retry_after } => {
+                message.truncate(message.find(", got").unwrap_or(message.len()));
+                Self::Answer { class, message, retry_after }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer { retry_after, .. } => *retry_after,

@@ -76,10 +76,15 @@ impl Kinds {
         Ok(table.iter().map(|((group, _, kind), found)| ((group.clone(), kind.clone()), scope(found))).collect())
     }
 
-    pub(super) async fn refresh(&self) -> Result<(), ClusterError> {
+    pub(super) async fn refresh<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a Resource>,
+    ) -> Result<bool, ClusterError> {
         let table = Arc::new(retry::bounded(|| discover(&self.client), ClusterError::is_transient).await?);
+        let key = |api: &ApiResource| (api.group.clone(), api.version.clone(), api.kind.clone());
+        let all = wanted.into_iter().all(|resource| table.get(&key(&resource.api)) == Some(resource));
         *self.known.write().await = Some((Instant::now(), table));
-        Ok(())
+        Ok(all)
     }
 
     /// Of many that ask at once, one discovers and the others wait for its answer.

@@ -28,6 +28,11 @@ impl Provided {
         self.0.get(&(id.group.clone(), id.version.clone(), id.kind.clone())).map(|(_, resource)| resource)
     }
 
+    /// How each kind is served.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.0.values().map(|(_, resource)| resource)
+    }
+
     /// The kinds of the definitions named so.
     #[must_use]
     pub fn of_definitions(mut self, changed: &[ObjectId]) -> Self {

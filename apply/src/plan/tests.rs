@@ -185,7 +185,8 @@ fn takes_over_from_another_delivery_only_what_that_one_no_longer_wants() {
     };
     let refused = wanting(BTreeSet::from([Key::of(&one[0].id)]));
     assert!(refusal(&refused).contains("apps/delivery-u2"));
-    assert_eq!(refused.claims, [(one[0].id.clone(), "u2".to_owned())], "it is claimed, to be handed over");
+    let claim = &refused.claims[0];
+    assert_eq!((&claim.step.id, claim.from.as_str()), (&one[0].id, "u2"), "it is claimed, to be handed over");
     assert!(matches!(only(&wanting(BTreeSet::new())), Todo::Configure(_)));
     let gone = planned(&one, &inventory, live(&one, vec![(&one[0], theirs())]));
     assert!(matches!(only(&gone), Todo::Configure(_)), "a Delivery without an inventory wants nothing");
@@ -200,6 +201,7 @@ fn refuses_what_cannot_be_applied_as_it_is_and_names_every_object() {
         config_map("going"),
         config_map("unreadable"),
         config_map("fine"),
+        object("sealift.dev/v1alpha1", "AcceptedRelease", None, "memory"),
     ];
     let mut live = live(&objects, vec![(&objects[3], Meta { deleting: true, ..ours() })]);
     live.seen.insert(Key::of(&objects[2].id), Seen::UnknownKind);
@@ -212,10 +214,11 @@ fn refuses_what_cannot_be_applied_as_it_is_and_names_every_object() {
         ("unknown", "defines Widget in example.com/v1"),
         ("going", "is being deleted"),
         ("unreadable", "did not answer"),
+        ("memory", "only the controller writes"),
     ] {
         assert!(found[name].contains(words), "{name}: {}", found[name]);
     }
-    assert_eq!((found.len(), preview.steps().count()), (5, 1));
+    assert_eq!((found.len(), preview.steps().count()), (6, 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Parameter, place::place};
 use crate::{
     layer,
-    objects::{Object, Objects},
+    objects::{Object, Objects, identity},
     policy::Policy,
     refusal::Refusal,
 };
@@ -49,9 +49,12 @@ pub fn substitute<P: AsRef<Policy>>(
     }
     let mut all: Vec<Object> = objects.into_values().collect();
     for object in &mut all {
-        let text = |pointer| object.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        (object.id.namespace, object.id.name) =
-            (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
+        // A value may have become part of a name: it must still be one, and not a path or a variable again.
+        let id = identity::of(&object.value).map_err(|problem| bad("(names)", problem.to_string()))?;
+        if id.name.contains("${") || id.namespace.as_ref().is_some_and(|namespace| namespace.contains("${")) {
+            return Err(bad("(names)", format!("leave a variable in the name of {id}")));
+        }
+        object.id = id;
     }
     Objects::new(all).map_err(|twice| {
         let what = twice.iter().map(|d| d.id.to_string()).collect::<Vec<_>>().join(", ");

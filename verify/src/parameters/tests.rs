@@ -122,7 +122,9 @@ fn names_vary_where_the_policy_says_so_and_never_collide() {
     let open = policies(json!(["names"]));
     let done = substitute(objects.clone(), &parameters, &values(&[("X", "a")]), &open).unwrap();
     assert!(done.iter().any(|o| o.id.name == "app-a"));
-    assert!(substitute(objects, &parameters, &values(&[("X", "b")]), &open).is_err());
+    for wrong in ["b", "../../etc", "A B", "${X}"] {
+        assert!(substitute(objects.clone(), &parameters, &values(&[("X", wrong)]), &open).is_err(), "{wrong}");
+    }
 }
 
 #[test]

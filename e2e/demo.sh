@@ -143,8 +143,10 @@ show "${kubectl[@]}" get deployments,statefulsets,jobs,berths -n harbour
 scene "5. Release 1.1.0: one berth is gone, one image is new"
 sed -i 's|pilot:1.0.0|pilot:1.1.0|' app/pilot.yaml
 sed -i '/^---$/,$!d' app/berths.yaml && sed -i '1d' app/berths.yaml
-show sealift plan "${context[@]}" -f app -n acme-delivery --set DOMAIN=harbour.example || true
-second=$(push --key cosign.key --version 1.1.0)
+second=$(push -q --no-tag --key cosign.key --version 1.1.0)
+note "pushed and signed, but no tag moved yet; what would it change here?"
+show sealift plan "oci://$second" --as $repository --policy policy.yaml --delivery acme-delivery/harbour "${context[@]}"
+second=$(push -q --key cosign.key --version 1.1.0)
 note "$second"
 now_please
 await 120 "1.1.0 applied and ready" '{.status.lastApplied.version}/{.status.conditions[?(@.type=="Ready")].status}' 1.1.0/True
@@ -158,15 +160,14 @@ put_manifest first.json prod
 refused RolledBack
 
 note "b) tampers: changes the artifact and lets the tag name it"
-sed 's/application\/vnd.sealift.release.v1/application\/vnd.sealift.release.v1/; s/"annotations":{/"annotations":{"evil":"yes",/' second.json >tampered.json
-cmp -s second.json tampered.json && printf ' ' >>tampered.json
+{ cat second.json && printf '\n'; } >tampered.json
 put_manifest tampered.json prod
 refused Unsigned
 
 note "c) signs with a key of their own"
 sealift keygen --output-prefix mallory 2>/dev/null >&2
 sed -i 's|pilot:1.1.0|pilot:evil|' app/pilot.yaml
-push --key mallory.key --version 6.6.6 >/dev/null
+push -q --key mallory.key --version 6.6.6 >/dev/null
 refused NoTrustedSignature
 
 note "d) puts other bytes under the signed digest"
@@ -176,7 +177,7 @@ put_manifest second.json prod
 if sealift verify "oci://$second" --as $repository --policy policy.yaml --set DOMAIN=harbour.example >verdict.txt 2>&1; then
 	die "tampered bytes were accepted"
 fi
-printf '   %srefused%s  %s\n' "$green" "$off" "$(tail -n 1 verdict.txt)"
+printf '   %srefused%s  %s\n' "$green" "$off" "$(sed -nE 's/^ *(error|caused by): //p' verdict.txt | paste -sd ' ')"
 
 scene "Done in $((SECONDS - started)) s"
 note "What was shown: signed push, verified pull, prune, and each attack refused with its reason."

@@ -173,7 +173,7 @@ async fn apply_stages(
     let mut workloads = vec![];
     for (stage, mut steps) in stages {
         if stage == Stage::Workloads {
-            workloads = steps.iter().map(|step| step.id.clone()).collect();
+            workloads = steps.iter().map(|step| &step.id).filter(|id| can_back_a_webhook(id)).cloned().collect();
         }
         if stage == Stage::Admission {
             hold_back(access.account, &workloads, &mut steps, done).await;
@@ -207,6 +207,11 @@ async fn claimable(account: &Cluster, claims: Vec<Claim>) -> Vec<(ObjectId, Stri
         answer.is_ok().then_some((step.id, from))
     });
     stream::iter(asked).buffered(IN_FLIGHT).filter_map(std::future::ready).collect().await
+}
+
+/// Custom resources are not among them: their health may be what the webhook is needed for.
+fn can_back_a_webhook(id: &ObjectId) -> bool {
+    matches!((id.group.as_str(), id.kind.as_str()), ("apps", _) | ("", "Pod"))
 }
 
 /// Leaves out what the API server would call into until the workloads of this Delivery are healthy. Only what is new

@@ -130,13 +130,24 @@ async fn drive(
         return;
     }
     policies.mark_unchanged();
-    let api: Api<Delivery> = Api::all(cluster.client().clone());
-    let namespaces = options.watch_namespace.clone();
+    // For one namespace a Role there suffices; several are picked out of all.
+    let api: Api<Delivery> = match options.watch_namespace.as_slice() {
+        [one] => Api::namespaced(cluster.client().clone(), one),
+        _ => Api::all(cluster.client().clone()),
+    };
+    let (namespaces, store) = (options.watch_namespace.clone(), deliveries.clone());
     let own = watcher(api, watcher::Config::default())
         .default_backoff()
         .try_filter(move |event| future::ready(is_watched(&namespaces, event)))
         .modify(|delivery| delivery.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            // A store wakes only one of those who wait for it, and that is the applier.
+            if matches!(event, watcher::Event::InitDone) {
+                readiness.set(true);
+                tracing::info!(deliveries = store.len(), "ready");
+            }
+        })
         .applied_objects()
         .predicate_filter(what_matters, Default::default());
     let own = own.map_ok(|delivery| ReconcileRequest::from(ObjectRef::from_obj(&delivery)));
@@ -144,13 +155,6 @@ async fn drive(
     let changes = stream::unfold(policies, |mut policies| async move { policies.changed().await.ok().map(|()| ((), policies)) });
     let all = changes.flat_map(move |()| {
         stream::iter(all.state().into_iter().map(|delivery| Ok(ReconcileRequest::from(ObjectRef::from_obj(&*delivery))))).boxed()
-    });
-    let store = deliveries.clone();
-    let ready = tokio::spawn(async move {
-        if store.wait_until_ready().await.is_ok() {
-            readiness.set(true);
-            tracing::info!(deliveries = store.len(), "ready");
-        }
     });
     let work = controller::applier(
         |delivery, context| Box::pin(reconcile(delivery, context)),
@@ -172,7 +176,6 @@ async fn drive(
     };
     // Whatever is dropped here is safe: the inventory was written before anything it names.
     future::select(pin!(work), pin!(late)).await;
-    ready.abort();
 }
 
 /// Whether an event is about a Delivery in one of these namespaces; with none given, all are.

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams},
 };
 use sealift_apply::api::{Delivery, condition};
-use sealift_e2e::{Attacker, ControlPlane, KeyPair, Name, World, corpus, expected, policy, reason};
+use sealift_e2e::{Attacker, ControlPlane, KeyPair, Name, Registry, World, corpus, expected, is_ready, policy, reason};
 use serde_json::{Value, json};
 
 /// Deployment and Service; its kustomization is no manifest, and nothing here scales by load.
@@ -19,9 +19,7 @@ fn podinfo() -> Option<[PathBuf; 2]> {
 
 /// ConfigMaps of these names and values: the quickest release there is.
 fn maps(world: &World<'_>, file: &str, maps: &[(&str, &str)]) -> PathBuf {
-    let map = |(name, value): &(&str, &str)| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}})
-    };
+    let map = |(name, value): &(&str, &str)| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}});
     let list = json!({"apiVersion": "v1", "kind": "List", "items": maps.iter().map(map).collect::<Vec<_>>()});
     world.cli.write(&format!("{file}.yaml"), list.to_string())
 }
@@ -72,7 +70,10 @@ async fn podinfo_becomes_ready_and_a_second_reconcile_writes_nothing() {
         assert_eq!(world.inventory_names(&uid).await, world.owned_names(&uid).await);
         let status = delivery.status.unwrap();
         let verification = status.verification.unwrap();
-        assert_eq!((verification.verdict.as_str(), &verification.authorities[..]), ("Verified", &["release".to_owned()][..]));
+        assert_eq!(
+            (verification.verdict.as_str(), &verification.authorities[..]),
+            ("Verified", &["release".to_owned()][..])
+        );
         let attempted = status.last_attempted.unwrap();
         assert_eq!((attempted.digest, attempted.tag.as_deref()), (digest, Some("stable")));
 
@@ -88,6 +89,412 @@ async fn podinfo_becomes_ready_and_a_second_reconcile_writes_nothing() {
             .collect();
         assert_eq!(writes.len(), 1, "{writes:#?}");
         assert!(writes[0].contains("/deliveries/podinfo/status"), "{writes:#?}");
+    })
+    .await;
+}
+
+/// A spec that is looked at again only when it is asked for.
+fn quiet(mut spec: Value) -> Value {
+    spec["interval"] = json!("1h");
+    spec
+}
+
+#[tokio::test]
+async fn an_upgrade_changes_what_differs_and_prunes_exactly_what_left() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "upgrade", async |world| {
+        let first = world.push("app:stable", &[&maps(world, "1", &[("a", "1"), ("b", "1"), ("c", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let uid = world.deliver(of.0, of.1, quiet(world.following("app", "stable", account))).await;
+        world.delivered(of, first).await;
+        world.kubectl(&["create", "configmap", "foreign", "-n", of.0]);
+        assert_eq!(world.owned_names(&uid).await, map_names(&["a", "b", "c"], of.0));
+
+        let second = world.push("app:stable", &[&maps(world, "2", &[("a", "2"), ("c", "1"), ("d", "1")])], &[]);
+        let delivery = world.reconcile(of).await;
+        assert_eq!(delivery.status.unwrap().last_applied.unwrap().digest, second);
+        assert_eq!(world.owned_names(&uid).await, map_names(&["a", "c", "d"], of.0));
+        assert_eq!(world.inventory_names(&uid).await, map_names(&["a", "c", "d"], of.0));
+        assert_eq!((value(world, "a").await.as_deref(), value(world, "b").await), (Some("2"), None));
+        world.kubectl(&["get", "configmap", "foreign", "-n", of.0]);
+
+        // what was taken away by hand comes back, and what was changed is put right
+        world.kubectl(&["delete", "configmap", "a", "-n", of.0]);
+        world.kubectl(&["patch", "configmap", "c", "-n", of.0, "-p", r#"{"data": {"value": "changed"}}"#]);
+        assert!(is_ready(&world.reconcile(of).await));
+        assert_eq!((value(world, "a").await.as_deref(), value(world, "c").await.as_deref()), (Some("2"), Some("1")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_trusted_is_refused_with_its_reason_and_nothing_of_it_is_applied() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "refused", async |world| {
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let good = maps(world, "good", &[("a", "good")]);
+        let first = world.push("app:stable", &[&good], &[]);
+        let uid = world.deliver(of.0, of.1, quiet(world.following("app", "stable", account))).await;
+        let message = world.refused(of, "NoPolicy").await;
+        assert!(message.contains("no enforcing SignaturePolicy matches"), "{message}");
+        assert!(!world.registry.log().contains("/v2/app"), "nothing is contacted without a policy");
+        assert!(world.owned_names(&uid).await.is_empty());
+
+        // a policy that appears wakes the Delivery by itself
+        world.trust().await;
+        world.delivered(of, first).await;
+
+        let attacker = Attacker::at(&world.repository("app"));
+        let second = world.push("app:stable", &[&maps(world, "2", &[("a", "second")])], &[]);
+        assert!(is_ready(&world.reconcile(of).await));
+        let evil = maps(world, "evil", &[("a", "evil"), ("evil", "evil")]);
+
+        let unsigned = attacker.unsigned_twin("stable").await;
+        world.reconcile(of).await;
+        world.refused(of, "Unsigned").await;
+
+        attacker.copy_referrers(second, unsigned).await;
+        world.reconcile(of).await;
+        world.refused(of, "DigestMismatch").await;
+
+        attacker.move_tag("stable", first).await;
+        world.reconcile(of).await;
+        let message = world.refused(of, "RolledBack").await;
+        assert!(message.contains("older than"), "{message}");
+
+        let other = KeyPair::generate(&world.cli, "other");
+        let by_other = world.cli.run(&[
+            "push",
+            &format!("oci://{}", world.repository("app:other")),
+            "--key",
+            &other.private().display().to_string(),
+            "-f",
+            &evil.display().to_string(),
+        ]);
+        assert_eq!(by_other.code, 0, "{}", by_other.stderr);
+        attacker.move_tag("stable", by_other.digest()).await;
+        world.reconcile(of).await;
+        world.refused(of, "NoTrustedSignature").await;
+
+        let third = world.push("app:third", &[&evil], &[]);
+        Attacker::corrupt(&world.registry.layout(), attacker.layer("third").await);
+        attacker.move_tag("stable", third).await;
+        world.reconcile(of).await;
+        world.refused(of, "DigestMismatch").await;
+
+        assert_eq!(value(world, "a").await.as_deref(), Some("second"));
+        assert_eq!(world.owned_names(&uid).await, map_names(&["a"], of.0));
+        let status = world.deliveries(of.0).get(of.1).await.unwrap().status.unwrap();
+        assert_eq!(status.last_applied.unwrap().digest, second, "what runs stays in the status");
+
+        // and the way back is open
+        attacker.move_tag("stable", second).await;
+        assert!(is_ready(&world.reconcile(of).await));
+
+        let events: Api<Event> = Api::namespaced(world.client.clone(), of.0);
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let reasons: BTreeSet<_> = events.iter().filter_map(|event| event.reason.as_deref()).collect();
+        for reason in ["NoPolicy", "Applied", "Unsigned", "RolledBack", "NoTrustedSignature", "DigestMismatch"] {
+            assert!(reasons.contains(reason), "no event says {reason}: {reasons:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_closes_what_it_may_be_about() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "closed", async |world| {
+        let digest = world.push("team/app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        world.deliver(of.0, of.1, quiet(world.following("team/app", "stable", account))).await;
+        world.delivered(of, digest).await;
+        let name = format!("{}-broken", of.0);
+        let mut broken = policy(&name, &[&format!("{}/elsewhere/**", world.registry.host())], &world.key);
+        broken["spec"]["maxAgee"] = json!("1h");
+        world.put_policy(broken.clone()).await;
+        assert!(is_ready(&world.reconcile(of).await), "it is about another repository");
+        broken["spec"]["match"]["repositories"] = json!([format!("{}/team/*", world.registry.host())]);
+        world.put_policy(broken).await;
+        let message = world.refused(of, "PolicyInvalid").await;
+        assert!(message.contains(&name) && message.contains("maxAgee"), "{message}");
+        assert_eq!(word(&world.deliveries(of.0).get(of.1).await.unwrap(), "Verified"), "False PolicyInvalid");
+        world.kubectl(&["delete", "signaturepolicy", &name]);
+        world.wait_for(of, "ready again", is_ready).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_suspended_delivery_does_nothing_until_it_is_resumed() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "suspended", async |world| {
+        let first = world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let spec = quiet(world.following("app", "stable", account));
+        world.deliver(of.0, of.1, spec.clone()).await;
+        world.delivered(of, first).await;
+        let mut suspended = spec.clone();
+        suspended["suspend"] = json!(true);
+        world.deliver(of.0, of.1, suspended).await;
+        let delivery = world.wait_for(of, "suspended", |delivery| reason(delivery) == "Suspended").await;
+        assert_eq!(word(&delivery, "Ready"), "True Suspended", "what runs, runs on");
+        let second = world.push("app:stable", &[&maps(world, "2", &[("a", "2")])], &[]);
+        world.reconcile(of).await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("1"));
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, second).await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("2"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_range_selects_the_highest_version_whose_signed_version_is_its_tag() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "semver", async |world| {
+        let push = |version: &str| {
+            let file = maps(world, version, &[("a", version)]);
+            world.push("app:edge", &[&file], &["--version", version])
+        };
+        let (_, second, _) = (push("1.2.0"), push("1.10.0"), push("2.0.0"));
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "edge", account));
+        spec["select"] = json!({"semver": ">=1.0.0 <2"});
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let status = world.delivered(of, second).await.status.unwrap();
+        assert_eq!(status.last_attempted.unwrap().tag.as_deref(), Some("1.10.0"));
+        assert_eq!(status.last_applied.unwrap().version.as_deref(), Some("1.10.0"));
+
+        // a tag is a pointer: calling an old release 1.11.0 does not make it one
+        Attacker::at(&world.repository("app")).move_tag("1.11.0", second).await;
+        world.reconcile(of).await;
+        world.refused(of, "VersionMismatch").await;
+
+        spec["select"] = json!({"semver": "^7"});
+        world.deliver(of.0, of.1, spec.clone()).await;
+        world.refused(of, "NotFound").await;
+        spec["select"] = json!({"digest": second});
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, second).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_are_read_as_the_deliverys_own_account_and_shown_nowhere() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "values", async |world| {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\n\
+                    data: {value: \"${GREETING} ${DOMAIN} ${TOKEN} ${PLACE}\"}\n";
+        let file = world.cli.write("app.yaml", text);
+        let variables = ["--var", "GREETING", "--var", "DOMAIN", "--var", "TOKEN", "--var", "PLACE=here"];
+        let digest = world.push("app:stable", &[&file], &variables);
+        world.trust().await;
+        world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        world.kubectl(&["create", "configmap", "settings", "-n", of.0, "--from-literal=domain=shop.example"]);
+        world.kubectl(&["create", "secret", "generic", "token", "-n", of.0, "--from-literal=token=hunter2"]);
+        world.kubectl(&["create", "serviceaccount", "maps-only", "-n", of.0]);
+        world.kubectl(&["create", "role", "maps-only", "-n", of.0, "--verb=*", "--resource=configmaps"]);
+        let account = format!("--serviceaccount={}:maps-only", of.0);
+        world.kubectl(&["create", "rolebinding", "maps-only", "-n", of.0, "--role=maps-only", &account]);
+        let mut spec = quiet(world.following("app", "stable", "maps-only"));
+        spec["parameters"] = json!([
+            {"name": "GREETING", "value": "hello"},
+            {"name": "DOMAIN", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "domain"}}},
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}},
+            {"name": "PLACE", "valueFrom": {"configMapKeyRef": {"name": "missing", "key": "place", "optional": true}}},
+        ]);
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let message = world.refused(of, "BadParameter").await;
+        assert!(message.contains("TOKEN") && message.contains("maps-only"), "{message}");
+        assert_eq!(value(world, "app").await, None);
+
+        spec["serviceAccountName"] = json!("deployer");
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let delivery = world.delivered(of, digest).await;
+        assert_eq!(value(world, "app").await.as_deref(), Some("hello shop.example hunter2 here"));
+        let before = delivery.status.clone().unwrap().last_applied.unwrap();
+        assert!(before.parameters.is_some());
+        let shown = serde_json::to_string(&delivery.status).unwrap() + &world.controller_log();
+        assert!(!shown.contains("hunter2") && !shown.contains("shop.example"), "{shown}");
+
+        // another value is another set of objects of the same release
+        let secrets: Api<Secret> = Api::namespaced(world.client.clone(), of.0);
+        secrets.delete("token", &DeleteParams::default()).await.unwrap();
+        world.kubectl(&["create", "secret", "generic", "token", "-n", of.0, "--from-literal=token=hunter3"]);
+        let after = world.reconcile(of).await.status.unwrap().last_applied.unwrap();
+        assert_eq!(value(world, "app").await.as_deref(), Some("hello shop.example hunter3 here"));
+        assert_eq!(before.digest, after.digest);
+        assert_ne!(before.parameters, after.parameters);
+
+        spec["parameters"][0]["name"] = json!("UNKNOWN");
+        world.deliver(of.0, of.1, spec).await;
+        world.refused(of, "BadParameter").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_account_without_rights_applies_nothing_and_the_condition_says_whose_rights() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "rights", async |world| {
+        let digest = world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = world.following("app", "stable", "powerless");
+        world.kubectl(&["create", "serviceaccount", "powerless", "-n", of.0]);
+        let uid = world.deliver(of.0, of.1, spec.clone()).await;
+        let message = world.refused(of, "ApplyFailed").await;
+        let user = format!("system:serviceaccount:{}:powerless", of.0);
+        assert!(message.contains(&user) && message.contains("configmaps"), "{message}");
+        assert!(world.owned_names(&uid).await.is_empty());
+
+        // it is tried again by itself, soon after somebody grants the rights
+        let account = format!("--serviceaccount={}:powerless", of.0);
+        world.kubectl(&["create", "rolebinding", "power", "-n", of.0, "--clusterrole=cluster-admin", &account]);
+        world.delivered(of, digest).await;
+
+        spec.as_object_mut().unwrap().remove("serviceAccountName");
+        world.deliver(of.0, "other", spec).await;
+        let message = world.refused((of.0, "other"), "NoServiceAccount").await;
+        assert!(message.contains("never") || message.contains("nothing is applied as the controller"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_delivery_takes_its_objects_along_or_leaves_them_as_it_was_told() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "deleted", async |world| {
+        let first = world.push("app:stable", &[&maps(world, "1", &[("a", "1"), ("b", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "stable", account));
+        for policy in ["Delete", "Wait"] {
+            spec["deletionPolicy"] = json!(policy);
+            let uid = world.deliver(of.0, of.1, spec.clone()).await;
+            world.delivered(of, first).await;
+            world.undeliver(of).await;
+            assert!(world.owned_names(&uid).await.is_empty(), "{policy}");
+            assert!(world.inventory(&uid).await.is_empty(), "{policy}");
+        }
+        spec["deletionPolicy"] = json!("Orphan");
+        let uid = world.deliver(of.0, of.1, spec.clone()).await;
+        let second = world.push("app:stable", &[&maps(world, "2", &[("a", "2"), ("b", "1")])], &[]);
+        world.reconcile(of).await;
+        world.delivered(of, second).await;
+        world.undeliver(of).await;
+        assert_eq!((value(world, "a").await.as_deref(), value(world, "b").await.as_deref()), (Some("2"), Some("1")));
+        assert!(world.inventory(&uid).await.is_empty());
+
+        // the memory of trust outlives the Delivery: the same name takes nothing older
+        assert!(world.accepted(of).await.is_some());
+        Attacker::at(&world.repository("app")).move_tag("stable", first).await;
+        world.deliver(of.0, of.1, spec.clone()).await;
+        world.refused(of, "RolledBack").await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("2"));
+        Attacker::at(&world.repository("app")).move_tag("stable", second).await;
+        world.reconcile(of).await;
+        world.delivered(of, second).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_release_keeps_running_and_brings_nothing_new() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "stale", async |world| {
+        let first = world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &["--expires-in", "20s"]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        world.deliver(of.0, of.1, quiet(world.following("app", "stable", account))).await;
+        world.delivered(of, first).await;
+        // looked at when it expires, long before the interval is over
+        let delivery = world.wait_for(of, "stale", |delivery| reason(delivery) == "Stale").await;
+        assert_eq!((word(&delivery, "Ready"), word(&delivery, "Verified")), ("True Stale".into(), "True Stale".into()));
+        world.kubectl(&["delete", "configmap", "a", "-n", of.0]);
+        world.reconcile(of).await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("1"), "what runs may be repaired");
+
+        world.push("app:stable", &[&maps(world, "2", &[("a", "2")])], &["--expires-in", "1s"]);
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        world.reconcile(of).await;
+        world.refused(of, "Expired").await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_had_is_told_apart_by_why() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "source", async |world| {
+        world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.put_policy(policy(&format!("{}-local", world.namespace), &["127.0.0.1:9/**"], &world.key)).await;
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        world.deliver(of.0, "missing", world.following("app", "missing", account)).await;
+        world.refused((of.0, "missing"), "NotFound").await;
+        let mut local = world.following("app", "stable", account);
+        local["repository"] = json!("127.0.0.1:9/app");
+        world.deliver(of.0, "local", local).await;
+        let message = world.refused((of.0, "local"), "HostNotAllowed").await;
+        assert!(message.contains("loopback"), "{message}");
+        let mut secret = world.following("app", "stable", account);
+        secret["pullSecretName"] = json!("missing");
+        world.deliver(of.0, "secret", secret).await;
+        world.refused((of.0, "secret"), "AuthenticationFailed").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_the_registry_down_what_was_applied_is_still_repaired() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "outage", async |world| {
+        let mut registry = Registry::embedded();
+        let reference = format!("{}/app", registry.host());
+        let key = world.key.private().display().to_string();
+        let file = maps(world, "1", &[("a", "1")]).display().to_string();
+        let pushed = world.cli.run(&["push", &format!("oci://{reference}:stable"), "--key", &key, "-f", &file]);
+        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+        world.put_policy(policy(&world.namespace, &[&reference], &world.key)).await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller_with(&["--plain-http-host", &registry.host()]).await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = world.following("app", "stable", account);
+        spec["repository"] = json!(reference);
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, pushed.digest()).await;
+        registry.stop();
+        world.kubectl(&["delete", "configmap", "a", "-n", of.0]);
+        world.reconcile(of).await;
+        world.refused(of, "SourceUnavailable").await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("1"));
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! Clusters as kubectl finds them: a context somebody named, or the current one of the kubeconfig. Never a guess.
 
 use kube::{
-    Config, Resource as _,
+    Config,
     api::ApiResource,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
@@ -37,7 +37,8 @@ pub(crate) enum ConnectError {
 /// Connects to the cluster of a context.
 pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure> {
     let failed = |error| {
-        Failure::new(Exit::InvalidInput, error).hint("set KUBECONFIG, or name one of `kubectl config get-contexts` with --context")
+        Failure::new(Exit::InvalidInput, error)
+            .hint("set KUBECONFIG, or name one of `kubectl config get-contexts` with --context")
     };
     let kubeconfig = Kubeconfig::read().map_err(|error| failed(ConnectError::Kubeconfig(error)))?;
     let context = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone());
@@ -68,13 +69,18 @@ where
         name: name.to_owned(),
     };
     let found = cluster.get(&resource::<K>(namespace.is_some()), &id).await?;
-    found.map(serde_json::from_value).transpose().map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
+    found
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
 }
 
 impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
         let (exit, hint) = match &error {
-            error if error.is_transient() => (Exit::CouldNotCheck, Some("is the cluster up? Nothing is wrong with the command: try again")),
+            error if error.is_transient() => {
+                (Exit::CouldNotCheck, Some("is the cluster up? Nothing is wrong with the command: try again"))
+            }
             ClusterError::Answer { class: Class::Unauthorized, .. } => {
                 (Exit::Credentials, Some("log in to the cluster again: the kubeconfig's credentials are refused"))
             }

@@ -59,7 +59,8 @@ impl Settings {
             settings.memory = Some(accepted(&cluster, namespace, name, output).await?);
             match custom::<Delivery>(&cluster, Some(namespace), name).await? {
                 Some(delivery) => settings.complete(&delivery, namespace, &cluster).await?,
-                None => output.warn(format_args!("there is no Delivery {namespace}/{name}; only its memory of trust counts")),
+                None => output
+                    .warn(format_args!("there is no Delivery {namespace}/{name}; only its memory of trust counts")),
             }
             settings.namespace.get_or_insert_with(|| namespace.clone());
             settings.cluster = Some(cluster);
@@ -93,7 +94,8 @@ pub(crate) async fn accepted(
 ) -> Result<Memory, Failure> {
     let record = accepted_release_name(namespace, name);
     let Some(found) = custom::<AcceptedRelease>(cluster, None, &record).await? else {
-        output.note(format_args!("the cluster remembers nothing of {namespace}/{name}: this would be its first release"));
+        output
+            .note(format_args!("the cluster remembers nothing of {namespace}/{name}: this would be its first release"));
         return Ok(Memory::default());
     };
     let of = &found.spec.delivery;
@@ -122,7 +124,9 @@ fn read_memory(path: &Path) -> Result<Memory, Failure> {
 }
 
 fn parse_memory(text: &str) -> Result<Memory, Box<dyn std::error::Error + Send + Sync>> {
-    let value: Value = serde_saphyr::from_str(text)?;
+    // `n` is a name and no boolean, as it is for kubectl.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let value: Value = serde_saphyr::from_str_with_options(text, options)?;
     match value.get("kind").and_then(Value::as_str) {
         Some("AcceptedRelease") => Ok(serde_json::from_value::<AcceptedRelease>(value)?.spec.memory()),
         Some(other) => Err(format!("it is a {other}").into()),

@@ -73,9 +73,15 @@ impl From<ClientError> for Failure {
 fn advice(error: &ClientError) -> Option<String> {
     let host = &error.at().host;
     Some(match error {
-        ClientError::NotFound { .. } => "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned(),
-        ClientError::Unauthorized { .. } => format!("log in with `docker login {host}` (or podman, crane, oras): sealift reads their credentials"),
-        ClientError::Forbidden { .. } => format!("these credentials may not do this at {host}; ask for access, or use others"),
+        ClientError::NotFound { .. } => {
+            "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned()
+        }
+        ClientError::Unauthorized { .. } => {
+            format!("log in with `docker login {host}` (or podman, crane, oras): sealift reads their credentials")
+        }
+        ClientError::Forbidden { .. } => {
+            format!("these credentials may not do this at {host}; ask for access, or use others")
+        }
         ClientError::RateLimited { .. } => "wait and try again, or log in for a higher limit".to_owned(),
         ClientError::Unreachable { outage, .. } => match outage.as_ref() {
             Outage::Network(_) => format!(
@@ -89,7 +95,10 @@ fn advice(error: &ClientError) -> Option<String> {
         ClientError::Refused { refusal: GuardRefusal::PlainHttp, .. } => {
             "name the host with --plain-http if its network is trusted".to_owned()
         }
-        ClientError::TooLarge { .. } | ClientError::Refused { .. } | ClientError::Protocol { .. } | ClientError::Contended { .. } => {
+        ClientError::TooLarge { .. }
+        | ClientError::Refused { .. }
+        | ClientError::Protocol { .. }
+        | ClientError::Contended { .. } => {
             return None;
         }
     })
@@ -108,7 +117,8 @@ impl From<SetupError> for Failure {
 
 impl From<DockerConfigError> for Failure {
     fn from(error: DockerConfigError) -> Self {
-        Self::new(Exit::Credentials, error).hint("fix or remove the entry: sealift does not fall back to anonymous access")
+        Self::new(Exit::Credentials, error)
+            .hint("fix or remove the entry: sealift does not fall back to anonymous access")
     }
 }
 

@@ -4,8 +4,8 @@
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
 mod cli;
-mod completion;
 mod cluster;
+mod completion;
 mod delivery;
 mod exit;
 mod failure;
@@ -16,10 +16,13 @@ mod manifests;
 mod origin;
 mod output;
 mod parameters;
+mod plan;
 mod policies;
 mod push;
 mod registry_serve;
 mod signing;
+mod status;
+mod table;
 mod transport;
 mod verify;
 
@@ -69,7 +72,8 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Push(args) => push::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
         Command::Inspect(args) => inspect::run(&args, output).await,
-        Command::Plan(_) | Command::Status(_) => Ok(Exit::Done),
+        Command::Plan(args) => plan::run(&args, output).await,
+        Command::Status(args) => status::run(&args, output).await,
         Command::Registry(args) => match args.command {
             RegistryCommand::Serve(args) => registry_serve::run(&args, output).await,
         },
@@ -84,5 +88,10 @@ fn trace(verbose: u8) {
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
 }

@@ -90,7 +90,8 @@ impl Origin {
     /// The source as the statement says it.
     pub(crate) fn source(&self) -> Option<Source> {
         let uri = self.uri.clone()?;
-        let digest = self.revision.iter().map(|revision| (digest_name(revision).to_owned(), revision.clone())).collect();
+        let digest =
+            self.revision.iter().map(|revision| (digest_name(revision).to_owned(), revision.clone())).collect();
         Some(Source { uri, digest, reference: self.reference.clone() })
     }
 
@@ -105,16 +106,19 @@ impl Origin {
 }
 
 /// The annotations of the artifact's manifest: only what was said, so that equal input gives an equal digest.
-pub(crate) fn annotations(args: &OriginArgs, version: Option<&str>, created: Option<Timestamp>) -> BTreeMap<String, String> {
+pub(crate) fn annotations(
+    args: &OriginArgs,
+    version: Option<&str>,
+    created: Option<Timestamp>,
+) -> BTreeMap<String, String> {
     let standard = [
         ("created", created.map(|time| time.to_string())),
         ("source", args.source.clone()),
         ("revision", args.revision.clone()),
         ("version", version.map(str::to_owned)),
     ];
-    let standard = standard.into_iter().filter_map(|(name, value)| {
-        Some((format!("org.opencontainers.image.{name}"), value?))
-    });
+    let standard =
+        standard.into_iter().filter_map(|(name, value)| Some((format!("org.opencontainers.image.{name}"), value?)));
     standard.chain(args.annotation.iter().cloned()).collect()
 }
 
@@ -154,18 +158,23 @@ mod tests {
             Origin::of_ci(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
         };
         let github = of(&[
-            ("GITHUB_SERVER_URL", "https://git.example"), ("GITHUB_REPOSITORY", "acme/shop"), ("GITHUB_SHA", "abc"),
-            ("GITHUB_REF", "refs/heads/main"), ("GITHUB_RUN_ID", "7"),
+            ("GITHUB_SERVER_URL", "https://git.example"),
+            ("GITHUB_REPOSITORY", "acme/shop"),
+            ("GITHUB_SHA", "abc"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_RUN_ID", "7"),
         ]);
         assert_eq!(github.uri.as_deref(), Some("https://git.example/acme/shop"));
         assert_eq!(github.run.as_deref(), Some("https://git.example/acme/shop/actions/runs/7"));
-        let gitlab = of(&[("CI_PROJECT_URL", "https://lab.example/a"), ("CI_COMMIT_SHA", "def"), ("CI_COMMIT_TAG", "v1")]);
+        let gitlab =
+            of(&[("CI_PROJECT_URL", "https://lab.example/a"), ("CI_COMMIT_SHA", "def"), ("CI_COMMIT_TAG", "v1")]);
         assert_eq!((gitlab.revision.as_deref(), gitlab.reference.as_deref()), (Some("def"), Some("v1")));
     }
 
     #[test]
     fn two_sources_are_never_mixed() {
-        let found = Origin { uri: Some("a".into()), revision: Some("1".into()), reference: Some("main".into()), run: None };
+        let found =
+            Origin { uri: Some("a".into()), revision: Some("1".into()), reference: Some("main".into()), run: None };
         let said = Origin { uri: Some("b".into()), ..Origin::default() };
         assert_eq!(said.clone().completed(found.clone()), said);
         let agreed = Origin { uri: Some("a".into()), ..Origin::default() };

@@ -43,7 +43,8 @@ async fn from_source(
     parameter: &str,
     source: &ParameterSource,
 ) -> Result<Option<String>, Failure> {
-    let (kind, KeyReference { name, key, optional }, found) = match (&source.config_map_key_ref, &source.secret_key_ref) {
+    let (kind, KeyReference { name, key, optional }, found) = match (&source.config_map_key_ref, &source.secret_key_ref)
+    {
         (Some(reference), None) => {
             let map: Option<ConfigMap> = custom(cluster, Some(namespace), &reference.name).await?;
             let value = map.and_then(|map| map.data?.remove(&reference.key));

@@ -17,6 +17,7 @@ use sealift_verify::{
     statement::{PREDICATE_TYPE, Statement},
 };
 
+pub(crate) use self::package::scope_of;
 use self::{
     channel::{Channel, Moved},
     package::Package,
@@ -125,7 +126,9 @@ impl<'a> Target<'a> {
             return Err(usage(format!("{repository} has no tag to move")).hint(hint));
         }
         match tag.filter(|tag| tag.starts_with("sha256-") || statement::is_sequence_tag(tag)) {
-            Some(tag) => Err(usage(format!("{tag:?} cannot be a channel: such tags belong to signatures and single releases"))),
+            Some(tag) => {
+                Err(usage(format!("{tag:?} cannot be a channel: such tags belong to signatures and single releases")))
+            }
             None => Ok(Self { tag }),
         }
     }
@@ -165,7 +168,8 @@ fn read_key(path: &Path) -> Result<KeyPair, Failure> {
         KeyFile::Open(key) => Ok(*key),
         KeyFile::Encrypted(container) => {
             let password = signing::password(Asked::ToOpen).map_err(|error| {
-                bad(Exit::InvalidInput, error.into()).hint("set SEALIFT_PASSWORD (or COSIGN_PASSWORD), if need be to nothing")
+                bad(Exit::InvalidInput, error.into())
+                    .hint("set SEALIFT_PASSWORD (or COSIGN_PASSWORD), if need be to nothing")
             })?;
             KeyPair::decrypt(&container, &password).map_err(unusable)
         }

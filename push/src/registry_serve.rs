@@ -47,7 +47,9 @@ pub(crate) async fn run(args: &ServeArgs, output: &mut Output) -> Result<Exit, F
         Format::Json => output.json(&json!({"schema": "sealift.dev/registry/v1", "listen": address.to_string()}))?,
     }
     let place = args.dir.as_ref().map_or_else(|| "memory".to_owned(), |dir| dir.display().to_string());
-    output.note(format_args!("registry on http://{address}, content in {place}; push to oci://{address}/REPO:TAG; Ctrl-C stops it"));
+    output.note(format_args!(
+        "registry on http://{address}, content in {place}; push to oci://{address}/REPO:TAG; Ctrl-C stops it"
+    ));
     if !address.ip().is_loopback() {
         output.warn("everybody who reaches this address can read and, unless --read-only, replace everything");
     }

@@ -49,10 +49,12 @@ pub(crate) fn sign_statement(signer: &dyn Signer, payload: &[u8]) -> Result<Vec<
     bundle.to_json().map(String::into_bytes).map_err(SigningError::Bundle)
 }
 
-
 #[cfg(test)]
 mod tests {
-    use sealift_verify::{digest::Digest, signature::{Candidate, Envelope}};
+    use sealift_verify::{
+        digest::Digest,
+        signature::{Candidate, Envelope},
+    };
 
     use super::*;
 

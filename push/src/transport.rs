@@ -41,7 +41,8 @@ pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> 
         false => PlainHttp::LoopbackOnly,
     };
     let credentials = docker_config::credentials_for(repository).await?;
-    let config = ClientConfig { plain_http, extra_ca_pem: extra_ca_pem.transpose()?, credentials, ..ClientConfig::default() };
+    let config =
+        ClientConfig { plain_http, extra_ca_pem: extra_ca_pem.transpose()?, credentials, ..ClientConfig::default() };
     Ok(Client::new(repository.host(), config)?)
 }
 

@@ -8,7 +8,7 @@ Examples:
   sealift inspect oci://registry.example/acme/shop:prod --object Deployment/web
   sealift inspect oci://registry.example/acme/shop          the tags of a repository
   sealift inspect rendered/                                 what a push of these files would hold
-  sealift inspect oci://registry.example/acme/shop:prod -o json | jq .statements
+  sealift inspect oci://registry.example/acme/shop:prod -o json | jq .unverified.statements
 
 Nothing shown here is verified; `sealift verify` does that.";
 

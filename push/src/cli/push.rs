@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
 use sealift_verify::{
     artifact::Format,
@@ -59,10 +59,10 @@ pub(crate) struct PushArgs {
 #[command(next_help_heading = "Statement options")]
 pub(crate) struct StatementArgs {
     /// The line of releases this one belongs to [default: the repository's path]
-    #[arg(long, value_name = "STREAM")]
+    #[arg(long, value_name = "STREAM", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) stream: Option<String>,
     /// The environment it may run in
-    #[arg(long, value_name = "ENVIRONMENT")]
+    #[arg(long, value_name = "ENVIRONMENT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) env: Option<String>,
     /// Its version; also the immutable tag (without one, that is seq-SEQUENCE)
     #[arg(long, value_name = "VERSION")]

@@ -128,7 +128,8 @@ impl Walk<'_> {
                 continue;
             }
             let path = folder.join(&name);
-            let kind = fs::symlink_metadata(&path).map_err(|source| CollectError::Read { path: path.clone(), source })?;
+            let kind =
+                fs::symlink_metadata(&path).map_err(|source| CollectError::Read { path: path.clone(), source })?;
             if kind.is_dir() {
                 self.folder(&path, root, depth + 1)?;
             } else if kind.is_symlink() {
@@ -240,7 +241,8 @@ mod tests {
     #[test]
     fn a_folder_is_read_in_order_without_hidden_and_other_files() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.yaml", "a.yml", "sub/c.json", ".hidden.yaml", ".git/config.yaml", "README.md", "..data/x.yaml"] {
+        for name in ["b.yaml", "a.yml", "sub/c.json", ".hidden.yaml", ".git/config.yaml", "README.md", "..data/x.yaml"]
+        {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();

@@ -17,10 +17,7 @@ use sealift_verify::{
     statement::{Position, Statement},
 };
 
-use super::{
-    package::Package,
-    statement::Draft,
-};
+use super::{package::Package, statement::Draft};
 
 /// How often a tag is put back before somebody else is left to win.
 const ATTEMPTS: usize = 5;

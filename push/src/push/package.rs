@@ -119,6 +119,9 @@ mod tests {
         assert_eq!(package.scope.cluster_scoped, ["ClusterRole.rbac.authorization.k8s.io/r"]);
         assert_eq!(package.scope.unknown, ["Thing.example.com"]);
         assert_eq!(package.images, ["i:1"]);
-        assert_eq!(package.content.inventory, Package::new(&objects(&[OTHER, POD, ROLE]), Format::Flux, BTreeMap::new()).unwrap().content.inventory);
+        assert_eq!(
+            package.content.inventory,
+            Package::new(&objects(&[OTHER, POD, ROLE]), Format::Flux, BTreeMap::new()).unwrap().content.inventory
+        );
     }
 }

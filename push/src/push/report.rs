@@ -56,9 +56,17 @@ impl Pushed<'_> {
         let Self { package, statement, .. } = self;
         let release = &statement.release;
         let objects = package.content.objects;
-        output.note(format_args!("packed    {objects} objects in {}", layer_line(&package.layer.descriptor, package.layer.files)));
+        output.note(format_args!(
+            "packed    {objects} objects in {}",
+            layer_line(&package.layer.descriptor, package.layer.files)
+        ));
         let environment = release.environment.as_deref().map(|e| format!(" for {e}")).unwrap_or_default();
-        output.note(format_args!("signed    stream {}{environment}, release {}, key {}", release.stream, release.position(), self.key.short()));
+        output.note(format_args!(
+            "signed    stream {}{environment}, release {}, key {}",
+            release.stream,
+            release.position(),
+            self.key.short()
+        ));
         let by = match self.attached.by {
             AttachedBy::Registry => "",
             AttachedBy::FallbackTag | AttachedBy::Nothing => " (by tag: the registry has no referrers API)",
@@ -66,9 +74,13 @@ impl Pushed<'_> {
         output.note(format_args!("attached  {}{by}", self.attached.pinned.digest));
         output.note(format_args!("tagged    {}", self.immutable));
         match self.moved {
-            Some((tag, Moved::To { from: Some(from) })) => output.note(format_args!("moved     {tag} from {}", from.short())),
+            Some((tag, Moved::To { from: Some(from) })) => {
+                output.note(format_args!("moved     {tag} from {}", from.short()))
+            }
             Some((tag, Moved::To { from: None })) => output.note(format_args!("moved     {tag}, which is new")),
-            Some((tag, Moved::AlreadyThere)) => output.note(format_args!("unmoved   {tag} already names this artifact")),
+            Some((tag, Moved::AlreadyThere)) => {
+                output.note(format_args!("unmoved   {tag} already names this artifact"))
+            }
             Some((_, Moved::Superseded { .. })) | None => {}
         }
         if format == FormatArg::Sealift {
@@ -82,7 +94,9 @@ impl Pushed<'_> {
         let channel = moved.map(|(tag, moved)| match moved {
             Moved::To { from } => json!({"tag": tag, "moved": true, "from": from}),
             Moved::AlreadyThere => json!({"tag": tag, "moved": false}),
-            Moved::Superseded { by, digest } => json!({"tag": tag, "moved": false, "supersededBy": by, "digest": digest}),
+            Moved::Superseded { by, digest } => {
+                json!({"tag": tag, "moved": false, "supersededBy": by, "digest": digest})
+            }
         });
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
         json!({

@@ -10,7 +10,12 @@ use sealift_verify::{
 };
 
 use super::{channel::Head, package::Package, payload_digest};
-use crate::{cli::push::PushArgs, exit::Exit, failure::Failure, origin::Origin};
+use crate::{
+    cli::push::{PushArgs, StatementArgs},
+    exit::Exit,
+    failure::Failure,
+    origin::Origin,
+};
 
 /// A default sequence further ahead than this comes from a clock or a counter gone wrong, and would burn the stream.
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -28,8 +33,6 @@ pub(super) struct Draft {
 pub(super) enum StatementError {
     #[error("version {0:?} is not a semantic version that can be a tag, such as 1.4.2 or v2.0.0-rc.1")]
     Version(String),
-    #[error("the stream is empty")]
-    Stream,
     #[error("--not-before {not_before} is not before the expiry {expires_at}")]
     Window { not_before: Timestamp, expires_at: Timestamp },
     #[error("the expiry lies beyond the end of time")]
@@ -45,8 +48,10 @@ pub(super) enum StatementError {
 impl From<StatementError> for Failure {
     fn from(error: StatementError) -> Self {
         let hint = match &error {
-            StatementError::Version(_) | StatementError::Stream | StatementError::Window { .. } | StatementError::Expiry => None,
-            StatementError::Ahead { .. } => Some("check this machine's clock; give --sequence, or raise --epoch to begin anew"),
+            StatementError::Version(_) | StatementError::Window { .. } | StatementError::Expiry => None,
+            StatementError::Ahead { .. } => {
+                Some("check this machine's clock; give --sequence, or raise --epoch to begin anew")
+            }
             StatementError::SequenceTaken { .. } => Some("leave --sequence out, or give a higher one"),
             StatementError::TagTaken { .. } => Some("give the changed manifests another --version (or --sequence)"),
         };
@@ -72,19 +77,7 @@ impl Draft {
         }
         let repository = args.reference.repository.clone();
         let stream = wanted.stream.clone().unwrap_or_else(|| repository.path().to_owned());
-        if stream.is_empty() {
-            return Err(StatementError::Stream);
-        }
-        let expires_at = wanted.expires_in.map(|length| {
-            let length = SignedDuration::try_from(length.get()).map_err(|_| StatementError::Expiry)?;
-            now.checked_add(length).map_err(|_| StatementError::Expiry)
-        });
-        let expires_at = expires_at.transpose()?;
-        if let (Some(not_before), Some(expires_at)) = (wanted.not_before, expires_at) {
-            if not_before >= expires_at {
-                return Err(StatementError::Window { not_before, expires_at });
-            }
-        }
+        let expires_at = expiry(wanted, now)?;
         let mut repositories = vec![repository.clone()];
         repositories.extend(wanted.repository.iter().filter(|other| **other != repository).cloned());
         let release = Release {
@@ -154,6 +147,17 @@ impl Draft {
             return Err(StatementError::Ahead { sequence, now });
         }
         Ok(sequence)
+    }
+}
+
+/// When the statement expires, if it does; never before it begins.
+fn expiry(wanted: &StatementArgs, now: Timestamp) -> Result<Option<Timestamp>, StatementError> {
+    let Some(length) = wanted.expires_in else { return Ok(None) };
+    let length = SignedDuration::try_from(length.get()).map_err(|_| StatementError::Expiry)?;
+    let expires_at = now.checked_add(length).map_err(|_| StatementError::Expiry)?;
+    match wanted.not_before.filter(|not_before| *not_before >= expires_at) {
+        Some(not_before) => Err(StatementError::Window { not_before, expires_at }),
+        None => Ok(Some(expires_at)),
     }
 }
 

@@ -108,8 +108,7 @@ pub(super) fn decrypt(json: &[u8], password: &SecretString) -> Result<SecretSlic
         }
     }
     let decode = |text: &str, what| STANDARD.decode(text).map_err(|_| CosignKeyError::Damaged(what));
-    let nonce: [u8; 24] =
-        decode(&cipher.nonce, "nonce")?.try_into().map_err(|_| CosignKeyError::Damaged("nonce"))?;
+    let nonce: [u8; 24] = decode(&cipher.nonce, "nonce")?.try_into().map_err(|_| CosignKeyError::Damaged("nonce"))?;
     let opened = secretbox(password, &decode(&kdf.salt, "salt")?, &kdf.params)?
         .decrypt(Nonce::from_slice(&nonce), decode(&ciphertext, "ciphertext")?.as_slice())
         .map_err(|_| CosignKeyError::Password)?;
@@ -151,7 +150,9 @@ mod tests {
     #[test]
     fn a_key_file_cannot_choose_an_endless_derivation() {
         let json = String::from_utf8(sealed("")).unwrap();
-        for (from, to) in [("65536", "1073741824"), ("\"r\":8", "\"r\":1024"), ("\"p\":1", "\"p\":4096"), ("65536", "65537")] {
+        for (from, to) in
+            [("65536", "1073741824"), ("\"r\":8", "\"r\":1024"), ("\"p\":1", "\"p\":4096"), ("65536", "65537")]
+        {
             let changed = json.replace(from, to);
             assert!(matches!(decrypt(changed.as_bytes(), &"".into()), Err(CosignKeyError::Cost { .. })), "{to}");
         }

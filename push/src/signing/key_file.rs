@@ -106,7 +106,8 @@ impl KeyPair {
     fn from_pkcs8(pkcs8: SecretSlice<u8>) -> Result<Self, KeyFileError> {
         let algorithm = |error| KeyFileError::Algorithm(Box::new(error));
         let keys = sigstore_crypto::KeyPair::from_pkcs8_der(pkcs8.expose_secret()).map_err(algorithm)?;
-        let public_pem = keys.public_key_der().map_err(algorithm)?.to_pem();
+        // The encoder ends lines as on Windows; cosign writes plain ones.
+        let public_pem = keys.public_key_der().map_err(algorithm)?.to_pem().replace('\r', "");
         let public = PublicKey::from_pem(&public_pem).map_err(KeyFileError::Public)?;
         Ok(Self { keys, pkcs8, public, public_pem })
     }

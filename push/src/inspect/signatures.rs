@@ -1,0 +1,131 @@
+//! What hangs on an artifact and calls itself a signature. Anyone who may push can write all of it.
+
+use sealift_registry::fetch::Signatures;
+use sealift_verify::{
+    digest::Digest,
+    reference::Pinned,
+    signature::Envelope,
+    statement::{Release, Statement},
+};
+use serde_json::{Value, json};
+
+use crate::{judge::key_id, table::plain};
+
+/// One candidate as it reads, believed in nothing.
+struct Claim {
+    referrer: Digest,
+    key: String,
+    payload: Digest,
+    statement: Result<Statement, String>,
+}
+
+fn claims(signatures: &Signatures, largest: u64) -> Vec<Result<Claim, (Digest, String)>> {
+    let read = signatures.candidates.iter().map(|candidate| {
+        let envelope = Envelope::parse(candidate, largest).map_err(|error| (candidate.referrer, chain(&error)))?;
+        Ok(Claim {
+            referrer: candidate.referrer,
+            key: key_id(&envelope.hint),
+            payload: Digest::of(envelope.payload()),
+            statement: Statement::parse(envelope.payload()).map_err(|error| chain(&error)),
+        })
+    });
+    let skipped = signatures.skipped.iter().map(|skipped| Err((skipped.referrer, skipped.reason.clone())));
+    read.chain(skipped).collect()
+}
+
+pub(super) fn text(signatures: &Signatures, reference: &Pinned, largest: u64) -> String {
+    let mut lines =
+        vec!["statements: UNVERIFIED, whoever may push can write them; `sealift verify` judges them".to_owned()];
+    let claims = claims(signatures, largest);
+    if claims.is_empty() {
+        lines.push("  none: the artifact is not signed".to_owned());
+    }
+    for claim in claims {
+        match claim {
+            Err((referrer, reason)) => lines.push(format!("  {referrer}\n    not a statement: {}", plain(&reason))),
+            Ok(Claim { referrer, key, payload, statement }) => {
+                lines.push(format!("  {referrer}\n    claims key {key}"));
+                match statement {
+                    Err(reason) => lines.push(format!("    not a release statement: {}", plain(&reason))),
+                    Ok(statement) => lines.extend(describe(&statement, payload, reference)),
+                }
+            }
+        }
+    }
+    if signatures.truncated {
+        lines.push("  and more than may be looked at".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<String> {
+    let Statement { name: _, artifact, release } = statement;
+    let Release {
+        stream,
+        environment,
+        repositories,
+        version,
+        issued_at,
+        not_before,
+        expires_at,
+        parameters,
+        source,
+        ..
+    } = release;
+    let time = |time: &Option<jiff::Timestamp>| time.map(|time| time.to_string());
+    let repositories: Vec<_> = repositories.iter().map(ToString::to_string).collect();
+    let rows = [
+        ("statement", Some(payload.to_string())),
+        ("about", (*artifact != reference.digest).then(|| format!("ANOTHER ARTIFACT, {artifact}"))),
+        ("stream", Some(stream.clone())),
+        ("environment", environment.clone()),
+        ("version", version.clone()),
+        ("release", Some(release.position().to_string())),
+        ("repositories", Some(repositories.join(", "))),
+        ("issued", Some(issued_at.to_string())),
+        ("not before", time(not_before)),
+        ("expires", time(expires_at)),
+        (
+            "source",
+            source.as_ref().map(|source| {
+                format!("{} {}", source.uri, source.digest.values().cloned().collect::<Vec<_>>().join(" "))
+            }),
+        ),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, value)| Some(format!("    {name:<13}{}", plain(value?.trim_end()))));
+    let parameters = parameters.iter().map(|parameter| {
+        let kind = format!("{:?}", parameter.kind).to_lowercase();
+        let default = match &parameter.default {
+            Some(default) => format!("default {default:?}"),
+            None => "required".to_owned(),
+        };
+        let places = parameter.pointers.len() + parameter.typed.len();
+        format!("    parameter    {} ({kind}, {default}, in {places} places)", plain(&parameter.name))
+    });
+    rows.chain(parameters).collect()
+}
+
+pub(super) fn json(signatures: &Signatures, reference: &Pinned, largest: u64) -> Value {
+    let (mut statements, mut others) = (Vec::new(), Vec::new());
+    for claim in claims(signatures, largest) {
+        match claim {
+            Ok(Claim { referrer, key, payload, statement: Ok(statement) }) => statements.push(json!({
+                "referrer": referrer,
+                "claimedKey": key,
+                "statement": payload,
+                "aboutThisArtifact": statement.artifact == reference.digest,
+                "predicate": statement.release,
+            })),
+            Ok(Claim { referrer, key, payload: _, statement: Err(reason) }) => {
+                others.push(json!({"referrer": referrer, "claimedKey": key, "reason": reason}));
+            }
+            Err((referrer, reason)) => others.push(json!({"referrer": referrer, "reason": reason})),
+        }
+    }
+    json!({"statements": statements, "others": others, "truncated": signatures.truncated})
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

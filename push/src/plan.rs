@@ -1,0 +1,156 @@
+//! `sealift plan`: what exactly would change in a cluster. The API server answers by dry-run; nothing is written.
+
+mod show;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use sealift_apply::{
+    api::Delivery,
+    cluster::Cluster,
+    explain::explain,
+    inventory::{Inventory, store},
+    observe::observe,
+    plan::preview,
+};
+use sealift_verify::{
+    artifact::Limits,
+    objects::Objects,
+    policy::Policy,
+    reference::{Reference, Repository},
+    refusal::Refusal,
+    render::{Rendering, render},
+    signature::Candidate,
+    verify::Facts,
+};
+
+use crate::{
+    cli::plan::PlanArgs,
+    cluster::{self, custom},
+    delivery::{self, Settings},
+    exit::Exit,
+    failure::{Failure, usage},
+    judge::{Subject, explain_keys, judge},
+    manifests,
+    output::{Format, Output},
+    policies, transport,
+};
+
+/// The Delivery named does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no Delivery {namespace}/{name} in this cluster")]
+struct NoDelivery {
+    namespace: String,
+    name: String,
+}
+
+pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Failure> {
+    // Everything that can be wrong on this side is found before the first request.
+    let files = (!args.files.is_empty()).then(|| local(args, output)).transpose()?;
+    let policies = if args.policy.is_empty() { Vec::new() } else { policies::read(&args.policy, output)? };
+
+    let connected = cluster::connect(args.cluster.context.as_deref()).await?;
+    output.note(format_args!("cluster of context {}", connected.context));
+    let cluster = connected.cluster;
+    let (mut settings, inventory) = settings(args, &cluster, output).await?;
+    settings.namespace.get_or_insert(connected.namespace);
+    settings.values.extend(args.set.iter().cloned());
+    output.progress("asking the cluster for its kinds");
+    let rendering = Rendering {
+        values: settings.values.clone(),
+        target_namespace: settings.target_namespace.clone(),
+        default_namespace: settings.namespace.clone(),
+        discovered: delivery::scopes(Some(&cluster)).await?,
+    };
+    let objects = match (files, &args.reference) {
+        (Some(objects), _) => {
+            output.note("a preview: nothing here is signed or verified");
+            // Files declare no variables, so values have nowhere to go.
+            let rendering = Rendering { values: BTreeMap::new(), ..rendering };
+            render::<Arc<Policy>>(objects, &[], &rendering, &[])?.0
+        }
+        (None, Some(reference)) => verified(args, reference, &policies, &settings, &rendering, output).await?,
+        (None, None) => return Err(usage("name an artifact, or files with -f")),
+    };
+
+    output.progress(format_args!("comparing {} objects", objects.len()));
+    let live = observe(&cluster, &cluster, &objects, inventory.as_ref()).await?;
+    let differences = explain(&cluster, preview(&objects, inventory.as_ref(), live)).await;
+    match output.format {
+        Format::Text => output.product(show::text(&differences, args.show_unchanged))?,
+        Format::Json => output.json(&show::json(&differences, args.show_unchanged))?,
+    }
+    show::verdict(&differences)?;
+    let changes = differences.iter().any(sealift_apply::explain::Difference::is_change);
+    Ok(if changes && args.exit_code { Exit::Changes } else { Exit::Done })
+}
+
+fn local(args: &PlanArgs, output: &mut Output) -> Result<Objects, Failure> {
+    let limits = Limits::default();
+    if !args.set.is_empty() {
+        return Err(usage("--set needs a release, which declares its variables; files have none yet"));
+    }
+    let sources = manifests::sources(&args.files, &limits, output)?;
+    Ok(manifests::read(&sources, &limits)?)
+}
+
+/// What the Delivery says, remembers and owns; without one, what the command line says, and nothing owned.
+async fn settings(
+    args: &PlanArgs,
+    cluster: &Cluster,
+    output: &mut Output,
+) -> Result<(Settings, Option<Inventory>), Failure> {
+    let mut settings = Settings {
+        namespace: args.namespace.clone(),
+        target_namespace: args.target_namespace.clone(),
+        ..Settings::default()
+    };
+    let Some((namespace, name)) = &args.delivery else { return Ok((settings, None)) };
+    let Some(found) = custom::<Delivery>(cluster, Some(namespace), name).await? else {
+        let error = NoDelivery { namespace: namespace.clone(), name: name.clone() };
+        return Err(Failure::new(Exit::NotFound, error).hint("`sealift status -A` lists them"));
+    };
+    settings.namespace = Some(namespace.clone());
+    settings.complete(&found, namespace, cluster).await?;
+    settings.memory = Some(delivery::accepted(cluster, namespace, name, output).await?);
+    let inventory = match found.reference() {
+        Some(owner) => Some(store::read(cluster, &owner).await?),
+        None => None,
+    };
+    Ok((settings, inventory))
+}
+
+async fn verified(
+    args: &PlanArgs,
+    reference: &Reference,
+    policies: &[Arc<Policy>],
+    settings: &Settings,
+    rendering: &Rendering,
+    output: &mut Output,
+) -> Result<Objects, Failure> {
+    let logical: Repository = args.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
+    sealift_verify::policy::select(policies, &logical, settings.namespace.as_deref())?;
+    let client = transport::client(&reference.repository, &args.registry).await?;
+    let digest = transport::digest(&client, reference, output).await?;
+    let facts = Facts {
+        namespace: settings.namespace.as_deref(),
+        memory: settings.memory.as_ref(),
+        environment: settings.environment.as_deref(),
+        require: &settings.require,
+        ..Facts::at(Timestamp::now())
+    };
+    let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
+    let judged = judge(&client, &subject, policies, &facts, rendering).await?;
+    match judged.decision.outcome {
+        Ok(verified) => {
+            output.note(format_args!("verified {}", subject.place));
+            Ok(verified.objects().clone())
+        }
+        Err(refusal) => Err(refused(refusal, &judged.candidates, policies, output)),
+    }
+}
+
+fn refused(refusal: Refusal, candidates: &[Candidate], policies: &[Arc<Policy>], output: &mut Output) -> Failure {
+    explain_keys(&refusal, candidates, policies, output);
+    refusal.into()
+}

@@ -1,0 +1,41 @@
+//! Columns for people.
+
+/// Lines of `rows` under `heads`, each column as wide as it has to be, indented.
+pub(crate) fn table<const N: usize>(indent: usize, heads: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = heads.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let mut line = " ".repeat(indent);
+        for (cell, width) in cells.iter().zip(widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        line.trim_end().to_owned()
+    };
+    let body = rows.iter().map(|row| line(std::array::from_fn(|i| row[i].as_str())));
+    std::iter::once(line(heads)).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+/// A text of the registry's or a stranger's making, without what would move a terminal's cursor.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "long".to_owned(), String::new()], ["bcd".into(), "x".into(), "y".into()]];
+        assert_eq!(table(2, ["N", "V", "W"], &rows), "  N    V     W\n  a    long\n  bcd  x     y");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

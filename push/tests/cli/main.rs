@@ -1,0 +1,22 @@
+//! The real binary against a real registry: what it prints, where, and with which exit code.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod cosign;
+#[cfg(test)]
+mod inspect;
+#[cfg(test)]
+mod keygen;
+#[cfg(test)]
+mod push;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod verify;

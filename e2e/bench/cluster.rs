@@ -44,7 +44,6 @@ pub(crate) fn measure(bench: &mut Bench, control_plane: &ControlPlane) -> Result
     applied(control_plane, &digest)?;
     bench.figures.times("install kube-prometheus: declared to applied", vec![started.elapsed()]);
     bench.figures.count("install kube-prometheus: API requests", requests(control_plane, mark));
-    settled(control_plane)?;
     bench.figures.add("controller, resident after the install", resident(&controller, "VmRSS:")?, "MiB");
     bench.figures.add("controller, peak", resident(&controller, "VmHWM:")?, "MiB");
 
@@ -107,7 +106,10 @@ fn declared(ground: &Ground) -> String {
 
 fn status(control_plane: &ControlPlane, path: &str) -> Result<String, Box<dyn Error>> {
     let query = format!("jsonpath={path}");
-    Ok(control_plane.kubectl(&["get", "deliveries.sealift.dev", "stack", "-n", NAMESPACE, "-o", &query])?.trim().to_owned())
+    Ok(control_plane
+        .kubectl(&["get", "deliveries.sealift.dev", "stack", "-n", NAMESPACE, "-o", &query])?
+        .trim()
+        .to_owned())
 }
 
 fn await_status(control_plane: &ControlPlane, path: &str, wanted: &str) -> Result<(), Box<dyn Error>> {
@@ -125,14 +127,17 @@ fn applied(control_plane: &ControlPlane, digest: &str) -> Result<(), Box<dyn Err
     await_status(control_plane, "{.status.lastApplied.digest}", digest)
 }
 
-/// Waits until the health of what was applied is decided.
-fn settled(control_plane: &ControlPlane) -> Result<(), Box<dyn Error>> {
-    await_status(control_plane, "{.status.conditions[?(@.type==\"Reconciling\")].status}", "False")
-}
-
 fn annotate(control_plane: &ControlPlane, token: &str) -> Result<(), Box<dyn Error>> {
     let annotation = format!("reconcile.sealift.dev/requestedAt={token}");
-    control_plane.kubectl(&["annotate", "deliveries.sealift.dev", "stack", "-n", NAMESPACE, "--overwrite", &annotation])?;
+    control_plane.kubectl(&[
+        "annotate",
+        "deliveries.sealift.dev",
+        "stack",
+        "-n",
+        NAMESPACE,
+        "--overwrite",
+        &annotation,
+    ])?;
     Ok(())
 }
 

@@ -88,19 +88,26 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
         let theirs_now = timed(|| {
             succeed(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&bench.manifests).arg("."))?;
             let file = format!("manifests.tar.gz:{ORAS_TYPE}");
-            succeed(oras.command().current_dir(&ground.home).args(["push", "--plain-http", &format!("{reference}:prod"), &file]))
-                .map(drop)
+            succeed(oras.command().current_dir(&ground.home).args([
+                "push",
+                "--plain-http",
+                &format!("{reference}:prod"),
+                &file,
+            ]))
+            .map(drop)
         })?;
         let resolved = succeed(oras.command().args(["resolve", "--plain-http", &format!("{reference}:prod")]))?;
         let pinned = format!("{reference}@{}", String::from_utf8(resolved.stdout)?.trim());
         let signing_now = timed(|| {
-            let sign = ["sign", "--key", "cosign.key", "--tlog-upload=false", "--use-signing-config=false", "--yes", &pinned];
+            let sign =
+                ["sign", "--key", "cosign.key", "--tlog-upload=false", "--use-signing-config=false", "--yes", &pinned];
             succeed(&mut cosign.command(&sign)).map(drop)
         })?;
         let policy = ground.home.join("policy.yaml");
         fs::write(&policy, ground.policy("bench")?)?;
         let target = format!("oci://{}/ours-{run}@{digest}", ground.host);
-        let verifying_now = timed(|| succeed(ground.sealift().args(["verify", &target, "--policy", "policy.yaml"])).map(drop))?;
+        let verifying_now =
+            timed(|| succeed(ground.sealift().args(["verify", &target, "--policy", "policy.yaml"])).map(drop))?;
         // The first round warms the page cache.
         if run > 0 {
             ours.push(ours_now);

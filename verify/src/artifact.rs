@@ -76,7 +76,7 @@ pub struct Limits {
     pub compressed: u64,
     /// Largest expanded layer.
     pub expanded: u64,
-    /// Largest expanded-to-compressed ratio, once 1 MiB has been expanded.
+    /// Largest expanded-to-compressed ratio, once 32 MiB have been expanded.
     pub ratio: u64,
     /// Most entries in a layer, and most objects in a release.
     pub entries: usize,

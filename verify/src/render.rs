@@ -61,12 +61,15 @@ fn place(mut objects: Vec<Object>, scopes: &Scopes, rendering: &Rendering) -> Ve
         if let Some(target) = &rendering.target_namespace {
             retarget_subjects(object, target, &accounts);
         }
-        let wanted = match (&rendering.target_namespace, &object.id.namespace) {
-            (Some(target), _) => Some(target.clone()),
-            (None, None) => rendering.default_namespace.clone(),
-            (None, Some(own)) => Some(own.clone()),
-        };
-        if namespaced && wanted != object.id.namespace {
+        if !namespaced {
+            // Charts write a namespace into cluster-scoped objects too, where it means nothing.
+            object.id.namespace = None;
+            object.value["metadata"].as_object_mut().map(|metadata| metadata.remove("namespace"));
+            continue;
+        }
+        let wanted = rendering.target_namespace.as_ref().or(object.id.namespace.as_ref());
+        let wanted = wanted.or(rendering.default_namespace.as_ref()).cloned();
+        if wanted != object.id.namespace {
             object.value["metadata"]["namespace"] = json!(wanted);
             object.id.namespace = wanted;
         }
@@ -92,5 +95,58 @@ fn retarget_subjects(object: &mut Object, target: &str, accounts: &BTreeSet<(Opt
         if text("kind").as_deref() == Some("ServiceAccount") && ours {
             subject["namespace"] = json!(target);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        artifact::Limits,
+        objects::yaml::{self, Source},
+    };
+
+    fn rendered(text: &str, target: Option<&str>, default: Option<&str>) -> Vec<Value> {
+        let source = Source { name: "a.yaml".into(), bytes: text.as_bytes().to_vec() };
+        let objects = yaml::read(&[source], &Limits::default()).unwrap();
+        let rendering = Rendering {
+            target_namespace: target.map(str::to_owned),
+            default_namespace: default.map(str::to_owned),
+            ..Rendering::default()
+        };
+        let (objects, _) = render::<Arc<Policy>>(objects, &[], &rendering, &[]).unwrap();
+        objects.into_vec().into_iter().map(|object| object.value).collect()
+    }
+
+    #[test]
+    fn namespaced_objects_go_to_the_target_or_else_to_the_default() {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n\
+                    apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: own}\n";
+        let namespaces = |target, default| -> Vec<Value> {
+            rendered(text, target, default).iter().map(|o| o["metadata"]["namespace"].clone()).collect()
+        };
+        assert_eq!(namespaces(None, None), [Value::Null, json!("own")]);
+        assert_eq!(namespaces(None, Some("d")), [json!("d"), json!("own")]);
+        assert_eq!(namespaces(Some("t"), Some("d")), [json!("t"), json!("t")]);
+    }
+
+    #[test]
+    fn cluster_scoped_objects_lose_a_namespace_that_means_nothing() {
+        let text = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\n";
+        assert!(rendered(text, Some("t"), None)[0]["metadata"].get("namespace").is_none());
+    }
+
+    #[test]
+    fn bindings_follow_the_accounts_of_their_release_and_no_others() {
+        let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: mine, namespace: own}\n---\n\
+                    apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n\
+                    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n\
+                    subjects:\n- {kind: ServiceAccount, name: mine, namespace: own}\n\
+                    - {kind: ServiceAccount, name: theirs, namespace: other}\n- {kind: User, name: mine, namespace: own}\n";
+        let binding = rendered(text, Some("t"), None).into_iter().find(|o| o["kind"] == "ClusterRoleBinding").unwrap();
+        let namespaces: Vec<_> = binding["subjects"].as_array().unwrap().iter().map(|s| s["namespace"].clone()).collect();
+        assert_eq!(namespaces, [json!("t"), json!("other"), json!("own")]);
     }
 }

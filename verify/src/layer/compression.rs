@@ -13,8 +13,9 @@ const ZSTD_LEVEL: i32 = 9;
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// "Unknown" in RFC 1952: the real one would make the bytes depend on the machine.
 const GZIP_OS_UNKNOWN: u8 = 255;
-/// Small content compresses well beyond the ratio without being a bomb.
-const RATIO_FROM: u64 = 1 << 20;
+/// Thousands of objects that differ in a name alone compress well beyond the ratio without being a bomb, and memory is
+/// bounded by [`Limits::expanded`] in any case.
+const RATIO_FROM: u64 = 32 << 20;
 
 /// Compresses a tar; the same bytes for the same version of the compressor.
 pub(super) fn compress(tar: &[u8], format: Format) -> io::Result<Vec<u8>> {

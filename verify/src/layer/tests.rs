@@ -252,7 +252,7 @@ fn refuses_more_and_larger_files_than_allowed() {
 
 #[test]
 fn refuses_bombs_by_size_and_by_ratio() {
-    let bomb = Tar::default().entry(b'0', b"a", &vec![0; 12 << 20]).end();
+    let bomb = Tar::default().entry(b'0', b"a", &vec![0; 40 << 20]).end();
     for format in FORMATS {
         let bytes = compressed(&bomb, format);
         assert!(matches!(unpack(&bytes, format, &limits()), Err(LayerError::Ratio { limit: 200 })), "{format:?}");
@@ -260,9 +260,17 @@ fn refuses_bombs_by_size_and_by_ratio() {
         assert!(matches!(unpack(&bytes, format, &roomy), Err(LayerError::Expanded { .. })), "{format:?}");
         let tiny = Limits { compressed: 10, ..limits() };
         assert!(matches!(unpack(&bytes, format, &tiny), Err(LayerError::Compressed { limit: 10, .. })), "{format:?}");
-        let all = Limits { ratio: u64::MAX, ..limits() };
+        let all = Limits { ratio: u64::MAX, file: 64 << 20, ..limits() };
         assert!(unpack(&bytes, format, &all).is_ok(), "{format:?}");
     }
+}
+
+#[test]
+fn thousands_of_objects_that_differ_in_a_name_alone_are_no_bomb() {
+    let text: String = (0..3000).map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cm-{n}}}\n")).collect();
+    let objects = yaml::read(&[Source { name: "many.yaml".into(), bytes: text.into_bytes() }], &limits()).unwrap();
+    let layer = pack(&objects, Format::Sealift).unwrap();
+    assert!(unpack(&layer.bytes, Format::Sealift, &limits()).is_ok());
 }
 
 #[test]

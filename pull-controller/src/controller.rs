@@ -25,13 +25,16 @@ mod status;
 mod stop;
 mod verify;
 mod versions;
+mod wait;
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::{ResourceExt as _, runtime::controller::Action};
 use sealift_apply::{
@@ -39,6 +42,7 @@ use sealift_apply::{
     cluster::ClusterError,
 };
 
+pub(crate) use self::events::cut;
 pub use self::{
     context::Context,
     parameters::ParameterError,
@@ -48,20 +52,31 @@ pub use self::{
     stop::{Retry, Stop, Verdict},
     versions::{Range, RangeError},
 };
-pub(crate) use self::events::cut;
 use self::{context::Memo, report::Report, schedule::When, status::About};
 use crate::metrics::Outcome;
 
-/// The Delivery's own record could not be written. Everything else that goes wrong is written there.
+/// What could not be told in the Delivery's own status. Everything else that goes wrong is written there.
 #[derive(Debug, thiserror::Error)]
-#[error("the status or finalizer of the Delivery cannot be written")]
-pub struct ReconcileError(#[from] ClusterError);
+pub enum ReconcileError {
+    /// The record itself could not be written.
+    #[error("the status or finalizer of the Delivery cannot be written")]
+    Record(#[from] ClusterError),
+    /// A bug; the panic's message is in the log.
+    #[error("the reconcile panicked")]
+    Panicked,
+}
 
-/// Brings the cluster to what a Delivery asks for, as far as policies allow.
+/// One reconcile. What one Delivery trips over stops no other: a bug that panics is this Delivery's error.
 ///
 /// # Errors
 /// [`ReconcileError`]; it is tried again soon.
 pub async fn reconcile(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let outcome = AssertUnwindSafe(bring_about(delivery, context)).catch_unwind().await;
+    outcome.unwrap_or(Err(ReconcileError::Panicked))
+}
+
+/// Brings the cluster to what a Delivery asks for, as far as policies allow.
+async fn bring_about(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
     let previous = publish::current(&delivery, &memo);
@@ -81,8 +96,12 @@ pub async fn reconcile(delivery: Arc<Delivery>, context: Arc<Context>) -> Result
     let mut report = Report::default();
     report.stop = deliver::deliver(&context, &delivery, &mut memo, &previous, &mut report).await.err();
     let next = status::next(&previous, about(&delivery), &report);
-    memo.failures = if report.stop.as_ref().is_some_and(|stop| stop.retry() != Retry::Interval) { memo.failures + 1 } else { 0 };
+    memo.failures =
+        if report.stop.as_ref().is_some_and(|stop| stop.retry() != Retry::Interval) { memo.failures + 1 } else { 0 };
     memo.looks = if report.stop.is_none() && !report.is_settled() { memo.looks + 1 } else { 0 };
+    if report.stop.is_some() || report.is_settled() {
+        memo.awaited = None;
+    }
     let pause = pause(&delivery, &memo, &report, &next);
     tell(&context, &delivery, &mut memo, &previous, &next, &report).await?;
     context.remember(&uid, memo);

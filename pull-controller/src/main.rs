@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Command::Run(options) => {
             telemetry::init(options.log_format);
             runtime().and_then(|runtime| {
-                let outcome = runtime.block_on(run::run(options)).map_err(Box::from);
+                let outcome = runtime.block_on(run::run(*options)).map_err(Box::from);
                 // A blocked thread (a decompression, a name lookup) must not outlive the grace period.
                 runtime.shutdown_background();
                 outcome

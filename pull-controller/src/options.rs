@@ -18,7 +18,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller, in a cluster or beside one.
-    Run(Options),
+    Run(Box<Options>),
     /// Print the CustomResourceDefinitions.
     Crds,
 }
@@ -106,8 +106,7 @@ pub fn places(mirrors: &[Mirror], repository: &Repository) -> Vec<Repository> {
     };
     let longest = mirrors.iter().filter(|mirror| rest(mirror).is_some()).map(|mirror| mirror.from.len()).max();
     let places = mirrors.iter().filter(|mirror| Some(mirror.from.len()) == longest);
-    let found: Vec<_> =
-        places.filter_map(|mirror| format!("{}{}", mirror.to, rest(mirror)?).parse().ok()).collect();
+    let found: Vec<_> = places.filter_map(|mirror| format!("{}{}", mirror.to, rest(mirror)?).parse().ok()).collect();
     if found.is_empty() { vec![repository.clone()] } else { found }
 }
 

@@ -91,8 +91,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (policies, watching) = watch_policies(&cluster);
     let watching = tokio::spawn(watching);
-    let context =
-        Context::new(cluster.clone(), &options, registry_ca, policies.clone(), deliveries.clone(), metrics);
+    let context = Context::new(cluster.clone(), &options, registry_ca, policies.clone(), deliveries.clone(), metrics);
     drive(cluster, &options, Arc::new(context), policies, deliveries, writer, readiness, stop).await;
     watching.abort();
     serving.abort();
@@ -152,9 +151,13 @@ async fn drive(
         .predicate_filter(what_matters, Default::default());
     let own = own.map_ok(|delivery| ReconcileRequest::from(ObjectRef::from_obj(&delivery)));
     let all = deliveries.clone();
-    let changes = stream::unfold(policies, |mut policies| async move { policies.changed().await.ok().map(|()| ((), policies)) });
+    let changes =
+        stream::unfold(policies, |mut policies| async move { policies.changed().await.ok().map(|()| ((), policies)) });
     let all = changes.flat_map(move |()| {
-        stream::iter(all.state().into_iter().map(|delivery| Ok(ReconcileRequest::from(ObjectRef::from_obj(&*delivery))))).boxed()
+        stream::iter(
+            all.state().into_iter().map(|delivery| Ok(ReconcileRequest::from(ObjectRef::from_obj(&*delivery)))),
+        )
+        .boxed()
     });
     let work = controller::applier(
         |delivery, context| Box::pin(reconcile(delivery, context)),
@@ -167,7 +170,10 @@ async fn drive(
     let work = work.for_each(|outcome| async move {
         match outcome {
             Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the watch of Deliveries broke off; it is taken up again"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the watch of Deliveries broke off; it is taken up again"
+            ),
         }
     });
     let late = async move {
@@ -230,7 +236,10 @@ fn watch_policies(cluster: &Cluster) -> (watch::Receiver<Arc<Policies>>, impl Fu
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the watch of SignaturePolicies broke off; it is taken up again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the watch of SignaturePolicies broke off; it is taken up again"
+                    );
                     continue;
                 }
             }

@@ -53,7 +53,12 @@ pub async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 ///
 /// # Errors
 /// If the listener breaks.
-pub async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness, before: BeforeScrape) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    readiness: Readiness,
+    before: BeforeScrape,
+) -> io::Result<()> {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -69,9 +74,8 @@ async fn ready(State(served): State<Served>) -> (StatusCode, &'static str) {
 async fn scrape(State(served): State<Served>) -> axum::response::Response {
     (served.before)(&served.metrics);
     match served.metrics.render() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

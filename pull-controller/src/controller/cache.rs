@@ -51,7 +51,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         inner.entries.insert(key, Entry { value, bytes, used });
         // Entries are few (layers, manifests): looking at all of them is cheaper than keeping them in order.
         while inner.bytes > self.budget {
-            let Some(oldest) = inner.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone()) else {
+            let Some(oldest) = inner.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
+            else {
                 return;
             };
             inner.remove(&oldest);

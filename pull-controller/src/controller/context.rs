@@ -15,7 +15,7 @@ use sealift_apply::{
 };
 use tokio::sync::watch;
 
-use super::{fetch::Artifacts, policies::Policies, registries::Registries, stop::Stop};
+use super::{fetch::Artifacts, policies::Policies, registries::Registries, stop::Stop, wait::Awaited};
 use crate::{
     metrics::Metrics,
     options::{Mirror, Options},
@@ -54,6 +54,8 @@ pub(super) struct Memo {
     pub(super) failures: u32,
     /// How often in a row health was looked at in vain.
     pub(super) looks: u32,
+    /// What was applied and has not settled yet.
+    pub(super) awaited: Option<Arc<Awaited>>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.
     pub(super) written: Option<(u64, DeliveryStatus)>,
 }

@@ -4,7 +4,7 @@
 //! order ─policies→ resolve → fetch → verify → plan → dry-run ─memory→ apply → prune → health
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sealift_apply::{
@@ -22,7 +22,7 @@ use super::{
     about,
     apply::applied,
     context::{Context, Memo},
-    health::health,
+    health::{health, looked_again},
     memory,
     order::{self, Order},
     parameters,
@@ -36,6 +36,7 @@ use super::{
     status,
     stop::Stop,
     verify,
+    wait::Awaited,
 };
 use crate::options::places;
 
@@ -54,6 +55,10 @@ pub(super) async fn deliver(
     policies.for_repository(&repository, &owner.namespace)?;
     let account = context.account(&owner.namespace, account)?;
     let access = Access { account: &account, controller: &context.cluster };
+    if let Some(looked) = looked_again(access, delivery, memo, &policies).await {
+        *report = looked;
+        return Ok(());
+    }
 
     // 2. registry: which artifact?
     let secret = PullSecret::read(&account, &owner.namespace, spec.pull_secret_name.as_deref()).await;
@@ -117,13 +122,19 @@ pub(super) async fn deliver(
     report.objects = Some(inventory.len());
 
     // 5. cluster: did it help?
-    report.health = Some(health(&account, &verified, &report.changes).await);
+    let awaited = Awaited::after(delivery, &policies, &verified, report);
+    report.health = Some(health(&account, &awaited.ids).await);
+    memo.awaited = Some(Arc::new(awaited));
     gone?;
     outage.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// With the registry down nothing new arrives, but what was last applied may be repaired from the cache.
-fn last_known(previous: &DeliveryStatus, source: &Source<'_>, error: SourceError) -> Result<(Resolved, SourceError), Stop> {
+fn last_known(
+    previous: &DeliveryStatus,
+    source: &Source<'_>,
+    error: SourceError,
+) -> Result<(Resolved, SourceError), Stop> {
     match &previous.last_applied {
         Some(last) if error.is_transient() => {
             let resolved = Resolved { digest: last.digest, tag: None, version: None, places: source.places.clone() };

@@ -6,7 +6,11 @@ use kube::{
 };
 use sealift_apply::api::{Condition, Delivery, DeliveryStatus, condition};
 
-use super::{context::Context, report::Report, status::{PROGRESSING, READY}};
+use super::{
+    context::Context,
+    report::Report,
+    status::{PROGRESSING, READY},
+};
 
 /// The API server refuses a longer note.
 const NOTE_LIMIT: usize = 1000;
@@ -28,7 +32,9 @@ pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Re
         type_: if ready.status == "False" { EventType::Warning } else { EventType::Normal },
         reason: ready.reason.clone(),
         note: Some(cut(format!("{}{changes}", ready.message))),
-        action: "Reconcile".to_owned(),
+        // A repetition of the same action and reason only raises a count, and its note is lost: another artifact is
+        // another action.
+        action: digest(next).map_or_else(|| "Deliver".to_owned(), |digest| format!("Deliver-{}", digest.short())),
         secondary: None,
     })
 }

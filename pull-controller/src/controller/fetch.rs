@@ -17,7 +17,11 @@ use sealift_verify::{
     verify::Unverified,
 };
 
-use super::{cache::Cache, resolve::Resolved, source::{Source, SourceError}};
+use super::{
+    cache::Cache,
+    resolve::Resolved,
+    source::{Source, SourceError},
+};
 
 /// Layers and signatures that were fetched, the least recently used of which go first.
 #[derive(Debug)]

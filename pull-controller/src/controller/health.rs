@@ -1,15 +1,28 @@
 //! How the objects of a release fare right now. *cluster*
 
 use sealift_apply::{
+    api::Delivery,
+    apply::Access,
     assess::{HealthReport, assess},
-    change::ChangeSet,
     cluster::Cluster,
 };
-use sealift_verify::verify::Verified;
+use sealift_verify::objects::ObjectId;
+
+use super::{context::Memo, policies::Policies, report::Report};
 
 /// Looks once. Nothing waits here: an unsettled release is looked at again by the schedule, and holds no worker.
-pub(super) async fn health(account: &Cluster, verified: &Verified, changes: &ChangeSet) -> HealthReport {
-    let held_back = |id: &_| changes.waiting.contains(id);
-    let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    assess(account, &ids).await
+pub(super) async fn health(account: &Cluster, ids: &[ObjectId]) -> HealthReport {
+    assess(account, ids).await
+}
+
+/// Looks again at a release that was applied and has not settled, if nothing else can have changed: no registry, no
+/// plan, only health.
+pub(super) async fn looked_again(
+    access: Access<'_>,
+    delivery: &Delivery,
+    memo: &Memo,
+    policies: &std::sync::Arc<Policies>,
+) -> Option<Report> {
+    let awaited = memo.awaited.as_ref().filter(|awaited| awaited.still_stands(delivery, policies))?;
+    awaited.looked(health(access.account, &awaited.ids).await)
 }

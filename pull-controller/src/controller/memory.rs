@@ -52,8 +52,8 @@ pub(super) async fn advance(
     let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks: advanced.marks };
     let mut record = AcceptedRelease::new(&id(delivery).name, spec);
     record.metadata.resource_version.clone_from(version);
-    let value = serde_json::to_value(record)
-        .map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
+    let value =
+        serde_json::to_value(record).map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
     controller.store(&resource(), &id(delivery), &value).await.map_err(failed)?;
     Ok(())
 }

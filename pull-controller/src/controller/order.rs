@@ -18,7 +18,8 @@ pub(super) struct Order<'a> {
 /// Reads the spec. The API server validates the same; a controller does not rely on who validated.
 pub(super) fn read<'a>(delivery: &'a Delivery, default_account: Option<&'a str>) -> Result<Order<'a>, Stop> {
     let DeliverySpec { repository, select, service_account_name, .. } = &delivery.spec;
-    let owner = delivery.reference().ok_or_else(|| Stop::Spec("the Delivery has no namespace, name or uid".to_owned()))?;
+    let owner =
+        delivery.reference().ok_or_else(|| Stop::Spec("the Delivery has no namespace, name or uid".to_owned()))?;
     let repository =
         repository.parse().map_err(|error| Stop::Spec(format!("spec.repository cannot be used: {error}")))?;
     let selection = select
@@ -36,7 +37,8 @@ mod tests {
 
     fn reason(spec: Value, default: Option<&str>) -> Result<String, &'static str> {
         let metadata = json!({"namespace": "apps", "name": "shop", "uid": "u1"});
-        let value = json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "Delivery", "metadata": metadata, "spec": spec});
+        let value =
+            json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "Delivery", "metadata": metadata, "spec": spec});
         let delivery: Delivery = serde_json::from_value(value).unwrap();
         read(&delivery, default).map(|order| order.account.to_owned()).map_err(|stop| stop.reason())
     }

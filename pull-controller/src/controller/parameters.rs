@@ -161,12 +161,11 @@ mod tests {
     #[test]
     fn what_is_missing_is_an_error_unless_it_is_optional() {
         let reference = |optional| KeyReference { name: "settings".into(), key: "domain".into(), optional };
-        let with = |pairs: &[(&str, &str)]| Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
-        for (data, found) in [
-            (with(&[("domain", "a.example")]), Some("a.example")),
-            (with(&[("other", "x")]), None),
-            (None, None),
-        ] {
+        let with =
+            |pairs: &[(&str, &str)]| Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        for (data, found) in
+            [(with(&[("domain", "a.example")]), Some("a.example")), (with(&[("other", "x")]), None), (None, None)]
+        {
             let strict = key("DOMAIN", "ConfigMap", &reference(false), data.clone());
             assert_eq!(strict.ok().flatten().as_deref(), found);
             assert_eq!(key("DOMAIN", "ConfigMap", &reference(true), data).unwrap().as_deref(), found);

@@ -1,12 +1,12 @@
 //! What is to be done: the inventory, a look at the cluster, and the plan that follows from them. *cluster*
 
+use sealift_apply::{api::DeliveryReference, apply::Access};
 use sealift_apply::{
     cluster::ClusterError,
     inventory::{Inventory, store},
     observe::observe,
     plan::{Plan, plan},
 };
-use sealift_apply::{api::DeliveryReference, apply::Access};
 use sealift_verify::verify::Verified;
 
 use super::stop::Stop;

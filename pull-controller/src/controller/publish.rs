@@ -123,12 +123,17 @@ mod tests {
 
     #[test]
     fn a_patch_takes_away_what_is_no_longer_said() {
-        let verification = VerificationStatus { verdict: "Refused".into(), reason: Some("Unsigned".into()), ..Default::default() };
-        let previous = DeliveryStatus { objects: Some(3), verification: Some(verification.clone()), ..Default::default() };
+        let verification =
+            VerificationStatus { verdict: "Refused".into(), reason: Some("Unsigned".into()), ..Default::default() };
+        let previous =
+            DeliveryStatus { objects: Some(3), verification: Some(verification.clone()), ..Default::default() };
         let next = DeliveryStatus {
             verification: Some(VerificationStatus { verdict: "Verified".into(), reason: None, ..verification }),
             ..Default::default()
         };
-        assert_eq!(difference(&previous, &next), json!({"objects": null, "verification": {"verdict": "Verified", "reason": null}}));
+        assert_eq!(
+            difference(&previous, &next),
+            json!({"objects": null, "verification": {"verdict": "Verified", "reason": null}})
+        );
     }
 }

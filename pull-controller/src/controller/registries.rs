@@ -122,7 +122,9 @@ impl PullSecret {
     /// What it has for a place: credentials go to no host it does not name.
     pub(super) fn credentials(&self, place: &Repository) -> Result<Credentials, PullSecretError> {
         let Some((name, content)) = &self.0 else { return Ok(Credentials::Anonymous) };
-        parse_pull_secret(content.expose_secret(), place)
-            .map_err(|error| PullSecretError::Unusable { name: name.clone(), problem: format!("cannot be used: {error}") })
+        parse_pull_secret(content.expose_secret(), place).map_err(|error| PullSecretError::Unusable {
+            name: name.clone(),
+            problem: format!("cannot be used: {error}"),
+        })
     }
 }

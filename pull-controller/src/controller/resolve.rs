@@ -56,7 +56,9 @@ async fn resolve_at(
         Selection::Semver(text) => {
             let range: Range = text.parse()?;
             let tags = source.counted(client.tags(place).await)?;
-            let tag = range.highest(&tags).ok_or_else(|| SourceError::NoVersion { range: (*text).to_owned(), tags: tags.len() })?;
+            let tag = range
+                .highest(&tags)
+                .ok_or_else(|| SourceError::NoVersion { range: (*text).to_owned(), tags: tags.len() })?;
             let digest = source.counted(client.resolve(place, tag).await)?;
             Ok((digest, tag.to_owned(), Some(tag.to_owned())))
         }

@@ -42,13 +42,16 @@ pub(super) fn pause(report: &Report, when: When<'_>) -> Duration {
     match &report.stop {
         Some(stop) => match stop.retry() {
             Retry::Interval => settled,
-            Retry::After(asked) => stretched(asked.max(backoff(when.failures)), 0.2 * when.random).min(LONGEST.max(asked)),
+            Retry::After(asked) => {
+                stretched(asked.max(backoff(when.failures)), 0.2 * when.random).min(LONGEST.max(asked))
+            }
             Retry::Backoff => stretched(backoff(when.failures).min(interval), 0.2 * when.random),
         },
         None if report.is_settled() => settled.min(until_expiry(report, when.now).unwrap_or(settled)),
         None => {
             let look = Duration::from_secs(LOOKS[(when.looks as usize).min(LOOKS.len() - 1)]);
-            let waits = condition(&when.status.conditions, READY).is_some_and(|ready| ready.reason == status::PROGRESSING);
+            let waits =
+                condition(&when.status.conditions, READY).is_some_and(|ready| ready.reason == status::PROGRESSING);
             let in_time = status::deadline(when.status, when.timeout).is_some_and(|end| when.now < end);
             if waits || in_time { stretched(look, 0.2 * when.random).min(settled) } else { settled }
         }
@@ -83,7 +86,10 @@ mod tests {
         let status = DeliveryStatus::default();
         let report = Report { stop, ..Report::default() };
         let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
-        pause(&report, When { interval, timeout, failures, looks: 0, status: &status, now: Timestamp::UNIX_EPOCH, random })
+        pause(
+            &report,
+            When { interval, timeout, failures, looks: 0, status: &status, now: Timestamp::UNIX_EPOCH, random },
+        )
     }
 
     #[test]

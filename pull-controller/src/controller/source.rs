@@ -66,7 +66,9 @@ impl Source<'_> {
             Err(ClientError::RateLimited { .. }) => "rate_limited",
             Err(ClientError::Unreachable { .. } | ClientError::Contended { .. }) => "unreachable",
             Err(ClientError::Refused { .. }) => "not_allowed",
-            Err(ClientError::TooLarge { .. } | ClientError::DigestMismatch { .. } | ClientError::Protocol { .. }) => "unusable",
+            Err(ClientError::TooLarge { .. } | ClientError::DigestMismatch { .. } | ClientError::Protocol { .. }) => {
+                "unusable"
+            }
         });
         answer
     }

@@ -217,7 +217,12 @@ fn summary(evidence: &Evidence) -> String {
         (true, None) => "; too old by policy: what runs is kept, nothing new is applied".to_owned(),
         (false, _) => String::new(),
     };
-    format!("release {} of stream {}{version}, signed by {}{stale}", statement.position, statement.stream, signers.join(", "))
+    format!(
+        "release {} of stream {}{version}, signed by {}{stale}",
+        statement.position,
+        statement.stream,
+        signers.join(", ")
+    )
 }
 
 fn stopped(writer: &mut Writer<'_>, stop: &Stop) {
@@ -228,7 +233,12 @@ fn stopped(writer: &mut Writer<'_>, stop: &Stop) {
     if writer.value(HEALTHY).is_none() {
         writer.set(HEALTHY, "Unknown", "NotApplied", "nothing was applied yet");
     }
-    writer.set(RECONCILING, if retrying { "True" } else { "False" }, reason, if retrying { "trying again" } else { "" });
+    writer.set(
+        RECONCILING,
+        if retrying { "True" } else { "False" },
+        reason,
+        if retrying { "trying again" } else { "" },
+    );
     writer.set(STALLED, if stalled { "True" } else { "False" }, reason, if stalled { &message } else { "" });
 }
 

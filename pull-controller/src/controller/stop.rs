@@ -15,7 +15,9 @@ pub enum Stop {
     #[error("{0}")]
     Spec(String),
     /// Nobody to apply as.
-    #[error("spec.serviceAccountName is not set and the platform names no default: nothing is applied as the controller itself")]
+    #[error(
+        "spec.serviceAccountName is not set and the platform names no default: nothing is applied as the controller itself"
+    )]
     NoServiceAccount,
     /// A policy that may speak for this repository cannot be used, so nothing may be authorised.
     #[error("SignaturePolicy {policy} cannot be used and may be about this repository: {problem}")]
@@ -122,7 +124,9 @@ impl Stop {
     /// When to try again.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } | Self::Memory { .. } => Retry::Interval,
+            Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } | Self::Memory { .. } => {
+                Retry::Interval
+            }
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
             Self::Source(SourceError::Client(error)) => match error.retry_after() {
@@ -178,7 +182,9 @@ fn source_reason(error: &SourceError) -> &'static str {
             | ClientError::Protocol { .. } => "SourceUnavailable",
         },
         SourceError::NoVersion { .. } => "NotFound",
-        SourceError::PullSecret(PullSecretError::Cluster { source, .. }) if source.is_transient() => "ClusterUnavailable",
+        SourceError::PullSecret(PullSecretError::Cluster { source, .. }) if source.is_transient() => {
+            "ClusterUnavailable"
+        }
         SourceError::PullSecret(_) => "AuthenticationFailed",
         SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere => "InvalidSpec",
     }
@@ -207,7 +213,9 @@ impl From<SourceError> for Stop {
                 let what = if at.path.contains("/blobs/") { "the layer" } else { "the manifest" };
                 Self::Refused(Refusal::DigestMismatch { what, expected, actual })
             }
-            SourceError::Client(error @ ClientError::TooLarge { .. }) => Self::Refused(Refusal::BadLayer(error.to_string())),
+            SourceError::Client(error @ ClientError::TooLarge { .. }) => {
+                Self::Refused(Refusal::BadLayer(error.to_string()))
+            }
             other => Self::Source(other),
         }
     }
@@ -231,7 +239,8 @@ pub(super) fn chain(error: &dyn Error) -> String {
 /// The first few in full.
 pub(super) fn listed(refused: &[Refused]) -> String {
     const SHOWN: usize = 5;
-    let mut text: Vec<_> = refused.iter().take(SHOWN).map(|refused| format!("{}: {}", refused.id, chain(&refused.why))).collect();
+    let mut text: Vec<_> =
+        refused.iter().take(SHOWN).map(|refused| format!("{}: {}", refused.id, chain(&refused.why))).collect();
     text.extend((refused.len() > SHOWN).then(|| format!("and {} more", refused.len() - SHOWN)));
     text.join("; ")
 }
@@ -245,7 +254,10 @@ mod tests {
     #[test]
     fn a_refusal_keeps_its_word_and_waits_for_a_change() {
         let stop = Stop::Refused(Refusal::Unsigned(Digest::of(b"")));
-        assert_eq!((stop.reason(), stop.retry(), stop.verdict(), stop.is_stalled()), ("Unsigned", Retry::Interval, Verdict::Refused, true));
+        assert_eq!(
+            (stop.reason(), stop.retry(), stop.verdict(), stop.is_stalled()),
+            ("Unsigned", Retry::Interval, Verdict::Refused, true)
+        );
         assert!(stop.message().contains("hint:"));
     }
 

@@ -56,7 +56,11 @@ fn judge(policies: &Policies, facts: &Facts<'_>, fetched: &Fetched) -> Decision<
     admit(&fetched.unverified, policies.usable(), facts)
 }
 
-fn take(decision: Decision<Admitted>, fetched: Arc<Fetched>, report: &mut Report) -> Result<(Admitted, Arc<Fetched>), Stop> {
+fn take(
+    decision: Decision<Admitted>,
+    fetched: Arc<Fetched>,
+    report: &mut Report,
+) -> Result<(Admitted, Arc<Fetched>), Stop> {
     let Decision { evidence, outcome } = decision;
     report.evidence = Some(evidence);
     Ok((outcome.map_err(Stop::Refused)?, fetched))

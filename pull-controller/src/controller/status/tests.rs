@@ -25,7 +25,13 @@ fn applied(content: &str) -> LastApplied {
 }
 
 fn report(healthy: bool) -> Report {
-    let id = ObjectId { group: "apps".into(), version: "v1".into(), kind: "Deployment".into(), namespace: Some("a".into()), name: "web".into() };
+    let id = ObjectId {
+        group: "apps".into(),
+        version: "v1".into(),
+        kind: "Deployment".into(),
+        namespace: Some("a".into()),
+        name: "web".into(),
+    };
     let rest = if healthy { vec![] } else { vec![(id, Health::Progressing("0 of 2 available".into()))] };
     Report {
         attempted: Some((Digest::of(b"a"), Some("stable".into()))),
@@ -48,7 +54,10 @@ fn word(status: &DeliveryStatus, type_: &str) -> String {
 #[test]
 fn a_reconcile_with_nothing_to_tell_gives_the_same_status() {
     let first = next(&DeliveryStatus::default(), at(10), &report(true));
-    assert_eq!([word(&first, READY), word(&first, HEALTHY), word(&first, STALLED)], ["True Applied", "True Healthy", "False Applied"]);
+    assert_eq!(
+        [word(&first, READY), word(&first, HEALTHY), word(&first, STALLED)],
+        ["True Applied", "True Healthy", "False Applied"]
+    );
     assert_eq!(next(&first, at(500), &report(true)), first);
     let refusal = next(&DeliveryStatus::default(), at(10), &refused());
     assert_eq!(next(&refusal, at(500), &refused()), refusal);
@@ -79,7 +88,10 @@ fn a_healthy_release_that_turns_unhealthy_gets_the_whole_timeout_again() {
 #[test]
 fn a_refusal_leaves_what_was_applied_in_the_status() {
     let status = next(&next(&DeliveryStatus::default(), at(10), &report(true)), at(20), &refused());
-    assert_eq!([word(&status, READY), word(&status, VERIFIED), word(&status, HEALTHY)], ["False Unsigned", "False Unsigned", "True Healthy"]);
+    assert_eq!(
+        [word(&status, READY), word(&status, VERIFIED), word(&status, HEALTHY)],
+        ["False Unsigned", "False Unsigned", "True Healthy"]
+    );
     assert_eq!(status.last_applied.unwrap().digest, applied("a").digest);
     assert_eq!(status.verification.unwrap().verdict, "Refused");
 }
@@ -95,5 +107,8 @@ fn what_is_suspended_stays_ready_and_says_so() {
 fn the_reconcile_now_annotation_is_echoed_only_once_it_was_acted_on() {
     let asked = About { requested: Some("now"), ..at(10) };
     assert_eq!(working(&DeliveryStatus::default(), asked, &report(true)).last_handled_reconcile_at, None);
-    assert_eq!(next(&DeliveryStatus::default(), asked, &report(true)).last_handled_reconcile_at.as_deref(), Some("now"));
+    assert_eq!(
+        next(&DeliveryStatus::default(), asked, &report(true)).last_handled_reconcile_at.as_deref(),
+        Some("now")
+    );
 }

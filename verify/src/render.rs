@@ -146,7 +146,8 @@ mod tests {
                     subjects:\n- {kind: ServiceAccount, name: mine, namespace: own}\n\
                     - {kind: ServiceAccount, name: theirs, namespace: other}\n- {kind: User, name: mine, namespace: own}\n";
         let binding = rendered(text, Some("t"), None).into_iter().find(|o| o["kind"] == "ClusterRoleBinding").unwrap();
-        let namespaces: Vec<_> = binding["subjects"].as_array().unwrap().iter().map(|s| s["namespace"].clone()).collect();
+        let namespaces: Vec<_> =
+            binding["subjects"].as_array().unwrap().iter().map(|s| s["namespace"].clone()).collect();
         assert_eq!(namespaces, [json!("t"), json!("other"), json!("own")]);
     }
 }

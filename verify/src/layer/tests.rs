@@ -267,7 +267,8 @@ fn refuses_bombs_by_size_and_by_ratio() {
 
 #[test]
 fn thousands_of_objects_that_differ_in_a_name_alone_are_no_bomb() {
-    let text: String = (0..3000).map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cm-{n}}}\n")).collect();
+    let text: String =
+        (0..3000).map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cm-{n}}}\n")).collect();
     let objects = yaml::read(&[Source { name: "many.yaml".into(), bytes: text.into_bytes() }], &limits()).unwrap();
     let layer = pack(&objects, Format::Sealift).unwrap();
     assert!(unpack(&layer.bytes, Format::Sealift, &limits()).is_ok());

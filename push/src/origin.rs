@@ -132,6 +132,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     // A repository may name programs for git to run; none is run for a look.
     command.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false", "--no-optional-locks"]).args(arguments);
+    command.env_remove("SEALIFT_PASSWORD").env_remove("COSIGN_PASSWORD");
     let output = command.stdin(std::process::Stdio::null()).output().ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok().map(|text| text.trim_end().to_owned())
 }

@@ -10,7 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, table::plain_lines};
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -117,12 +117,12 @@ impl Output {
         }
     }
 
-    /// Prints an error with its causes, once, and what to try.
+    /// Prints an error with its causes, once, and what to try. Registries and manifests have put words into it.
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        self.say(format_args!("{} {}", paint(ERROR, "error:"), failure.error));
+        self.say(format_args!("{} {}", paint(ERROR, "error:"), plain_lines(&failure.error.to_string())));
         let mut cause = failure.error.source();
         while let Some(error) = cause {
-            self.say(format_args!("  caused by: {error}"));
+            self.say(format_args!("  caused by: {}", plain_lines(&error.to_string())));
             cause = Error::source(error);
         }
         if let Some(hint) = &failure.hint {

@@ -11,7 +11,12 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output};
+use crate::{
+    cli::RegistryAccess,
+    exit::Exit,
+    failure::{Failure, usage},
+    output::Output,
+};
 
 /// The file named by `--ca-file` cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +51,16 @@ pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> 
     Ok(Client::new(repository.host(), config)?)
 }
 
-/// The digest a reference means: its own, or the one its tag names now, which is said.
+/// The digest a reference means: its own, or the one its tag names now, which is said. There is no default tag.
 pub(crate) async fn digest(client: &Client, reference: &Reference, output: &mut Output) -> Result<Digest, Failure> {
-    match (reference.digest, &reference.tag) {
-        (Some(digest), _) => Ok(digest),
-        (None, tag) => {
-            let tag = tag.as_deref().unwrap_or("latest");
-            output.progress(format_args!("resolving {}:{tag}", reference.repository));
-            let digest = client.resolve(&reference.repository, tag).await?;
-            output.note(format_args!("{}:{tag} is {digest} now", reference.repository));
+    let Reference { repository, tag, digest } = reference;
+    match (digest, tag) {
+        (Some(digest), _) => Ok(*digest),
+        (None, None) => Err(usage(format!("{repository} names no artifact")).hint("add a :TAG or a @sha256:… digest")),
+        (None, Some(tag)) => {
+            output.progress(format_args!("resolving {repository}:{tag}"));
+            let digest = client.resolve(repository, tag).await?;
+            output.note(format_args!("{repository}:{tag} is {digest} now"));
             Ok(digest)
         }
     }

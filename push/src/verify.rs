@@ -14,7 +14,9 @@ use crate::{
     failure::Failure,
     judge::{Subject, explain_keys, judge},
     output::{Format, Output},
-    policies, transport,
+    policies,
+    table::plain_lines,
+    transport,
 };
 
 /// Some check was not made, and the person demanded all of them.
@@ -60,7 +62,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
 
 fn write(evidence: &Evidence, output: &mut Output) -> Result<(), Failure> {
     match output.format {
-        Format::Text => output.product(evidence)?,
+        Format::Text => output.product(plain_lines(&evidence.to_string()))?,
         Format::Json => output.json(&evidence.to_json())?,
     }
     Ok(())

@@ -156,6 +156,7 @@ async fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         &["nonsense"],
         &["plan"],
         &["plan", "oci://h/a:b"],
+        &["verify", &world.oci(""), "--policy", "policy.yaml"],
     ] {
         world.run(arguments).exits(2).silent();
     }

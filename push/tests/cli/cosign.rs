@@ -1,31 +1,13 @@
 //! The real cosign: it accepts what sealift signs, and sealift signs with what it makes.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::process::Output;
+
+use sealift_e2e::Tool;
 
 use crate::support::World;
 
-/// The cosign of `KUBEBUILDER_ASSETS` or of the tool folder; without one the test is skipped loudly, and fails in CI.
-fn cosign() -> Option<PathBuf> {
-    let folder = |name: &str| env::var_os(name).map(PathBuf::from);
-    let cache = folder("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|home| home.join(".cache")));
-    let tools = folder("SEALIFT_TOOLS").or_else(|| cache.map(|cache| cache.join("sealift/tools")));
-    let places =
-        folder("KUBEBUILDER_ASSETS").into_iter().chain(tools.iter().map(|t| t.join("bin"))).chain(tools.clone());
-    let found = places.map(|place| place.join("cosign")).find(|path| path.is_file());
-    if found.is_none() {
-        assert_ne!(env::var("CI").as_deref(), Ok("true"), "cosign is not installed; run: testenv/build test");
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "\n!!! SKIPPED: cosign is not installed; run: testenv/build test\n");
-    }
-    found
-}
-
-fn run(cosign: &Path, world: &World, arguments: &[&str]) -> Output {
-    let mut command = Command::new(cosign);
+fn run(cosign: &Tool, world: &World, arguments: &[&str]) -> Output {
+    let mut command = cosign.command();
     command.args(arguments).current_dir(world.folder.path()).env_clear();
     command.envs([("HOME", world.folder.path()), ("TUF_ROOT", &world.path("tuf"))]).env("COSIGN_PASSWORD", "");
     command.output().unwrap()
@@ -33,7 +15,7 @@ fn run(cosign: &Path, world: &World, arguments: &[&str]) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cosign_verifies_a_push_and_its_annotations() {
-    let Some(cosign) = cosign() else { return };
+    let Some(cosign) = Tool::find("cosign") else { return };
     for referrers_api in [true, false] {
         let options = sealift_registry::server::ServerOptions { referrers_api, ..Default::default() };
         let world = World::with(options).await;
@@ -56,7 +38,7 @@ async fn cosign_verifies_a_push_and_its_annotations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_use_the_key_pairs_of_the_other() {
-    let Some(cosign) = cosign() else { return };
+    let Some(cosign) = Tool::find("cosign") else { return };
     let world = World::new().await;
     let ours = run(&cosign, &world, &["public-key", "--key", "cosign.key"]);
     assert_eq!(String::from_utf8_lossy(&ours.stdout).trim(), world.read("cosign.pub").trim());

@@ -11,6 +11,8 @@ mod inspect;
 #[cfg(test)]
 mod keygen;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod refusals;

@@ -24,7 +24,7 @@ use crate::{
 /// CI packs rendered manifests into an artifact, signs a release statement about it and pushes both. Clusters pull,
 /// verify and apply exactly what was signed.
 #[derive(Debug, Parser)]
-#[command(name = "sealift", version, about, after_long_help = exit::help(), after_help = START)]
+#[command(name = "sealift", version, about, after_long_help = format!("{START}\n\n{}", exit::help()), after_help = START)]
 #[command(arg_required_else_help = true, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -62,7 +62,7 @@ pub(crate) struct Global {
     /// Say nothing on standard error but warnings and errors
     #[arg(long, short = 'q', global = true)]
     pub(crate) quiet: bool,
-    /// Say more on standard error; twice for every request
+    /// Say more on standard error about what is tried again and why; twice for even more
     #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to colour

@@ -73,7 +73,7 @@ pub(crate) struct StatementArgs {
     /// The epoch; a higher one beats any sequence [default: that of the previous release]
     #[arg(long, value_name = "N")]
     pub(crate) epoch: Option<u64>,
-    /// How long the statement lasts, such as 720h; it can be renewed without a new artifact
+    /// How long the statement lasts, such as 720h; pushing the same manifests again renews it
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires_in: Option<Duration>,
     /// Not to be accepted before this time (RFC 3339)

@@ -25,11 +25,11 @@ pub(crate) struct VerifyArgs {
     /// File with SignaturePolicy documents; may be repeated, and every policy that matches must pass
     #[arg(long, required = true, value_name = "FILE")]
     pub(crate) policy: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) facts: FactsArgs,
     /// Exit with 9 if a check was not made although nothing was refused
     #[arg(long)]
     pub(crate) require_complete: bool,
+    #[command(flatten)]
+    pub(crate) facts: FactsArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
 }

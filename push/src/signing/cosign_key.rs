@@ -83,9 +83,15 @@ struct Cipher {
 
 /// Encrypts a PKCS#8 key as cosign does; the result is PEM.
 pub(crate) fn encrypt(pkcs8: &SecretSlice<u8>, password: &SecretString) -> Result<String, CosignKeyError> {
+    let json = seal(pkcs8, password, COST)?;
+    let line_ending = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(pem::encode_config(&pem::Pem::new(TAG, json), line_ending))
+}
+
+fn seal(pkcs8: &SecretSlice<u8>, password: &SecretString, cost: u64) -> Result<Vec<u8>, CosignKeyError> {
     let (mut salt, mut nonce) = ([0; 32], [0; 24]);
     rand::fill(&mut salt).and_then(|()| rand::fill(&mut nonce)).map_err(|_| CosignKeyError::Random)?;
-    let params = KdfParams { n: COST, r: BLOCK_SIZE, p: PARALLELISM };
+    let params = KdfParams { n: cost, r: BLOCK_SIZE, p: PARALLELISM };
     let sealed = secretbox(password, &salt, &params)?
         .encrypt(Nonce::from_slice(&nonce), pkcs8.expose_secret())
         .map_err(|_| CosignKeyError::Damaged("content"))?;
@@ -94,9 +100,7 @@ pub(crate) fn encrypt(pkcs8: &SecretSlice<u8>, password: &SecretString) -> Resul
         cipher: Cipher { name: "nacl/secretbox".into(), nonce: STANDARD.encode(nonce) },
         ciphertext: STANDARD.encode(sealed),
     };
-    let json = serde_json::to_vec(&container).map_err(CosignKeyError::Container)?;
-    let line_ending = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Ok(pem::encode_config(&pem::Pem::new(TAG, json), line_ending))
+    serde_json::to_vec(&container).map_err(CosignKeyError::Container)
 }
 
 /// The PKCS#8 key in a container.
@@ -145,6 +149,12 @@ mod tests {
         let json = sealed("correct horse");
         assert_eq!(decrypt(&json, &"correct horse".into()).unwrap().expose_secret(), b"a key");
         assert!(matches!(decrypt(&json, &"wrong".into()), Err(CosignKeyError::Password)));
+    }
+
+    #[test]
+    fn opens_keys_of_older_cosigns() {
+        let json = seal(&b"a key".to_vec().into(), &"x".into(), 32_768).unwrap();
+        assert_eq!(decrypt(&json, &"x".into()).unwrap().expose_secret(), b"a key");
     }
 
     #[test]

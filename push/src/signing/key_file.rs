@@ -175,6 +175,13 @@ mod tests {
     }
 
     #[test]
+    fn knows_both_tags_of_cosign() {
+        for tag in ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"] {
+            assert!(matches!(KeyFile::parse(&pem(tag, b"{}")), Ok(KeyFile::Encrypted(_))), "{tag}");
+        }
+    }
+
+    #[test]
     fn a_key_never_prints() {
         let key = KeyPair::generate().unwrap();
         assert_eq!(format!("{key:?}"), format!("KeyPair({})", key.public_key().id()));

@@ -19,6 +19,8 @@ const MOST_REDIRECTS: usize = 5;
 /// How much of an error's body is read, and how much of its message is shown.
 const LARGEST_COMPLAINT: u64 = 16 << 10;
 const LONGEST_MESSAGE: usize = 300;
+/// A registry that asks for more is taken to ask for this: nobody can add `Duration::MAX` to a time.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is wanted of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,10 +189,10 @@ fn line(text: &str) -> String {
 /// The pause a `Retry-After` header asks for, in seconds or as a date.
 fn wait(value: &str, now: jiff::Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     let then = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
-    Some(then.duration_since(now).try_into().unwrap_or_default())
+    Some(Duration::try_from(then.duration_since(now)).unwrap_or_default().min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -204,6 +206,8 @@ mod tests {
         assert_eq!(wait("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(Duration::from_secs(60)));
         assert_eq!(wait("Wed, 21 Oct 2015 07:20:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(wait("soon", now), None);
+        assert_eq!(wait(&u64::MAX.to_string(), now), Some(LONGEST_WAIT), "time can be added to it");
+        assert_eq!(wait("Wed, 21 Oct 9015 07:20:00 GMT", now), Some(LONGEST_WAIT));
     }
 
     #[test]

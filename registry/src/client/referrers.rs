@@ -85,6 +85,8 @@ impl Client {
         for number in 0..MOST_PAGES {
             let page = match self.page(&call).await {
                 Err(error) if number == 0 && is_unsupported(&error) => return Ok(None),
+                // A few manifests with annotations of megabytes fill a page: what is not read is not "none".
+                Err(ClientError::TooLarge { .. }) => break,
                 other => other?,
             };
             // Some hosts answer unknown paths with a web page and 200; that is no referrers API either.
@@ -107,8 +109,11 @@ impl Client {
     /// What the fallback tag says. Something else than an index there is one unreadable entry: whoever may push could
     /// otherwise stop everyone from reading.
     async fn referrers_tag(&self, subject: &Pinned) -> Result<Referrers, ClientError> {
-        let Some(bytes) = self.tag_content(&subject.repository, &fallback_tag(&subject.digest)).await? else {
-            return Ok(none());
+        let bytes = match self.tag_content(&subject.repository, &fallback_tag(&subject.digest)).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(none()),
+            Err(ClientError::TooLarge { .. }) => return Ok(Referrers { complete: false, ..none() }),
+            Err(error) => return Err(error),
         };
         let (descriptors, unreadable) = entries(&bytes).unwrap_or_else(|_| (Vec::new(), 1));
         Ok(Referrers { descriptors, unreadable, complete: true })

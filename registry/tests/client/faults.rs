@@ -169,6 +169,22 @@ async fn a_web_page_is_no_referrers_api_and_junk_under_the_tag_stops_nobody() {
     assert_eq!((found.descriptors.len(), found.unreadable, found.complete), (0, 1, true));
 }
 
+/// Whoever may push can attach a few manifests with annotations of megabytes, or a fallback tag beyond any limit.
+#[tokio::test]
+async fn a_list_of_referrers_beyond_the_limit_is_an_incomplete_one() {
+    for wide in ["/referrers/", "/manifests/"] {
+        let fake = Fake::start(move |seen| match seen.path.contains(wide) {
+            true => reply(200, &[("content-type", IMAGE_INDEX)], endless()),
+            false if seen.path.contains("/manifests/") => complain(404, "MANIFEST_UNKNOWN"),
+            false => reply(200, &[("content-type", IMAGE_INDEX)], r#"{"manifests":[]}"#),
+        })
+        .await;
+        let client = fake.client(Credentials::Anonymous);
+        let found = fetch::signatures(&client, &fake.repository().pin(Digest::of(b"x")), client.limits()).await;
+        assert!(found.unwrap().truncated, "{wide}");
+    }
+}
+
 #[tokio::test]
 async fn pages_are_followed_here_and_nowhere_else() {
     let entry = |n: u32| Descriptor::of(IMAGE_MANIFEST, &n.to_be_bytes());

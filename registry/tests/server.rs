@@ -390,6 +390,30 @@ async fn an_index_brings_its_children_back_after_a_restart() {
     assert_eq!(second.get(&format!("a/blobs/{}", Digest::of(b"layer"))).await.status(), StatusCode::OK);
 }
 
+/// Whoever may push could otherwise keep the registry from ever starting again.
+#[tokio::test]
+async fn indexes_nested_without_end_do_not_stop_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Setup::in_folder(folder.path()).await);
+    let blobs = folder.path().join("blobs/sha256");
+    let mut child = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).to_string();
+    for _ in 0..30_000 {
+        let digest = Digest::of(child.as_bytes());
+        std::fs::write(blobs.join(digest.hex()), &child).unwrap();
+        let descriptor = json!({"mediaType": INDEX, "digest": digest, "size": child.len()});
+        child = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]}).to_string();
+    }
+    let digest = Digest::of(child.as_bytes());
+    std::fs::write(blobs.join(digest.hex()), &child).unwrap();
+    let named = json!({"org.opencontainers.image.ref.name": "a:deep"});
+    let entry = json!({"mediaType": INDEX, "digest": digest, "size": child.len(), "annotations": named});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).to_string();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    std::fs::write(folder.path().join("index.json"), index).unwrap();
+    let setup = Setup::in_folder(folder.path()).await;
+    assert_eq!(setup.get("a/manifests/deep").await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn counts_requests_by_method_and_endpoint() {
     let setup = Setup::in_memory().await;

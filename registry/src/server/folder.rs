@@ -82,7 +82,8 @@ impl Folder {
         Ok((folder, catalogue))
     }
 
-    /// Adds a manifest to a repository, with the blobs it names and, below an index, the manifests it names.
+    /// Adds a manifest to a repository, with the blobs it names and, below an index, the manifests it names. A list of
+    /// what is left to do and no recursion: whoever may push decides how deep indexes nest.
     fn load(
         &self,
         catalogue: &mut Catalogue,
@@ -91,20 +92,22 @@ impl Folder {
         media_type: &str,
         tags: Vec<String>,
     ) {
-        let known = catalogue.get(repository).and_then(|it| it.manifests.get(&digest)).cloned();
-        if let Some(manifest) = known {
-            return catalogue.entry(repository).add_manifest(digest, manifest, tags);
-        }
-        let Some(manifest) = self.manifest(&digest, media_type) else {
-            tracing::warn!(%digest, repository, "index.json names a manifest that cannot be read; it is left out");
-            return;
-        };
-        let present = |blob: &&ContentDigest| self.blob_path(blob).exists();
-        catalogue.entry(repository).blobs.extend(manifest.blobs.iter().filter(present));
-        let children = manifest.children.clone();
-        catalogue.entry(repository).add_manifest(digest, Arc::new(manifest), tags);
-        for (child, media_type) in children.iter().filter(|(child, _)| self.blob_path(child).exists()) {
-            self.load(catalogue, repository, *child, media_type, Vec::new());
+        let mut left = vec![(digest, media_type.to_owned(), tags)];
+        while let Some((digest, media_type, tags)) = left.pop() {
+            let known = catalogue.get(repository).and_then(|it| it.manifests.get(&digest)).cloned();
+            if let Some(manifest) = known {
+                catalogue.entry(repository).add_manifest(digest, manifest, tags);
+                continue;
+            }
+            let Some(manifest) = self.manifest(&digest, &media_type) else {
+                tracing::warn!(%digest, repository, "index.json names a manifest that cannot be read; it is left out");
+                continue;
+            };
+            let present = |blob: &&ContentDigest| self.blob_path(blob).exists();
+            catalogue.entry(repository).blobs.extend(manifest.blobs.iter().filter(present));
+            let children = manifest.children.iter().filter(|(child, _)| self.blob_path(child).exists());
+            left.extend(children.map(|(child, media_type)| (*child, media_type.clone(), Vec::new())));
+            catalogue.entry(repository).add_manifest(digest, Arc::new(manifest), tags);
         }
     }
 

@@ -28,9 +28,10 @@ lint: ## Check format, clippy, and with cargo-deny licences, bans and sources
 	cargo clippy --workspace --all-targets -- -D warnings
 	"$$(testenv/build path)/cargo-deny" --offline check bans licenses sources
 
-interop: tools ## Run the heavier tests too, those marked #[ignore]
+interop: ## Run the tests that need heavier programs as well: the readers of other tools
+	@testenv/build interop
 	cargo build --workspace --all-targets
-	$(on_control_plane) cargo test --workspace --no-fail-fast -- --include-ignored
+	SEALIFT_INTEROP=1 $(on_control_plane) cargo test --workspace --no-fail-fast
 
 bench: ## Measure release builds, beside oras and cosign
 	@testenv/build bench

@@ -8,7 +8,10 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use sealift_apply::api::{Delivery, condition};
-use sealift_e2e::{Attacker, ControlPlane, KeyPair, Name, Registry, World, corpus, expected, is_ready, policy, reason};
+use sealift_e2e::{
+    Attacker, ControlPlane, KeyPair, Name, Process, Registry, World, binary, corpus, expected, free_port, is_ready,
+    policy, reason,
+};
 use serde_json::{Value, json};
 
 /// Deployment and Service; its kustomization is no manifest, and nothing here scales by load.
@@ -495,6 +498,167 @@ async fn with_the_registry_down_what_was_applied_is_still_repaired() {
         world.reconcile(of).await;
         world.refused(of, "SourceUnavailable").await;
         assert_eq!(value(world, "a").await.as_deref(), Some("1"));
+    })
+    .await;
+}
+
+fn deployment(world: &World<'_>, file: &str, name: &str, labels: Value) -> PathBuf {
+    let mut labels = labels;
+    labels["app"] = json!(name);
+    let value = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "main", "image": "registry.invalid/app:1"}]},
+            },
+        },
+    });
+    world.cli.write(&format!("{file}.yaml"), value.to_string())
+}
+
+#[tokio::test]
+async fn objects_that_never_settle_fail_in_time_and_a_newer_release_ends_the_wait() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "health", async |world| {
+        let never = json!({"testenv.sealift.dev/pod": "never-ready"});
+        let first = world.push("app:stable", &[&deployment(world, "1", "web", never.clone())], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "stable", account));
+        spec["timeout"] = json!("5s");
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let delivery = world.wait_for(of, "progressing", |delivery| reason(delivery) == "Progressing").await;
+        assert_eq!(word(&delivery, "Reconciling"), "True Progressing");
+        world.applied(of, first).await;
+        let message = world.refused(of, "HealthCheckFailed").await;
+        assert!(message.contains("Deployment") && message.contains("web"), "{message}");
+        let delivery = world.deliveries(of.0).get(of.1).await.unwrap();
+        assert_eq!(
+            (word(&delivery, "Healthy"), word(&delivery, "Stalled")),
+            ("False HealthCheckFailed".into(), "True HealthCheckFailed".into())
+        );
+
+        // a wait of an hour holds nobody up: neither this Delivery's next release nor its deletion
+        spec["timeout"] = json!("1h");
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let second = world.push("app:stable", &[&deployment(world, "2", "other", never)], &[]);
+        world.reconcile(of).await;
+        world.wait_for(of, "progressing", |delivery| reason(delivery) == "Progressing").await;
+        world.applied(of, second).await;
+        let third = world.push("app:stable", &[&deployment(world, "3", "other", json!({}))], &[]);
+        world.reconcile(of).await;
+        world.delivered(of, third).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mirror_moves_the_bytes_and_not_the_trust() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "mirror", async |world| {
+        let logical = "registry.example/team/app";
+        let digest =
+            world.push("copies/team/app:stable", &[&maps(world, "1", &[("a", "1")])], &["--repository", logical]);
+        let elsewhere = world.push("copies/team/other:stable", &[&maps(world, "2", &[("b", "1")])], &[]);
+        world.put_policy(policy(&world.namespace, &["registry.example/team/*"], &world.key)).await;
+        let account = world.namespace_account(&world.namespace);
+        let mirror = format!("registry.example={}", world.repository("copies"));
+        world.start_controller_with(&["--mirror", &mirror]).await;
+        let mut spec = quiet(world.following("app", "stable", account));
+        spec["repository"] = json!(logical);
+        let of = (world.namespace.as_str(), "app");
+        world.deliver(of.0, of.1, spec.clone()).await;
+        world.delivered(of, digest).await;
+        // signed for where it was pushed to, and for no other name
+        spec["repository"] = json!("registry.example/team/other");
+        world.deliver(of.0, "other", spec).await;
+        world.refused((of.0, "other"), "WrongRepository").await;
+        assert_ne!(digest, elsewhere);
+        assert_eq!(value(world, "b").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_goes_to_the_target_namespace() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "target", async |world| {
+        let digest = world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        let target = world.another_namespace("elsewhere").await;
+        let subject = format!("--serviceaccount={}:{account}", world.namespace);
+        world.kubectl(&["create", "rolebinding", "guest", "--clusterrole=cluster-admin", &subject, "-n", &target]);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "stable", account));
+        spec["targetNamespace"] = json!(target);
+        let uid = world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, digest).await;
+        assert_eq!(world.owned_names(&uid).await, map_names(&["a"], &target));
+
+        // without its account nobody may delete in another namespace: what is left is named, and the Delivery goes
+        world.kubectl(&["delete", "serviceaccount", account, "-n", of.0]);
+        world.undeliver(of).await;
+        assert_eq!(world.owned_names(&uid).await, map_names(&["a"], &target));
+        assert!(world.inventory(&uid).await.is_empty());
+        assert!(world.controller_log().contains(&format!("ConfigMap {target}/a")), "{}", world.controller_log());
+        let events: Api<Event> = Api::namespaced(world.client.clone(), of.0);
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        assert!(events.iter().any(|event| event.reason.as_deref() == Some("Orphaned")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_tells_how_it_fares_and_ends_when_it_is_asked_to() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "metrics", async |world| {
+        let digest = world.push("app:stable", &[&maps(world, "1", &[("a", "1")])], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        let port = free_port();
+        let mut command = world.cli.program(binary("sealift-controller"));
+        command.args(["run", "--log-format=json", "--metrics-listen", &format!("127.0.0.1:{port}")]);
+        command.args(["--plain-http-host", &world.registry.host(), "--watch-namespace", &world.namespace]);
+        command.args(["--default-service-account", account]);
+        let folder = world.cli.home().join("controller.log");
+        let mut controller = Process::start("sealift-controller", command, &folder).unwrap();
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "stable", account));
+        spec.as_object_mut().unwrap().remove("serviceAccountName");
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, digest).await;
+        let get = async |path: &str| {
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        assert_eq!(get("/healthz").await.0, 200);
+        assert_eq!(get("/readyz").await.0, 200);
+        let metrics = get("/metrics").await.1;
+        for line in [
+            "sealift_reconcile_total{outcome=\"changed\"} 1",
+            "sealift_verdict_total{reason=\"Verified\"}",
+            "sealift_deliveries{ready=\"true\"} 1",
+            "sealift_applied_objects_total{action=\"created\"} 1",
+            "sealift_registry_requests_total{result=\"ok\"}",
+            "sealift_build_info",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        }
+        assert!(!metrics.contains(&world.namespace), "no label names a tenant's things:\n{metrics}");
+        let log = controller.log();
+        let decision = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let decision = decision.into_iter().find(|line| line["reason"] == "Applied").unwrap_or_else(|| panic!("{log}"));
+        assert_eq!((&decision["digest"], &decision["verdict"]), (&json!(digest), &json!("Verified")));
+        let status = controller.terminate(std::time::Duration::from_secs(20));
+        assert!(status.is_some_and(|status| status.success()), "{}", controller.log());
     })
     .await;
 }

@@ -23,12 +23,12 @@ mod schedule;
 mod source;
 mod status;
 mod stop;
+mod tell;
 mod verify;
 mod versions;
 mod wait;
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -52,7 +52,13 @@ pub use self::{
     stop::{Retry, Stop, Verdict},
     versions::{Range, RangeError},
 };
-use self::{context::Memo, report::Report, schedule::When, status::About};
+use self::{
+    context::Memo,
+    report::Report,
+    schedule::When,
+    status::About,
+    tell::{count, name, random, tell},
+};
 use crate::metrics::Outcome;
 
 /// What could not be told in the Delivery's own status. Everything else that goes wrong is written there.
@@ -149,46 +155,4 @@ fn pause(delivery: &Delivery, memo: &Memo, report: &Report, status: &DeliverySta
         random: random(),
     };
     schedule::pause(report, when)
-}
-
-/// Writes status, event and log line, if there is something new to say.
-async fn tell(
-    context: &Context,
-    delivery: &Delivery,
-    memo: &mut Memo,
-    previous: &DeliveryStatus,
-    next: &DeliveryStatus,
-    report: &Report,
-) -> Result<(), ReconcileError> {
-    // Before this one, the reconcile may have written that it began.
-    let written = publish::current(delivery, memo);
-    publish::status(context, delivery, memo, &written, next).await?;
-    let Some(event) = events::news(previous, next, report) else { return Ok(()) };
-    let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
-    let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
-    tracing::info!(
-        delivery = %name(delivery), %digest, verdict, reason = %event.reason,
-        "{}", event.note.as_deref().unwrap_or_default()
-    );
-    events::publish(context, delivery, &event).await;
-    Ok(())
-}
-
-fn count(context: &Context, report: &Report, took: Duration) {
-    context.metrics.reconciled(report.outcome(), took);
-    context.metrics.changed(&report.changes);
-    match &report.stop {
-        Some(stop) if stop.verdict() != Verdict::Untouched => context.metrics.verdict(stop.reason()),
-        _ if report.evidence.is_some() => context.metrics.verdict("Verified"),
-        _ => {}
-    }
-}
-
-fn name(delivery: &Delivery) -> String {
-    format!("{}/{}", delivery.namespace().unwrap_or_default(), delivery.name_any())
-}
-
-/// Between 0 and 1, from the seed that every hash map draws; spreading load needs no more.
-fn random() -> f64 {
-    f64::from((RandomState::new().build_hasher().finish() >> 32) as u32) / f64::from(u32::MAX)
 }

@@ -6,6 +6,7 @@
 pub mod controller;
 pub mod metrics;
 pub mod options;
+mod policy_watch;
 pub mod run;
 pub mod server;
 pub mod telemetry;

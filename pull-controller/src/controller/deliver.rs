@@ -4,19 +4,14 @@
 //! order ─policies→ resolve → fetch → verify → plan → dry-run ─memory→ apply → prune → health
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus, LastApplied},
+    api::{Delivery, DeliveryStatus},
     apply::Access,
 };
-use sealift_verify::{
-    objects::scope::Scope,
-    refusal::Refusal,
-    render::Rendering,
-    verify::{Admitted, Facts, Verified},
-};
+use sealift_verify::{render::Rendering, verify::Facts};
 
 use super::{
     about,
@@ -26,12 +21,12 @@ use super::{
     memory,
     order::{self, Order},
     parameters,
-    plan::planned,
+    plan::{discovered, planned},
     prune::pruned,
     publish,
     registries::PullSecret,
     report::{Report, last_applied},
-    resolve::{Resolved, resolve},
+    resolve::{last_known, resolve},
     source::{Source, SourceError},
     status,
     stop::Stop,
@@ -101,15 +96,15 @@ pub(super) async fn deliver(
         values: parameters::read(&account, &owner.namespace, &spec.parameters).await?,
         target_namespace: spec.target_namespace.clone(),
         default_namespace: Some(owner.namespace.clone()),
-        discovered: discovered(&access, &admitted).await?,
+        discovered: discovered(access, &admitted).await?,
     };
     let verified = verify::verified(admitted, layer, rendering, report).await?;
-    nothing_new_if_stale(&verified, previous)?;
+    verify::nothing_new_if_stale(&verified, previous)?;
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     let (plan, mut inventory) = planned(access, &owner, &verified).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
-    if is_new(&verified, previous) && !plan.preview().is_noop() {
+    if verify::is_new(&verified, previous) && !plan.preview().is_noop() {
         let working = status::working(previous, about(delivery), report);
         let told = publish::status(context, delivery, memo, previous, &working).await;
         told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
@@ -127,41 +122,4 @@ pub(super) async fn deliver(
     memo.awaited = Some(Arc::new(awaited));
     gone?;
     outage.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// With the registry down nothing new arrives, but what was last applied may be repaired from the cache.
-fn last_known(
-    previous: &DeliveryStatus,
-    source: &Source<'_>,
-    error: SourceError,
-) -> Result<(Resolved, SourceError), Stop> {
-    match &previous.last_applied {
-        Some(last) if error.is_transient() => {
-            let resolved = Resolved { digest: last.digest, tag: None, version: None, places: source.places.clone() };
-            Ok((resolved, error))
-        }
-        _ => Err(error.into()),
-    }
-}
-
-/// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this.
-async fn discovered(access: &Access<'_>, admitted: &Admitted) -> Result<BTreeMap<(String, String), Scope>, Stop> {
-    if admitted.statement().release.scope.unknown.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    access.controller.scopes().await.map_err(|source| Stop::Cluster { doing: "discovering the kinds", source })
-}
-
-fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
-    let same = |last: &LastApplied| last.objects == verified.inventory() && last.statement == verified.payload();
-    !previous.last_applied.as_ref().is_some_and(same)
-}
-
-/// An expired statement confirms what runs; it brings nothing that does not, such as other values of parameters.
-fn nothing_new_if_stale(verified: &Verified, previous: &DeliveryStatus) -> Result<(), Stop> {
-    let other = previous.last_applied.as_ref().is_some_and(|last| last.objects != verified.inventory());
-    match verified.statement().release.expires_at {
-        Some(end) if verified.is_stale() && other => Err(Stop::Refused(Refusal::Expired(end))),
-        _ => Ok(()),
-    }
 }

@@ -24,8 +24,9 @@ use sealift_apply::{
 use super::{
     ReconcileError, about,
     context::{Context, Memo},
-    events, name, publish, random, read, status,
+    events, publish, read, status,
     stop::{chain, listed},
+    tell::{name, random},
 };
 
 /// How long objects are tried to be deleted once the account or the namespace is going away. The finalizer goes within a

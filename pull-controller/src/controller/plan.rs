@@ -1,13 +1,18 @@
 //! What is to be done: the inventory, a look at the cluster, and the plan that follows from them. *cluster*
 
 use sealift_apply::{api::DeliveryReference, apply::Access};
+use std::collections::BTreeMap;
+
 use sealift_apply::{
     cluster::ClusterError,
     inventory::{Inventory, store},
     observe::observe,
     plan::{Plan, plan},
 };
-use sealift_verify::verify::Verified;
+use sealift_verify::{
+    objects::scope::Scope,
+    verify::{Admitted, Verified},
+};
 
 use super::stop::Stop;
 
@@ -23,4 +28,15 @@ pub(super) async fn planned(
         .await
         .map_err(failed("looking at the objects"))?;
     Ok((plan(verified, &inventory, live), inventory))
+}
+
+/// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this.
+pub(super) async fn discovered(
+    access: Access<'_>,
+    admitted: &Admitted,
+) -> Result<BTreeMap<(String, String), Scope>, Stop> {
+    if admitted.statement().release.scope.unknown.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    access.controller.scopes().await.map_err(|source| Stop::Cluster { doing: "discovering the kinds", source })
 }

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use sealift_apply::api::{DeliveryStatus, LastApplied};
 use sealift_verify::{
+    refusal::Refusal,
     render::Rendering,
     statement::Release,
     verify::{Admitted, Decision, Facts, Verified, admit, verify},
@@ -84,6 +86,21 @@ pub(super) async fn verified(
     let Decision { evidence, outcome } = work.await.map_err(Stop::Internal)?;
     report.evidence = Some(evidence);
     outcome.map_err(Stop::Refused)
+}
+
+/// True unless this very release with these very objects was applied last.
+pub(super) fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
+    let same = |last: &LastApplied| last.objects == verified.inventory() && last.statement == verified.payload();
+    !previous.last_applied.as_ref().is_some_and(same)
+}
+
+/// An expired statement confirms what runs; it brings nothing that does not, such as other values of parameters.
+pub(super) fn nothing_new_if_stale(verified: &Verified, previous: &DeliveryStatus) -> Result<(), Stop> {
+    let other = previous.last_applied.as_ref().is_some_and(|last| last.objects != verified.inventory());
+    match verified.statement().release.expires_at {
+        Some(end) if verified.is_stale() && other => Err(Stop::Refused(Refusal::Expired(end))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,61 @@
+//! Saying what a reconcile came to: status, event, log line, counters. *cluster*
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
+
+use kube::ResourceExt as _;
+use sealift_apply::api::{Delivery, DeliveryStatus};
+
+use super::{
+    ReconcileError,
+    context::{Context, Memo},
+    events, publish,
+    report::Report,
+    stop::Verdict,
+};
+
+/// Writes status, event and log line, if there is something new to say.
+pub(super) async fn tell(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &mut Memo,
+    previous: &DeliveryStatus,
+    next: &DeliveryStatus,
+    report: &Report,
+) -> Result<(), ReconcileError> {
+    // Before this one, the reconcile may have written that it began.
+    let written = publish::current(delivery, memo);
+    publish::status(context, delivery, memo, &written, next).await?;
+    let Some(event) = events::news(previous, next, report) else { return Ok(()) };
+    let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
+    let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
+    tracing::info!(
+        delivery = %name(delivery), %digest, verdict, reason = %event.reason,
+        "{}", event.note.as_deref().unwrap_or_default()
+    );
+    events::publish(context, delivery, &event).await;
+    Ok(())
+}
+
+/// Counts what it came to.
+pub(super) fn count(context: &Context, report: &Report, took: Duration) {
+    context.metrics.reconciled(report.outcome(), took);
+    context.metrics.changed(&report.changes);
+    match &report.stop {
+        Some(stop) if stop.verdict() != Verdict::Untouched => context.metrics.verdict(stop.reason()),
+        _ if report.evidence.is_some() => context.metrics.verdict("Verified"),
+        _ => {}
+    }
+}
+
+/// `namespace/name`, as logs name a Delivery.
+pub(super) fn name(delivery: &Delivery) -> String {
+    format!("{}/{}", delivery.namespace().unwrap_or_default(), delivery.name_any())
+}
+
+/// Between 0 and 1, from the seed that every hash map draws; spreading load needs no more.
+pub(super) fn random() -> f64 {
+    f64::from((RandomState::new().build_hasher().finish() >> 32) as u32) / f64::from(u32::MAX)
+}

@@ -280,9 +280,11 @@ impl Evidence {
         &self.checks[check as usize]
     }
 
-    /// True if no row says not-checked: what `--require-complete` demands.
+    /// True if no check was left out for want of facts: what `--require-complete` demands. Log and timestamp do not
+    /// count while no policy can demand them.
     pub fn is_complete(&self) -> bool {
-        self.checks.iter().all(|row| row.result != CheckResult::NotChecked)
+        let optional = [CheckId::TransparencyLog, CheckId::Timestamp];
+        self.checks.iter().all(|row| row.result != CheckResult::NotChecked || optional.contains(&row.check))
     }
 
     /// The record as an in-toto statement with the SLSA verification-summary predicate, the whole record in an

@@ -199,7 +199,7 @@ async fn a_policy_that_cannot_be_read_whole() {
     for (rest, says) in [
         ("  require: {allOf: [ci]}\n  transparancy: {tlog: required}\n", "unknown field `transparancy`"),
         ("  require: {allOf: [build]}\n", "names authority \"build\", which is not defined"),
-        ("  require: {atLeast: {\"n\": 2, of: [ci]}}\n", "demands 2 signatures of 1 distinct keys"),
+        ("  require: {atLeast: {count: 2, of: [ci]}}\n", "demands 2 signatures of 1 distinct keys"),
     ] {
         world.write("policy.yaml", &policy("shop", &key, rest));
         let run = world.verify(":prod", &[]).exits(5).silent();

@@ -18,7 +18,7 @@ impl Requirement {
         let (n, of) = match (&spec.all_of, &spec.any_of, &spec.at_least) {
             (Some(of), None, None) => (of.len(), of.clone()),
             (None, Some(of), None) => (1, of.clone()),
-            (None, None, Some(at_least)) => (at_least.n, at_least.of.clone()),
+            (None, None, Some(at_least)) => (at_least.count, at_least.of.clone()),
             _ => return Err("has exactly one of allOf, anyOf and atLeast".into()),
         };
         if n == 0 || of.is_empty() {

@@ -92,7 +92,7 @@ pub struct RequireSpec {
     /// Any one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_of: Option<Vec<String>>,
-    /// At least `n` of these.
+    /// At least `count` of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<AtLeastSpec>,
 }
@@ -101,9 +101,9 @@ pub struct RequireSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AtLeastSpec {
-    /// How many.
+    /// How many. (Not `n`: YAML 1.1 reads that key as false.)
     #[schemars(range(min = 1))]
-    pub n: usize,
+    pub count: usize,
     /// Of whom.
     pub of: Vec<String>,
 }

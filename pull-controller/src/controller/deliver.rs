@@ -117,9 +117,10 @@ pub(super) async fn deliver(
     report.objects = Some(inventory.len());
 
     // 5. cluster: did it help?
-    let awaited = Awaited::after(delivery, &policies, &verified, report);
-    report.health = Some(health(&account, &awaited.ids).await);
-    memo.awaited = Some(Arc::new(awaited));
+    let held_back = |id: &_| report.changes.waiting.contains(id);
+    let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
+    report.health = Some(health(&account, &ids).await);
+    memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
     gone?;
     outage.map_or(Ok(()), |error| Err(error.into()))
 }

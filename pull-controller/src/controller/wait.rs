@@ -7,7 +7,7 @@ use sealift_apply::{
     assess::HealthReport,
     change::ChangeSet,
 };
-use sealift_verify::{digest::Digest, evidence::Evidence, objects::ObjectId, verify::Verified};
+use sealift_verify::{digest::Digest, evidence::Evidence, objects::ObjectId};
 
 use super::{about, policies::Policies, report::Report};
 
@@ -23,27 +23,29 @@ pub(super) struct Awaited {
     evidence: Option<Evidence>,
     applied: Option<LastApplied>,
     objects: Option<usize>,
-    waiting: Vec<ObjectId>,
 }
 
 impl Awaited {
-    /// What to look at after a full reconcile. Objects that were held back are not there to be looked at.
-    pub(super) fn after(delivery: &Delivery, policies: &Arc<Policies>, verified: &Verified, report: &Report) -> Self {
-        let waiting = report.changes.waiting.clone();
-        let ids =
-            verified.objects().iter().map(|object| object.id.clone()).filter(|id| !waiting.contains(id)).collect();
-        Self {
+    /// What to look at after a full reconcile; `None` if objects were held back, since what they wait for is the plan's
+    /// to judge.
+    pub(super) fn after(
+        delivery: &Delivery,
+        policies: &Arc<Policies>,
+        ids: Vec<ObjectId>,
+        report: &Report,
+    ) -> Option<Self> {
+        let Report { attempted, evidence, applied, objects, changes, health: _, stop: _ } = report;
+        changes.waiting.is_empty().then(|| Self {
             generation: delivery.metadata.generation,
             requested: about(delivery).requested.map(str::to_owned),
             policies: Arc::clone(policies),
             until: Instant::now() + delivery.spec.interval.get(),
             ids,
-            attempted: report.attempted.clone(),
-            evidence: report.evidence.clone(),
-            applied: report.applied.clone(),
-            objects: report.objects,
-            waiting,
-        }
+            attempted: attempted.clone(),
+            evidence: evidence.clone(),
+            applied: applied.clone(),
+            objects: *objects,
+        })
     }
 
     /// True if a look at health tells all there is to tell: nothing else has changed since.
@@ -54,10 +56,10 @@ impl Awaited {
             && Instant::now() < self.until
     }
 
-    /// The report of such a look; `None` if it calls for more: held-back objects may go now, or one that is gone or
-    /// broken may be put right.
+    /// The report of such a look; `None` if it calls for more. An object that is gone or broken may be put right, and
+    /// once all is settled a last plan takes note of what the cluster's own controllers have done to the objects.
     pub(super) fn looked(&self, health: HealthReport) -> Option<Report> {
-        if health.is_degraded() || (health.is_healthy() && !self.waiting.is_empty()) {
+        if health.is_degraded() || health.is_healthy() {
             return None;
         }
         Some(Report {
@@ -65,7 +67,7 @@ impl Awaited {
             evidence: self.evidence.clone(),
             applied: self.applied.clone(),
             objects: self.objects,
-            changes: ChangeSet { waiting: self.waiting.clone(), ..ChangeSet::default() },
+            changes: ChangeSet::default(),
             health: Some(health),
             stop: None,
         })

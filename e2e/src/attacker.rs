@@ -1,4 +1,5 @@
-//! Somebody who holds the registry: he can serve and change anything in it, and has no signing key.
+//! Somebody who holds the registry: he can serve and change anything in it, and has no signing key. What he needs is
+//! what any writer needs, so another signer uses it too.
 
 use std::{fs, path::Path};
 
@@ -65,14 +66,32 @@ impl Attacker {
         self.replace_manifest(tag, |manifest| manifest["annotations"]["copied"] = json!("yes")).await
     }
 
+    /// The Sigstore bundles attached to an artifact, each with the manifest that attaches it.
+    pub async fn bundles(&self, subject: Digest) -> Vec<(Value, Value)> {
+        let mut bundles = Vec::new();
+        for referrer in self.referrers(subject).await {
+            let bundle = referrer["layers"][0]["digest"].as_str().expect("a bundle is the layer");
+            let bundle = serde_json::from_slice(&self.blob(bundle).await).expect("a bundle is JSON");
+            bundles.push((referrer, bundle));
+        }
+        bundles
+    }
+
+    /// Attaches one more bundle, the way `like` attaches another.
+    pub async fn attach(&self, like: &Value, bundle: &Value) {
+        let bytes = bundle.to_string().into_bytes();
+        let mut manifest = like.clone();
+        manifest["layers"][0]["digest"] = json!(Digest::of(&bytes));
+        manifest["layers"][0]["size"] = json!(bytes.len());
+        self.put_blob(bytes).await;
+        let bytes = manifest.to_string().into_bytes();
+        self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+    }
+
     /// Attaches copies of everything that refers to one artifact to another one.
     pub async fn copy_referrers(&self, from: Digest, to: Digest) {
         let subject = self.bytes(&format!("manifests/{to}")).await;
-        let index: Value = serde_json::from_slice(&self.bytes(&format!("referrers/{from}")).await).expect("an index");
-        let referrers = index["manifests"].as_array().expect("an index names manifests").clone();
-        assert!(!referrers.is_empty(), "nothing refers to {from}");
-        for referrer in referrers {
-            let mut manifest = self.manifest(referrer["digest"].as_str().expect("a descriptor has a digest")).await;
+        for mut manifest in self.referrers(from).await {
             manifest["subject"]["digest"] = json!(to);
             manifest["subject"]["size"] = json!(subject.len());
             let bytes = manifest.to_string().into_bytes();
@@ -84,6 +103,25 @@ impl Attacker {
     pub async fn layer(&self, reference: &str) -> Digest {
         let manifest = self.manifest(reference).await;
         manifest["layers"][0]["digest"].as_str().and_then(|text| text.parse().ok()).expect("a release has a layer")
+    }
+
+    /// The manifests that refer to an artifact; at least one.
+    async fn referrers(&self, subject: Digest) -> Vec<Value> {
+        let index = self.bytes(&format!("referrers/{subject}")).await;
+        let index: Value = serde_json::from_slice(&index).expect("an index is JSON");
+        let mut manifests = Vec::new();
+        for referrer in index["manifests"].as_array().into_iter().flatten() {
+            manifests.push(self.manifest(referrer["digest"].as_str().expect("a descriptor has a digest")).await);
+        }
+        assert!(!manifests.is_empty(), "nothing refers to {subject}");
+        manifests
+    }
+
+    async fn put_blob(&self, bytes: Vec<u8>) {
+        let address = format!("{}/blobs/uploads/?digest={}", self.repository, Digest::of(&bytes));
+        let answer = self.client.post(&address).body(bytes).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{address}: {error}"));
+        assert_eq!(answer.status(), StatusCode::CREATED, "{address}");
     }
 
     async fn put_manifest(&self, reference: &str, bytes: &[u8]) {

@@ -1,11 +1,17 @@
 //! Keys to sign with, and policies that trust them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aws_lc_rs::{
+    digest::{SHA256, digest},
     encoding::{AsDer as _, PublicKeyX509Der},
+    rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::cli::Cli;
@@ -15,6 +21,7 @@ use crate::cli::Cli;
 pub struct KeyPair {
     private: PathBuf,
     public: String,
+    pair: Arc<EcdsaKeyPair>,
 }
 
 impl KeyPair {
@@ -29,7 +36,26 @@ impl KeyPair {
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a new key can be written");
         let pem = |label: &str, der: &[u8]| pem::encode(&pem::Pem::new(label, der)).replace("\r\n", "\n");
         let private = cli.write(&format!("keys/{name}.key"), pem("PRIVATE KEY", private.as_ref()));
-        Self { private, public: pem("PUBLIC KEY", public.as_ref()) }
+        Self { private, public: pem("PUBLIC KEY", public.as_ref()), pair: Arc::new(pair) }
+    }
+
+    /// One more signature, over the very statement that a Sigstore bundle holds: what the second of two signers adds.
+    ///
+    /// # Panics
+    /// Where `bundle` holds no DSSE envelope.
+    #[must_use]
+    pub fn sign_as_well(&self, bundle: &Value) -> Value {
+        let envelope = &bundle["dsseEnvelope"];
+        let kind = envelope["payloadType"].as_str().expect("an envelope has a type");
+        let payload = envelope["payload"].as_str().and_then(|text| STANDARD.decode(text).ok()).expect("and a payload");
+        let mut signed = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+        signed.extend(payload);
+        let signature = self.pair.sign(&SystemRandom::new(), &signed).expect("a key can sign");
+        let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der().expect("a key can be written");
+        let mut bundle = bundle.clone();
+        bundle["dsseEnvelope"]["signatures"] = json!([{"sig": STANDARD.encode(signature)}]);
+        bundle["verificationMaterial"]["publicKey"]["hint"] = json!(STANDARD.encode(digest(&SHA256, der.as_ref())));
+        bundle
     }
 
     /// The file of the private half.

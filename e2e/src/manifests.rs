@@ -29,6 +29,22 @@ pub struct Name {
     pub name: String,
 }
 
+/// The kinds of the corpora that lie in no namespace; kubectl and the API server know, and this is a test's own table.
+const CLUSTER_SCOPED: &[&str] =
+    &["Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "APIService"];
+
+impl Name {
+    /// The object as it is found in a cluster: what names no namespace lies in that of its Delivery.
+    #[must_use]
+    pub fn placed(id: &ObjectId, namespace: &str) -> Self {
+        let mut name = Self::from(id);
+        if name.namespace.is_none() && !CLUSTER_SCOPED.contains(&id.kind.as_str()) {
+            name.namespace = Some(namespace.to_owned());
+        }
+        name
+    }
+}
+
 impl From<&ObjectId> for Name {
     fn from(id: &ObjectId) -> Self {
         let ObjectId { group, kind, namespace, name, version: _ } = id.clone();

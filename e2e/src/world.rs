@@ -189,12 +189,24 @@ impl<'a> World<'a> {
     /// # Panics
     /// Where it does not become ready.
     pub async fn start_controller_with(&self, more: &[&str]) {
-        let (namespace, account) = CONTROLLER;
-        let (kubeconfig, folder) = self.control_plane.service_account_kubeconfig(namespace, account).await;
-        // kept beside the log: the folder of the harness would go at the end of this function
+        let port = self.launch_controller(more).await;
+        let mut process = lock(&self.controller).take().expect("it was launched");
+        let ready = process.wait_until("ready", Duration::from_secs(60), || http_status(port, "/readyz") == Some(200));
+        *lock(&self.controller) = Some(process);
+        ready.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts the controller and waits for nothing; gives the port of its probes.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn launch_controller(&self, more: &[&str]) -> u16 {
         let own = self.controller_log.with_file_name("controller.kubeconfig");
-        fs::copy(&kubeconfig, &own).expect("a temp file can be copied");
-        drop(folder);
+        if !own.exists() {
+            let (namespace, account) = CONTROLLER;
+            let (kubeconfig, _folder) = self.control_plane.service_account_kubeconfig(namespace, account).await;
+            fs::copy(&kubeconfig, &own).expect("a temp file can be copied");
+        }
         let port = free_port();
         let mut command = self.cli.program(binary("sealift-controller"));
         command.env_remove("KUBECONFIG").env("RUST_LOG", "info,sealift=debug,kube=warn");
@@ -203,12 +215,9 @@ impl<'a> World<'a> {
         command.args(["--plain-http-host", &self.registry.host()]);
         command.args(lock(&self.namespaces).iter().map(|namespace| format!("--watch-namespace={namespace}")));
         command.args(more);
-        let mut process = Process::start("sealift-controller", command, &self.controller_log)
-            .unwrap_or_else(|error| panic!("{error}"));
-        process
-            .wait_until("ready", Duration::from_secs(60), || http_status(port, "/readyz") == Some(200))
-            .unwrap_or_else(|error| panic!("{error}"));
-        *lock(&self.controller) = Some(process);
+        let process = Process::start("sealift-controller", command, &self.controller_log);
+        *lock(&self.controller) = Some(process.unwrap_or_else(|error| panic!("{error}")));
+        port
     }
 
     /// Ends the controller at once, as when its machine loses power (SIGKILL).

@@ -104,15 +104,29 @@ impl World<'_> {
 
     /// Asks for a reconcile now and waits until it is over.
     pub async fn reconcile(&self, of: (&str, &str)) -> Delivery {
+        let asked = self.request(of).await;
+        self.handled(of, &asked).await
+    }
+
+    /// Asks for a reconcile now, and gives what it is asked by.
+    ///
+    /// # Panics
+    /// Where the API server refuses it.
+    pub async fn request(&self, of: (&str, &str)) -> String {
         let (namespace, name) = of;
         let now = jiff::Timestamp::now().to_string();
         let asked = json!({"metadata": {"annotations": {REQUESTED_AT_ANNOTATION: now}}});
         let params = PatchParams { field_manager: Some("tests".into()), ..PatchParams::default() };
         let patched = self.deliveries(namespace).patch(name, &params, &Patch::Merge(asked)).await;
         patched.unwrap_or_else(|error| panic!("Delivery {namespace}/{name}: {error}"));
+        now
+    }
+
+    /// Waits until what [`World::request`] asked for is over.
+    pub async fn handled(&self, of: (&str, &str), asked: &str) -> Delivery {
         self.wait_for(of, "the reconcile that was asked for", |delivery| {
-            let handled = delivery.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_ref());
-            handled == Some(&now)
+            let handled = delivery.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
+            handled == Some(asked)
         })
         .await
     }

@@ -14,8 +14,11 @@ use sealift_apply::{
     api::{AcceptedRelease, GROUP, Inventory, OWNER_LABEL, Row, accepted_release_name},
 };
 
-use super::World;
-use crate::manifests::Name;
+use super::{CONTROLLER, World};
+use crate::{
+    audit::{AuditMark, Request},
+    manifests::Name,
+};
 
 impl World<'_> {
     /// Every object of every kind that carries the owner label of this Delivery and fields that we applied, whatever
@@ -59,6 +62,25 @@ impl World<'_> {
     /// The names alone.
     pub async fn owned_names(&self, uid: &str) -> BTreeSet<Name> {
         self.owned(uid).await.into_keys().collect()
+    }
+
+    /// Everything that was asked of the API server for this Delivery since `mark`: as its account, and as the controller
+    /// about its own records.
+    #[must_use]
+    pub fn requests(&self, of: (&str, &str), uid: &str, mark: AuditMark) -> Vec<Request> {
+        let (namespace, name) = of;
+        let (home, account) = CONTROLLER;
+        let controller = format!("system:serviceaccount:{home}:{account}");
+        let tenant = format!("system:serviceaccount:{namespace}:");
+        let memory = accepted_release_name(namespace, name);
+        let is_ours = |request: &Request| {
+            request.user == controller
+                && match &request.impersonated {
+                    Some(user) => user.starts_with(&tenant),
+                    None => request.namespace == namespace || request.name.contains(uid) || request.name == memory,
+                }
+        };
+        self.control_plane.audit().since(mark).into_iter().filter(is_ours).collect()
     }
 
     /// What the inventory of this Delivery holds.

@@ -1,0 +1,136 @@
+//! Killing the controller at any moment loses nothing and leaks nothing: the inventory is written before the apply.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use sealift_e2e::{ControlPlane, World};
+use sealift_verify::digest::Digest;
+use serde_json::{Value, json};
+
+/// Kills that must hit an apply in the middle.
+const KILLS: usize = 20;
+/// Names that releases draw from, and how many each draws.
+const POOL: u64 = 210;
+const DRAWN: usize = 150;
+const SEED: u64 = 0x5ea1_1f70;
+/// Beyond this the machine is too busy to hit anything in the middle.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// splitmix64: the same numbers from the same seed, on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// What a release holds: names and what stands in them.
+type Content = BTreeMap<String, String>;
+
+/// Some of the names, each with new content or that of a release before.
+fn draw(random: &mut Random, release: usize) -> Content {
+    let mut content = Content::new();
+    while content.len() < DRAWN {
+        let value = if random.below(2) == 0 { release } else { 0 };
+        content.insert(format!("piece-{:03}", random.below(POOL)), format!("release {value}"));
+    }
+    content
+}
+
+fn write(world: &World<'_>, content: &Content) -> PathBuf {
+    let map = |(name, value): (&String, &String)| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}});
+    let items: Vec<Value> = content.iter().map(map).collect();
+    world.cli.write("pieces.json", json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
+}
+
+/// Everything of this kind in the namespace, but what Kubernetes puts into every one.
+async fn live(world: &World<'_>) -> Content {
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    let listed = maps.list(&ListParams::default()).await.unwrap().items;
+    let listed = listed.into_iter().filter(|map| map.name_any() != "kube-root-ca.crt");
+    listed.map(|map| (map.name_any(), map.data.and_then(|mut data| data.remove("value")).unwrap_or_default())).collect()
+}
+
+/// Whether an apply from one state to another has begun and not ended.
+fn is_between(before: &Content, now: &Content, after: &Content) -> bool {
+    now != before && now != after
+}
+
+#[tokio::test]
+async fn a_controller_killed_at_any_moment_loses_nothing_and_leaks_nothing() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "crash", async |world| {
+        let account = world.namespace_account(&world.namespace);
+        world.trust().await;
+        let of = (world.namespace.as_str(), "pieces");
+        let mut random = Random(SEED);
+        let mut content = draw(&mut random, 0);
+        let mut digest: Digest = world.push("acme/pieces:prod", &[&write(world, &content)], &[]);
+        world.start_controller().await;
+        let uid = world.deliver(of.0, of.1, world.following("acme/pieces", "prod", account)).await;
+        world.delivered(of, digest).await;
+
+        // how long a controller takes here from its start to the end of an apply: kills are spread over that
+        let (began, mut release) = (Instant::now(), 1);
+        world.kill_controller();
+        content = draw(&mut random, release);
+        digest = world.push("acme/pieces:prod", &[&write(world, &content)], &[]);
+        let started = Instant::now();
+        world.launch_controller(&[]).await;
+        world.applied(of, digest).await;
+        world.kill_controller();
+        let span = u64::try_from(started.elapsed().as_millis()).unwrap();
+
+        let (mut hits, mut kills) = (0, 0);
+        while hits < KILLS {
+            assert!(began.elapsed() < LIMIT, "only {hits} of {kills} kills hit an apply in {LIMIT:?}, seed {SEED:#x}");
+            // mostly another release, sometimes the one that was interrupted once more
+            if random.below(4) > 0 {
+                release += 1;
+                content = draw(&mut random, release);
+                digest = world.push("acme/pieces:prod", &[&write(world, &content)], &[]);
+            }
+            let before = live(world).await;
+            world.launch_controller(&[]).await;
+            tokio::time::sleep(Duration::from_millis(span / 5 + random.below(span))).await;
+            world.kill_controller();
+            kills += 1;
+            let now = live(world).await;
+            if is_between(&before, &now, &content) {
+                hits += 1;
+            }
+            // nothing that was ever applied is unknown to the inventory
+            let known: BTreeSet<String> = world.inventory(&uid).await.into_iter().map(|row| row.name).collect();
+            let leaked: Vec<&String> = now.keys().filter(|name| !known.contains(*name)).collect();
+            assert!(leaked.is_empty(), "kill {kills}, seed {SEED:#x}: not in the inventory: {leaked:?}");
+        }
+
+        world.start_controller().await;
+        world.delivered(of, digest).await;
+        world
+            .until("the cluster to equal the artifact", async || {
+                let live = live(world).await;
+                if live == content { Ok(()) } else { Err(format!("{} objects, seed {SEED:#x}", live.len())) }
+            })
+            .await;
+        assert_eq!(world.owned(&uid).await.len(), DRAWN);
+        let rows = world.inventory(&uid).await;
+        let names: BTreeSet<&String> = rows.iter().map(|row| &row.name).collect();
+        assert_eq!((rows.len(), names), (DRAWN, content.keys().collect()), "seed {SEED:#x}");
+        assert!(rows.iter().all(|row| row.content.is_some() && row.mark.is_some()), "every apply was confirmed");
+        let accepted = world.accepted(of).await.unwrap().spec.marks;
+        assert_eq!((accepted.len(), accepted[0].artifact), (1, digest), "seed {SEED:#x}");
+        println!("{hits} of {kills} kills hit an apply, {release} releases, seed {SEED:#x}, {:?}", began.elapsed());
+    })
+    .await;
+}

@@ -1,0 +1,274 @@
+//! `deploy/install.yaml` on a real API server: what it lets the controller do, and by what is denied what it does not.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
+    rbac::v1::ClusterRoleBinding,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams},
+};
+use sealift_apply::api::{AcceptedRelease, SignaturePolicy};
+use sealift_e2e::{ControlPlane, World, corpus, policy, workspace};
+use serde_json::{Value, json};
+
+const HOME: &str = "sealift-system";
+const ACCOUNT: &str = "sealift-controller";
+
+async fn as_controller(world: &World<'_>) -> Client {
+    world.control_plane.service_account_client(HOME, ACCOUNT).await
+}
+
+/// Fails unless the server refused this for want of a right, naming the controller's account.
+fn assert_denied<T>(what: &str, answer: Result<T, kube::Error>) {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            let user = format!("system:serviceaccount:{HOME}:{ACCOUNT}");
+            assert!(status.message.contains(&user), "{what}: {}", status.message);
+        }
+        Err(other) => panic!("{what}: neither done nor denied: {other}"),
+        Ok(_) => panic!("{what}: allowed"),
+    }
+}
+
+#[tokio::test]
+async fn the_controller_delivers_under_the_account_of_the_install_manifest_and_asks_for_nothing_it_may_not() {
+    let (Some(folder), Some(control_plane)) = (corpus("podinfo/kustomize"), ControlPlane::shared()) else { return };
+    World::run(control_plane, "install", async |world| {
+        let mark = control_plane.audit().mark();
+        let account = world.namespace_account(&world.namespace);
+        world.trust().await;
+        let files = ["deployment.yaml", "hpa.yaml", "service.yaml"].map(|name| folder.join(name));
+        let digest = world.push("acme/podinfo:prod", &files.each_ref().map(|file| file.as_path()), &[]);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "podinfo");
+        let uid = world.deliver(of.0, of.1, world.following("acme/podinfo", "prod", account)).await;
+        world.delivered(of, digest).await;
+        world.undeliver(of).await;
+
+        let ours = world.requests(of, &uid, mark);
+        assert!(ours.iter().any(|request| request.resource == "deployments" && request.is_write()), "{ours:#?}");
+        let denied: Vec<_> = ours.iter().filter(|request| request.code == 403).collect();
+        assert!(denied.is_empty(), "the install manifest lacks a right: {denied:#?}");
+        let as_itself: BTreeSet<&str> = ours
+            .iter()
+            .filter(|request| request.is_write() && request.impersonated.is_none())
+            .map(|request| request.resource.as_str())
+            .collect();
+        let its_own = BTreeSet::from(["acceptedreleases", "deliveries", "events", "inventories"]);
+        assert!(as_itself.is_subset(&its_own), "written as the controller itself: {as_itself:?}");
+        assert!(!ours.iter().any(|request| request.resource == "secrets"), "nobody named a Secret: {ours:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn its_pod_fits_the_restricted_pod_security_standard() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "restricted", async |world| {
+        let levels = ["enforce", "warn"].map(|mode| format!("pod-security.kubernetes.io/{mode}=restricted"));
+        world.kubectl(&["label", "namespace", &world.namespace, &levels[0], &levels[1]]);
+        let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), HOME);
+        let template = deployments.get("sealift-controller").await.unwrap().spec.unwrap().template;
+        let mut spec = serde_json::to_value(template.spec.unwrap()).unwrap();
+        // accounts of that name are only in its own namespace
+        spec["serviceAccountName"] = json!("default");
+        spec["serviceAccount"] = json!("default");
+        let try_pod = |name: &str, spec: &Value| {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+            let file = world.cli.write(&format!("{name}.json"), pod.to_string()).display().to_string();
+            let words = ["create", "--dry-run=server", "--warnings-as-errors", "-n", &world.namespace, "-f", &file];
+            world.control_plane.kubectl(&words)
+        };
+        try_pod("fits", &spec).unwrap_or_else(|error| panic!("{error}"));
+        // the namespace is one that minds
+        spec["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+        let denied = try_pod("escalates", &spec).unwrap_err().to_string();
+        assert!(denied.contains("violates PodSecurity") && denied.contains("restricted"), "{denied}");
+
+        let labels = world.kubectl(&["get", "namespace", HOME, "-o", "jsonpath={.metadata.labels}"]);
+        assert!(labels.contains(r#""pod-security.kubernetes.io/enforce":"restricted""#), "{labels}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_may_not_read_secrets_anywhere() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "secrets", async |world| {
+        let client = as_controller(world).await;
+        // a Secret that is there, so that a 404 cannot pass for a denial
+        for namespace in ["kube-system", HOME, world.namespace.as_str()] {
+            let admin: Api<Secret> = Api::namespaced(world.client.clone(), namespace);
+            let secret = json!({"metadata": {"name": "bait"}, "stringData": {"a": "b"}});
+            let secret: Secret = serde_json::from_value(secret).unwrap();
+            match admin.create(&PostParams::default(), &secret).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => panic!("{error}"),
+            }
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+            assert_denied("get", secrets.get("bait").await);
+            assert_denied("get metadata", secrets.get_metadata("bait").await);
+            assert_denied("list", secrets.list(&ListParams::default()).await);
+            assert_denied("list metadata", secrets.list_metadata(&ListParams::default()).await);
+            assert_denied("watch", secrets.watch(&WatchParams::default(), "0").await.map(|_| ()));
+            assert_denied("create", secrets.create(&PostParams::default(), &secret).await);
+            assert_denied("delete", secrets.delete("bait", &DeleteParams::default()).await.map(|_| ()));
+        }
+        let everywhere: Api<Secret> = Api::all(client.clone());
+        assert_denied("list", everywhere.list(&ListParams::default()).await);
+        assert_denied("watch", everywhere.watch(&WatchParams::default(), "0").await.map(|_| ()));
+        for namespace in [None, Some("kube-system"), Some(HOME), Some(world.namespace.as_str())] {
+            for verb in ["get", "list", "watch", "create", "update", "patch", "delete"] {
+                assert!(!may(&client, verb, ("", "secrets", ""), namespace).await, "{verb} secrets in {namespace:?}");
+            }
+        }
+    })
+    .await;
+}
+
+/// What the server says of a right when asked by whoever would have it.
+async fn may(client: &Client, verb: &str, what: (&str, &str, &str), namespace: Option<&str>) -> bool {
+    let (group, resource, subresource) = what;
+    let attributes = ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+        namespace: namespace.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+    answer.status.expect("an answered review has a status").allowed
+}
+
+#[tokio::test]
+async fn it_may_not_run_workloads_write_policies_or_widen_its_rights() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "rights", async |world| {
+        let client = as_controller(world).await;
+        let create = PostParams::default();
+
+        for namespace in [HOME, "kube-system", world.namespace.as_str()] {
+            let container = json!({"containers": [{"name": "main", "image": "registry.invalid/evil"}]});
+            let template = json!({"metadata": {"labels": {"app": "evil"}}, "spec": container});
+            let deployment = json!({"metadata": {"name": "evil"}, "spec": {"selector": {"matchLabels": {"app": "evil"}}, "template": template}});
+            let pod = json!({"metadata": {"name": "evil"}, "spec": container});
+            let map = json!({"metadata": {"name": "evil"}});
+            let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            assert_denied("a Deployment", deployments.create(&create, &serde_json::from_value(deployment).unwrap()).await);
+            assert_denied("a Pod", pods.create(&create, &serde_json::from_value(pod).unwrap()).await);
+            assert_denied("a ConfigMap", maps.create(&create, &serde_json::from_value(map).unwrap()).await);
+            let token = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default/token");
+            let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}).to_string();
+            let request = http::Request::post(token).header("Content-Type", "application/json").body(body.into_bytes());
+            assert_denied("a token of another account", client.request::<Value>(request.unwrap()).await);
+        }
+
+        let name = world.namespace.as_str();
+        let open = policy(name, &["**"], &world.key);
+        let policies: Api<SignaturePolicy> = Api::all(client.clone());
+        let apply = PatchParams::apply("sealift").force();
+        assert_denied("a policy", policies.patch(name, &apply, &Patch::Apply(&open)).await);
+        world.trust().await;
+        assert_denied("a changed policy", policies.patch(name, &apply, &Patch::Apply(&open)).await);
+        assert_denied("no policy", policies.delete(name, &DeleteParams::default()).await.map(|_| ()));
+
+        let records: Api<AcceptedRelease> = Api::all(client.clone());
+        assert_denied("forgetting what was accepted", records.delete("any", &DeleteParams::default()).await.map(|_| ()));
+
+        let subject = json!({"kind": "ServiceAccount", "name": ACCOUNT, "namespace": HOME});
+        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"});
+        let binding = json!({"metadata": {"name": name}, "roleRef": role, "subjects": [subject]});
+        let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+        assert_denied("cluster-admin", bindings.create(&create, &serde_json::from_value(binding).unwrap()).await);
+
+        for (verb, what) in [
+            ("create", ("apps", "deployments", "")),
+            ("create", ("", "pods", "")),
+            ("create", ("", "pods", "exec")),
+            ("create", ("", "serviceaccounts", "token")),
+            ("create", ("sealift.dev", "signaturepolicies", "")),
+            ("update", ("sealift.dev", "signaturepolicies", "")),
+            ("patch", ("sealift.dev", "signaturepolicies", "")),
+            ("delete", ("sealift.dev", "signaturepolicies", "")),
+            ("delete", ("sealift.dev", "acceptedreleases", "")),
+            ("create", ("sealift.dev", "deliveries", "")),
+            ("delete", ("sealift.dev", "deliveries", "")),
+            ("create", ("rbac.authorization.k8s.io", "clusterrolebindings", "")),
+            ("bind", ("rbac.authorization.k8s.io", "clusterroles", "")),
+            ("escalate", ("rbac.authorization.k8s.io", "clusterroles", "")),
+            ("impersonate", ("", "users", "")),
+            ("impersonate", ("", "groups", "")),
+            ("impersonate", ("authentication.k8s.io", "uids", "")),
+            ("impersonate", ("authentication.k8s.io", "userextras", "scopes")),
+            ("*", ("*", "*", "")),
+        ] {
+            assert!(!may(&client, verb, what, None).await, "{verb} {what:?}");
+        }
+        // the review is no yes-man
+        assert!(may(&client, "list", ("sealift.dev", "deliveries", ""), None).await);
+        assert!(may(&client, "impersonate", ("", "serviceaccounts", ""), Some(name)).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_may_act_as_service_accounts_and_as_nobody_else() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "acting", async |world| {
+        let client = as_controller(world).await;
+        let account = world.namespace_account(&world.namespace);
+        let path = format!("/api/v1/namespaces/{}/configmaps", world.namespace);
+        let list = async |headers: &[(&str, &str)]| {
+            let request =
+                headers.iter().fold(http::Request::get(&path), |request, (name, value)| request.header(*name, *value));
+            client.request::<Value>(request.body(Vec::new()).unwrap()).await
+        };
+        let deployer = format!("system:serviceaccount:{}:{account}", world.namespace);
+        list(&[("Impersonate-User", &deployer)]).await.unwrap();
+        for headers in [
+            &[("Impersonate-User", "admin")][..],
+            &[("Impersonate-User", "system:kube-controller-manager")],
+            &[("Impersonate-User", &deployer), ("Impersonate-Group", "system:masters")],
+            &[("Impersonate-User", &deployer), ("Impersonate-Uid", "1")],
+            &[("Impersonate-User", &deployer), ("Impersonate-Extra-scopes", "all")],
+        ] {
+            assert_denied(&format!("{headers:?}"), list(headers).await);
+        }
+        // and of accounts it may see whether they are there, nothing more
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &world.namespace);
+        accounts.get(account).await.unwrap();
+        assert_denied("list accounts", accounts.list(&ListParams::default()).await);
+        assert_denied("change an account", accounts.delete(account, &DeleteParams::default()).await.map(|_| ()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_manifest_applies_again_without_a_change_and_every_kind_of_it_is_served() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "again", async |world| {
+        let file = workspace().join("deploy/install.yaml").display().to_string();
+        let before = world.kubectl(&["get", "-f", &file, "-o", "jsonpath={.items[*].metadata.generation}"]);
+        world.kubectl(&["apply", "--server-side", "--force-conflicts", "--warnings-as-errors", "-f", &file]);
+        assert_eq!(world.kubectl(&["get", "-f", &file, "-o", "jsonpath={.items[*].metadata.generation}"]), before);
+        let kinds = world.kubectl(&["api-resources", "--api-group=sealift.dev", "-o", "name"]);
+        let kinds: BTreeSet<&str> = kinds.lines().collect();
+        let wanted = ["acceptedreleases", "deliveries", "inventories", "signaturepolicies"]
+            .map(|kind| format!("{kind}.sealift.dev"));
+        assert_eq!(kinds, wanted.iter().map(String::as_str).collect());
+        assert_eq!(SignaturePolicy::kind(&()), "SignaturePolicy");
+    })
+    .await;
+}

@@ -45,7 +45,7 @@ pub enum Standing {
     First,
     /// Higher than the mark: the mark may advance.
     Advance,
-    /// The same statement, or an older one about the accepted artifact: nothing to do.
+    /// The same statement, or an older one without parameters about the accepted artifact: nothing to do.
     Current,
 }
 
@@ -75,7 +75,10 @@ impl Memory {
                 first: mark.statement,
                 second: *payload,
             }),
-            std::cmp::Ordering::Less if mark.artifact == statement.artifact => Ok(Standing::Current),
+            // Parameters are the statement's own: an older one may bring back older defaults of the same artifact.
+            std::cmp::Ordering::Less if mark.artifact == statement.artifact && release.parameters.is_empty() => {
+                Ok(Standing::Current)
+            }
             std::cmp::Ordering::Less => Err(Refusal::RolledBack {
                 stream: release.stream.clone(),
                 actual: release.position().to_string(),
@@ -133,6 +136,15 @@ mod tests {
     fn the_accepted_artifact_stays_current_under_an_older_statement() {
         let (payload, statement) = at(9, "ten");
         assert_eq!(memory().judge(&payload, &statement), Ok(Standing::Current));
+    }
+
+    /// Where versions are defaults of parameters, every release is about the same artifact.
+    #[test]
+    fn an_older_statement_with_parameters_of_its_own_is_rolled_back_even_about_the_accepted_artifact() {
+        let (_, mut statement) = at(9, "ten");
+        statement.release.parameters = vec!["TAG=v9".parse().unwrap()];
+        let payload = Digest::of(&statement.to_payload());
+        assert!(matches!(memory().judge(&payload, &statement), Err(Refusal::RolledBack { .. })));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::matcher::Globs;
+pub(crate) use self::matcher::anchored;
 pub use self::{
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
@@ -115,7 +116,7 @@ pub enum PolicyError {
         #[source]
         source: crate::keys::KeyError,
     },
-    /// A list that must name something is empty.
+    /// A list or name that must say something is empty, or holds something empty.
     #[error("policy {policy}: {path} is empty")]
     Empty {
         /// The policy.
@@ -179,6 +180,8 @@ impl Policy {
             ("match.repositories", matches.repositories.is_empty()),
             ("authorities", authorities.is_empty()),
             ("release.streams", release.streams.is_empty()),
+            ("release.environment", release.environment.as_deref() == Some("")),
+            ("deny.commits", deny.commits.iter().any(String::is_empty)),
         ] {
             if empty {
                 return Err(PolicyError::Empty { policy: name, path });

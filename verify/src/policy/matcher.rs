@@ -82,12 +82,20 @@ fn glob(text: &str) -> Result<GlobMatcher, MatcherError> {
 }
 
 fn regex(text: &str) -> Result<Regex, MatcherError> {
-    let bare = text.trim_start_matches('^').trim_end_matches('$').trim_start_matches('(').trim_end_matches(')');
-    if ["", ".*", ".+", ".*?", ".+?"].contains(&bare) {
+    let regex = anchored(text).map_err(|error| MatcherError::Regex(text.to_owned(), error))?;
+    // Judged by what it does, since there is no end of ways to write `.*`.
+    let matches_anything = ["q", "~\u{e9} \u{3a9}/@?%/0"].iter().all(|probe| regex.is_match(probe));
+    if text.is_empty() || matches_anything {
         return Err(MatcherError::Anything(text.to_owned()));
     }
-    // Anchored by us, so that a forgotten ^ or $ never widens trust.
-    Regex::new(&format!("^(?:{text})$")).map_err(|error| MatcherError::Regex(text.to_owned(), error))
+    Ok(regex)
+}
+
+/// A regular expression about the whole text: anchored by us, so that a forgotten ^ or $ never widens trust.
+pub(crate) fn anchored(text: &str) -> Result<Regex, regex::Error> {
+    // By itself first: `a)|(?:b` is none, and would become one between our brackets, without its anchors.
+    Regex::new(text)?;
+    Regex::new(&format!("^(?:{text})$"))
 }
 
 #[cfg(test)]
@@ -114,11 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_regular_expression_cannot_break_out_of_its_anchors() {
+        assert!(matches!(matcher("-", "-", "acme/shop)|(?:beta"), Err(MatcherError::Regex(..))));
+    }
+
+    #[test]
     fn refuses_patterns_that_match_anything() {
         for (exact, glob, regex) in
             [("", "-", "-"), ("-", "", "-"), ("-", "-", ""), ("-", "-", ".*"), ("-", "-", "^.*$"), ("-", "-", "(.+)")]
         {
             assert!(matches!(matcher(exact, glob, regex), Err(MatcherError::Anything(_))), "{exact} {glob} {regex}");
+        }
+        for regex in ["(?:.*)", "(?s).*", r"[\s\S]*", ".{0,}", "a|.*", "(.*)|b", "[^/]+(/[^/]+)*"] {
+            assert!(matches!(matcher("-", "-", regex), Err(MatcherError::Anything(_))), "{regex}");
         }
         assert!(matches!(matcher("a", "b", "-"), Err(MatcherError::NotOne)));
         assert!(matches!(matcher("-", "-", "-"), Err(MatcherError::NotOne)));

@@ -195,7 +195,7 @@ pub struct DenySpec {
     /// Ids of keys, `sha256:` over the DER public key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Digest>,
-    /// Git commits.
+    /// Git commits, or what they begin with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commits: Vec<String>,
 }

@@ -65,8 +65,8 @@ fn what_would_trust_nobody_or_everybody_is_an_error() {
     refused(|v| v["spec"]["require"] = serde_json::json!({"anyOf": []}));
     refused(|v| v["spec"]["require"] = serde_json::json!({"allOf": ["a"], "anyOf": ["a"]}));
     refused(|v| v["spec"]["require"] = serde_json::json!({"anyOf": ["b"]}));
-    refused(|v| v["spec"]["require"] = serde_json::json!({"atLeast": {"n": 0, "of": ["a"]}}));
-    refused(|v| v["spec"]["require"] = serde_json::json!({"atLeast": {"n": 2, "of": ["a"]}}));
+    refused(|v| v["spec"]["require"] = serde_json::json!({"atLeast": {"count": 0, "of": ["a"]}}));
+    refused(|v| v["spec"]["require"] = serde_json::json!({"atLeast": {"count": 2, "of": ["a"]}}));
     refused(|v| v["spec"]["authorities"][0]["key"]["pem"] = "nonsense".into());
     refused(|v| v["kind"] = "Other".into());
 }
@@ -99,4 +99,13 @@ fn a_policy_for_some_namespaces_speaks_for_those_alone() {
     assert!(team.matches("registry.example/acme/shop", Some("team-a")));
     assert!(!team.matches("registry.example/acme/shop", Some("kube-system")));
     assert!(team.matches("registry.example/acme/shop", None), "stricter where the namespace is not known");
+}
+
+#[test]
+fn an_empty_environment_and_an_empty_commit_are_errors() {
+    let key = key();
+    let environment = policy(&[("a", &key)], |v| v["spec"]["release"]["environment"] = "".into());
+    assert!(matches!(environment, Err(PolicyError::Empty { path: "release.environment", .. })));
+    let commit = policy(&[("a", &key)], |v| v["spec"]["deny"] = serde_json::json!({"commits": [""]}));
+    assert!(matches!(commit, Err(PolicyError::Empty { path: "deny.commits", .. })));
 }

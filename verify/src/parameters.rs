@@ -9,8 +9,9 @@ mod substitute;
 
 use std::str::FromStr;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
+
+use crate::policy::anchored;
 
 pub use self::{
     bind::{BindError, bind, mark},
@@ -84,7 +85,7 @@ impl Parameter {
             ParameterType::Bool => value.parse::<bool>().map_err(|_| "is neither true nor false")?.into(),
         };
         if let Some(pattern) = &self.pattern {
-            let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|_| "has a pattern that cannot be used")?;
+            let regex = anchored(pattern).map_err(|_| "has a pattern that cannot be used")?;
             if !regex.is_match(value) {
                 return Err(format!("does not match {pattern:?}"));
             }

@@ -12,6 +12,10 @@ use crate::{
     refusal::Refusal,
 };
 
+/// How many bytes replacing may read and write in all, since neither values nor places are the platform's own: a text
+/// full of one variable times a large value, or a value that holds its own variable, would have no end.
+const MOST_WORK: usize = 64 << 20;
+
 /// The objects with every declared variable replaced by its value or default.
 ///
 /// # Errors
@@ -29,6 +33,7 @@ pub fn substitute<P: AsRef<Policy>>(
     }
     let mut objects: BTreeMap<String, Object> =
         objects.into_vec().into_iter().map(|o| (layer::path(&o.id), o)).collect();
+    let mut left = MOST_WORK;
     for parameter in parameters {
         let text = values.get(&parameter.name).or(parameter.default.as_ref());
         let text = text.ok_or_else(|| bad(&parameter.name, "has no value and no default".into()))?;
@@ -40,7 +45,12 @@ pub fn substitute<P: AsRef<Policy>>(
             let (path, pointer) = location.split_once('#').ok_or_else(nowhere)?;
             let object = objects.get_mut(path).ok_or_else(nowhere)?;
             permitted(object, pointer, policies).map_err(|problem| bad(&parameter.name, problem))?;
-            match object.value.pointer_mut(pointer).ok_or_else(nowhere)? {
+            let place = object.value.pointer_mut(pointer).ok_or_else(nowhere)?;
+            let times = place.as_str().map_or(0, |old| old.matches(&variable).count());
+            let work = times.saturating_mul(text.len()).saturating_add(place.as_str().map_or(0, str::len));
+            let too_much = || bad(&parameter.name, format!("would make the objects grow too much at {location}"));
+            left = left.checked_sub(work).ok_or_else(too_much)?;
+            match place {
                 slot @ Value::String(_) if whole && *slot == *variable => *slot = typed.clone(),
                 Value::String(old) if !whole && old.contains(&variable) => *old = old.replace(&variable, text.as_str()),
                 _ => return Err(nowhere()),

@@ -143,3 +143,29 @@ fn a_refused_value_is_never_repeated() {
     let parameter: Parameter = "TOKEN:int".parse().unwrap();
     assert!(!parameter.check("s3cret").unwrap_err().contains("s3cret"));
 }
+
+/// A tenant may both write values and sign releases: neither may take the memory of whoever serves everybody.
+#[test]
+fn values_do_not_make_objects_grow_without_end() {
+    let text =
+        |data: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{k: \"{data}\"}}\n");
+    let mut parameters = declared(&["X"]);
+    let wide = read(&text(&"${X}".repeat(1000)), &mut parameters).unwrap();
+    let refused = substitute(wide, &parameters, &values(&[("X", &"x".repeat(1 << 20))]), &policies(json!([])));
+    assert!(matches!(refused, Err(Refusal::BadParameter { problem, .. }) if problem.contains("grow")));
+    // Doubled at each of many pointers to one place.
+    let mut parameters = declared(&["X"]);
+    let objects = read(&text("${X}"), &mut parameters).unwrap();
+    parameters[0].pointers = vec![parameters[0].pointers[0].clone(); 64];
+    let refused = substitute(objects, &parameters, &values(&[("X", "${X}${X}")]), &policies(json!([])));
+    assert!(matches!(refused, Err(Refusal::BadParameter { problem, .. }) if problem.contains("grow")));
+}
+
+#[test]
+fn a_pattern_is_about_the_whole_value_and_bounded() {
+    let with = |pattern: &str| Parameter { pattern: Some(pattern.into()), ..declared(&["X"]).remove(0) };
+    assert!(with("a|b").check("b").is_ok());
+    assert!(with("a|b").check("bc").is_err());
+    assert!(with("a)|(?:b").check("xb").is_err(), "no pattern by itself");
+    assert!(with(r"(\w{1,1000}){1,10}").check("a").is_err(), "too large");
+}

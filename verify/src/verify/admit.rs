@@ -11,7 +11,7 @@ use crate::{
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence, PolicyRecord},
     memory::Standing,
-    policy::{OnFirstContact, Policy, Selected, select},
+    policy::{Mode, OnFirstContact, Policy, Selected, select},
     refusal::Refusal,
     signature::Skipped,
     statement::{Statement, StatementError},
@@ -54,12 +54,12 @@ impl Admission<'_> {
         let manifest = self.manifest()?;
         let (layer, format) = manifest.content().map_err(|e| bad_manifest(CheckId::Manifest, &e))?;
         self.evidence.pass(CheckId::Manifest, format!("one layer of {} bytes, {}", layer.size, layer.media_type));
-        self.deny(&selected, &[("artifact", self.unverified.reference.digest), ("layer", layer.digest)])?;
-        let payloads = self.signatures(&selected)?;
-        let (payload, statement) = self.statement(payloads, &selected)?;
-        self.minimum(&statement, &selected)?;
-        let standing = self.memory(&payload, &statement)?;
-        self.freshness(&statement, standing, &selected)?;
+        let digests = [("artifact", self.unverified.reference.digest), ("layer", layer.digest)];
+        if let Some(refusal) = selected.enforcing.iter().find_map(|policy| denied_digest(policy, &digests)) {
+            return Err((CheckId::DenyList, refusal));
+        }
+        let released = self.release(&selected);
+        let (payload, statement, standing) = released.map_err(|refused| self.unless_truncated(refused))?;
         Ok(Admitted {
             reference: self.unverified.reference.clone(),
             layer: layer.clone(),
@@ -72,6 +72,26 @@ impl Admission<'_> {
             evidence: self.evidence.clone(),
             limits: self.facts.limits,
         })
+    }
+
+    /// The statement that counts, if all that can be said without the layer speaks for it.
+    fn release(&mut self, selected: &Selected) -> Result<(Payload, Statement, Standing), Refused> {
+        let payloads = self.signatures(selected)?;
+        let (payload, statement) = self.statement(payloads, selected)?;
+        self.minimum(&statement, selected)?;
+        let standing = self.memory(&payload, &statement)?;
+        self.freshness(&statement, standing, selected)?;
+        Ok((payload, statement, standing))
+    }
+
+    /// At the cap the statement that would be accepted may be among those nobody looked at, for instance behind copies
+    /// of older ones that are signed as well as it is.
+    fn unless_truncated(&mut self, (check, refusal): Refused) -> Refused {
+        if !self.unverified.truncated {
+            return (check, refusal);
+        }
+        self.evidence.set(check, CheckResult::Fail, refusal.to_string());
+        (CheckId::Signature, Refusal::TooManySignatures { seen: self.unverified.candidates.len() })
     }
 
     /// Default deny: no enforcing policy, no answer but no.
@@ -104,20 +124,9 @@ impl Admission<'_> {
         Ok(manifest)
     }
 
-    fn deny(&mut self, selected: &Selected, digests: &[(&str, Digest)]) -> Result<(), Refused> {
-        for policy in &selected.enforcing {
-            if let Some((what, digest)) = digests.iter().find(|(_, digest)| policy.deny.digests.contains(digest)) {
-                let refusal = Refusal::Denied { policy: policy.name.clone(), what: format!("{what} {digest}") };
-                return Err((CheckId::DenyList, refusal));
-            }
-        }
-        self.evidence.pass(CheckId::DenyList, "");
-        Ok(())
-    }
-
     /// The payloads that satisfy every enforcing policy's threshold and the Delivery's own demands.
     fn signatures(&mut self, selected: &Selected) -> Result<Vec<Payload>, Refused> {
-        let Unverified { candidates, truncated, reference, .. } = self.unverified;
+        let Unverified { candidates, reference, .. } = self.unverified;
         let Facts { memory, now, limits, require, .. } = *self.facts;
         let all: Vec<_> = selected.enforcing.iter().chain(&selected.auditing).cloned().collect();
         let payloads = group(candidates, &all, memory, now, limits.bundle, self.evidence);
@@ -134,9 +143,7 @@ impl Admission<'_> {
         // The payload with most signers tells the person most about what is missing.
         let closest = rest.iter().max_by_key(|p| records(p).iter().map(|r| r.signers.len()).sum::<usize>());
         self.evidence.policies = closest.map(records).unwrap_or_default();
-        let refusal = if *truncated {
-            Refusal::TooManySignatures { seen: candidates.len() }
-        } else if candidates.is_empty() {
+        let refusal = if candidates.is_empty() {
             Refusal::Unsigned(reference.digest)
         } else if let Some((policy, key)) = rest.iter().flat_map(|p| &p.denied).next() {
             Refusal::Denied { policy: policy.clone(), what: format!("key {key}") }
@@ -189,9 +196,9 @@ impl Admission<'_> {
         };
         self.trusted(&payload, Some(&statement), selected);
         self.evidence.pass(CheckId::Statement, payload.digest.to_string());
-        if let Some((other, twin)) =
-            fitting.last().filter(|(_, s)| s.release.position() == statement.release.position())
-        {
+        // Numbers count per stream and environment; equal ones elsewhere claim nothing about each other.
+        let place = |s: &Statement| (s.release.position(), s.release.stream.clone(), s.release.environment.clone());
+        if let Some((other, twin)) = fitting.iter().rev().find(|(_, other)| place(other) == place(&statement)) {
             let refusal = Refusal::Equivocation {
                 stream: twin.release.stream.clone(),
                 position: twin.release.position().to_string(),
@@ -208,13 +215,17 @@ impl Admission<'_> {
         let all = selected.enforcing.iter().chain(&selected.auditing);
         let judged = |policy: &Arc<Policy>| {
             let mut record = payload.record(policy);
-            let misplaced = statement.and_then(|s| place(policy, s).err());
-            if let Some((_, refusal)) = misplaced.filter(|_| record.satisfied) {
+            let misplaced = statement.and_then(|s| match policy.mode {
+                Mode::Enforce => place(policy, s).err().map(|(_, refusal)| refusal),
+                Mode::Audit => self.objection(policy, payload.digest, s),
+            });
+            if let Some(refusal) = misplaced.filter(|_| record.satisfied) {
                 (record.satisfied, record.unmet) = (false, Some(refusal.to_string()));
             }
             record
         };
-        self.evidence.policies = all.map(judged).collect();
+        let records = all.map(judged).collect();
+        self.evidence.policies = records;
         let signers = self.evidence.policies.iter().flat_map(|p| &p.signers);
         let mut names: Vec<_> = signers.map(|s| format!("{} ({})", s.authority, s.key.short())).collect();
         names.sort();
@@ -223,6 +234,16 @@ impl Admission<'_> {
         if let Some(statement) = statement {
             self.evidence.describe(payload.digest, statement);
         }
+    }
+
+    /// What an audit policy would refuse if it decided: everything that enforcing ones are asked one by one.
+    fn objection(&self, policy: &Policy, payload: Digest, statement: &Statement) -> Option<Refusal> {
+        let digests = [("artifact", statement.artifact), ("layer", statement.release.content.layer)];
+        denied_digest(policy, &digests)
+            .or_else(|| denied_statement(policy, payload, statement))
+            .or_else(|| place(policy, statement).err().map(|(_, refusal)| refusal))
+            .or_else(|| below_minimum(policy, statement))
+            .or_else(|| too_old(policy, statement, self.facts.now))
     }
 
     /// Whether a statement is meant for this digest, place and time, whatever its order.
@@ -234,13 +255,8 @@ impl Admission<'_> {
             return Err((CheckId::Subject, Refusal::DigestMismatch { what: "the signed subject", expected, actual }));
         }
         for policy in &selected.enforcing {
-            let denied = |what: String| (CheckId::DenyList, Refusal::Denied { policy: policy.name.clone(), what });
-            if policy.deny.digests.contains(&payload.digest) {
-                return Err(denied(format!("statement {}", payload.digest)));
-            }
-            let commit = release.source.as_ref().and_then(|s| s.digest.get("gitCommit"));
-            if let Some(commit) = commit.filter(|commit| policy.deny.commits.contains(commit)) {
-                return Err(denied(format!("commit {commit}")));
+            if let Some(refusal) = denied_statement(policy, payload.digest, statement) {
+                return Err((CheckId::DenyList, refusal));
             }
             place(policy, statement)?;
         }
@@ -268,6 +284,8 @@ impl Admission<'_> {
 
     fn describe_fit(&mut self, statement: &Statement, selected: &Selected) {
         let release = &statement.release;
+        // Only now everything that a deny list may name is known, and was held against it.
+        self.evidence.pass(CheckId::DenyList, "");
         self.evidence.pass(CheckId::Subject, statement.artifact.to_string());
         self.evidence.pass(CheckId::Stream, release.stream.clone());
         let demanded =
@@ -289,17 +307,10 @@ impl Admission<'_> {
 
     /// The policy's floor.
     fn minimum(&mut self, statement: &Statement, selected: &Selected) -> Result<(), Refused> {
-        let position = statement.release.position();
-        let floors = || selected.enforcing.iter().filter_map(|p| p.release.minimum.map(|m| (p, m)));
-        if let Some((policy, minimum)) = floors().find(|(_, minimum)| position < *minimum) {
-            let refusal = Refusal::BelowMinimum {
-                actual: position.to_string(),
-                minimum: minimum.to_string(),
-                policy: policy.name.clone(),
-            };
+        if let Some(refusal) = selected.enforcing.iter().find_map(|policy| below_minimum(policy, statement)) {
             return Err((CheckId::Minimum, refusal));
         }
-        match floors().map(|(_, m)| m).max() {
+        match selected.enforcing.iter().filter_map(|policy| policy.release.minimum).max() {
             Some(minimum) => self.evidence.pass(CheckId::Minimum, minimum.to_string()),
             None => self.evidence.set(CheckId::Minimum, CheckResult::NotPresent, "no policy sets a minimum"),
         }
@@ -332,16 +343,9 @@ impl Admission<'_> {
             Some(end) => self.evidence.pass(CheckId::Validity, format!("until {end}")),
             None => self.evidence.pass(CheckId::Validity, "does not expire"),
         }
-        let ages = || selected.enforcing.iter().filter_map(|p| p.release.max_age.map(|age| (p, age)));
-        let age = now.duration_since(release.issued_at);
-        match ages()
-            .find(|(_, max)| age > jiff::SignedDuration::try_from(max.get()).unwrap_or(jiff::SignedDuration::MAX))
-        {
-            Some((policy, max)) => {
-                let (policy, max_age) = (policy.name.clone(), max.to_string());
-                late.push((CheckId::MaxAge, Refusal::TooOld { issued: release.issued_at, policy, max_age }));
-            }
-            None if ages().next().is_some() => {
+        match selected.enforcing.iter().find_map(|policy| too_old(policy, statement, now)) {
+            Some(refusal) => late.push((CheckId::MaxAge, refusal)),
+            None if selected.enforcing.iter().any(|policy| policy.release.max_age.is_some()) => {
                 self.evidence.pass(CheckId::MaxAge, format!("issued {}", release.issued_at))
             }
             None => self.evidence.set(CheckId::MaxAge, CheckResult::NotPresent, "no policy sets a maximum age"),
@@ -358,6 +362,45 @@ impl Admission<'_> {
         }
         Err((check, refusal))
     }
+}
+
+/// A digest on the policy's deny list.
+fn denied_digest(policy: &Policy, digests: &[(&str, Digest)]) -> Option<Refusal> {
+    let (what, digest) = digests.iter().find(|(_, digest)| policy.deny.digests.contains(digest))?;
+    Some(Refusal::Denied { policy: policy.name.clone(), what: format!("{what} {digest}") })
+}
+
+/// A statement on the policy's deny list, or one about a commit that is, under whichever name it stands there.
+fn denied_statement(policy: &Policy, payload: Digest, statement: &Statement) -> Option<Refusal> {
+    let denied = |what: String| Some(Refusal::Denied { policy: policy.name.clone(), what });
+    if policy.deny.digests.contains(&payload) {
+        return denied(format!("statement {payload}"));
+    }
+    let commits = statement.release.source.iter().flat_map(|source| source.digest.values());
+    let is_denied = |commit: &&String| {
+        let commit = commit.to_ascii_lowercase();
+        policy.deny.commits.iter().any(|denied| commit.starts_with(&denied.to_ascii_lowercase()))
+    };
+    commits.into_iter().find(is_denied).and_then(|commit| denied(format!("commit {commit:?}")))
+}
+
+fn below_minimum(policy: &Policy, statement: &Statement) -> Option<Refusal> {
+    let actual = statement.release.position();
+    policy.release.minimum.filter(|minimum| actual < *minimum).map(|minimum| Refusal::BelowMinimum {
+        actual: actual.to_string(),
+        minimum: minimum.to_string(),
+        policy: policy.name.clone(),
+    })
+}
+
+fn too_old(policy: &Policy, statement: &Statement, now: jiff::Timestamp) -> Option<Refusal> {
+    let (issued, max_age) = (statement.release.issued_at, policy.release.max_age?);
+    let longest = jiff::SignedDuration::try_from(max_age.get()).unwrap_or(jiff::SignedDuration::MAX);
+    (now.duration_since(issued) > longest).then(|| Refusal::TooOld {
+        issued,
+        policy: policy.name.clone(),
+        max_age: max_age.to_string(),
+    })
 }
 
 /// What a policy says about stream and environment.

@@ -11,7 +11,7 @@ use crate::{
     digest::Digest,
     evidence::{Evidence, PolicyRecord, Signer},
     memory::Memory,
-    policy::{Authority, Policy},
+    policy::{Authority, Mode, Policy},
     signature::{Candidate, Envelope, Skipped},
 };
 
@@ -105,10 +105,14 @@ fn add(
             if !in_window || !envelope.signed_by(key) {
                 continue;
             }
-            if policies.iter().any(|p| p.deny.keys.contains(&key.id())) {
-                payload.denied.push((policy.name.clone(), key.id()));
-            } else {
-                payload.signers.entry(policy.digest).or_default().insert((name.clone(), key.id()));
+            // What an audit policy denies counts in its own eyes only.
+            let heard = policies.iter().filter(|p| p.mode == Mode::Enforce || p.digest == policy.digest);
+            match heard.into_iter().find(|p| p.deny.keys.contains(&key.id())) {
+                Some(by) if by.mode == Mode::Enforce => payload.denied.push((by.name.clone(), key.id())),
+                Some(_) => {}
+                None => {
+                    payload.signers.entry(policy.digest).or_default().insert((name.clone(), key.id()));
+                }
             }
         }
     }

@@ -322,8 +322,10 @@ fn memory_refuses_what_is_older_and_says_so() {
     let decision = World::signed(&key).judge(&policies, &Facts { memory: Some(&memory), ..Facts::at(now()) });
     assert_eq!(reason(&decision), Some(Reason::RolledBack));
     assert_eq!(decision.evidence.check(CheckId::Memory).result, CheckResult::Fail);
+    assert!(!World::signed(&key).judge(&policies, &Facts::at(now())).evidence.is_complete());
     let first = World::signed(&key).judge(&policies, &Facts { memory: Some(&Memory::default()), ..Facts::at(now()) });
     assert_eq!(first.evidence.check(CheckId::Memory).detail, "first seen");
+    assert!(first.evidence.is_complete());
 }
 
 #[test]
@@ -361,4 +363,90 @@ fn rules_are_judged_after_the_target_namespace() {
     let decision = World::signed(&key).judge_rendered(&policies, &Facts::at(now()), &rendering);
     assert_ne!(decision.evidence.signed_inventory, decision.evidence.final_inventory);
     assert_eq!(reason(&decision), None);
+}
+
+#[test]
+fn at_the_cap_no_refusal_is_final_that_another_statement_could_cure() {
+    let key = key();
+    let policies = [policy(&[("release", &key)], |v| v["spec"]["release"]["environment"] = "prod".into()).unwrap()];
+    for change in [
+        (|r| r.environment = Some("dev".into())) as fn(&mut Release),
+        |r| r.expires_at = Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        |r| r.critical = vec!["moon".into()],
+        |r| r.repositories = vec!["registry.example/acme/other".parse().unwrap()],
+    ] {
+        let mut world = World::new().changed(change, &key);
+        assert!(!matches!(reason(&world.judge(&policies, &Facts::at(now()))), None | Some(Reason::TooManySignatures)));
+        world.truncated = true;
+        let decision = world.judge(&policies, &Facts::at(now()));
+        assert_eq!(reason(&decision), Some(Reason::TooManySignatures));
+        assert_eq!(decision.evidence.outcome, Outcome::CouldNotCheck);
+    }
+}
+
+#[test]
+fn an_audit_policy_decides_nothing_and_is_reported_whole() {
+    let key = key();
+    let mine = policy(&[("release", &key)], |_| ()).unwrap();
+    let id = PublicKey::from_pem(&pem_of(&key)).unwrap().id();
+    let world = World::signed(&key);
+    let digest = world.statement.artifact;
+    for change in [
+        Box::new(move |v: &mut Value| v["spec"]["deny"] = json!({"keys": [id]})) as Box<dyn FnOnce(&mut Value)>,
+        Box::new(move |v| v["spec"]["deny"] = json!({"digests": [digest]})),
+        Box::new(|v| v["spec"]["release"]["minimum"] = json!({"sequence": 43})),
+        Box::new(|v| v["spec"]["release"]["maxAge"] = "1h".into()),
+    ] {
+        let audit = policy(&[("release", &key)], |v| {
+            (v["metadata"]["name"], v["spec"]["mode"]) = ("later".into(), "audit".into());
+            change(v);
+        });
+        let decision = world.judge(&[mine.clone(), audit.unwrap()], &Facts::at(now()));
+        assert_eq!(reason(&decision), None);
+        let record = decision.evidence.policies.iter().find(|p| p.name == "later").unwrap();
+        assert!(!record.satisfied && record.unmet.is_some(), "enforcing, it would refuse: {record:?}");
+    }
+}
+
+#[test]
+fn a_denied_commit_is_denied_however_it_is_written() {
+    let key = key();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let judge = |named: &str, denied: &str| {
+        let source = crate::statement::Source {
+            uri: "https://git.example/shop".into(),
+            digest: [(named.to_owned(), commit.to_owned())].into(),
+            reference: None,
+        };
+        let world = World::new().changed(|r| r.source = Some(source), &key);
+        let policy = policy(&[("release", &key)], |v| v["spec"]["deny"] = json!({"commits": [denied]})).unwrap();
+        reason(&world.judge(&[policy], &Facts::at(now())))
+    };
+    assert_eq!(judge("gitCommit", "ffff"), None);
+    for (named, denied) in
+        [("gitCommit", commit), ("gitCommit", &commit.to_uppercase()), ("gitCommit", "0123456"), ("sha1", commit)]
+    {
+        assert_eq!(judge(named, denied), Some(Reason::Denied), "{named} {denied}");
+    }
+}
+
+#[test]
+fn the_deny_list_is_passed_only_once_a_statement_was_held_against_it() {
+    let key = key();
+    let policies = [policy(&[("release", &key)], |_| ()).unwrap()];
+    let unsigned = World::new().judge(&policies, &Facts::at(now()));
+    assert_eq!(reason(&unsigned), Some(Reason::Unsigned));
+    assert_eq!(unsigned.evidence.check(CheckId::DenyList).result, CheckResult::NotChecked);
+    let signed = World::signed(&key).judge(&policies, &Facts::at(now()));
+    assert_eq!(signed.evidence.check(CheckId::DenyList).result, CheckResult::Pass);
+}
+
+#[test]
+fn equal_numbers_of_different_streams_or_environments_are_no_equivocation() {
+    let key = key();
+    let policies = [policy(&[("release", &key)], |_| ()).unwrap()];
+    for change in [(|r| r.environment = Some("dev".into())) as fn(&mut Release), |r| r.stream = "acme/canary".into()] {
+        let world = World::signed(&key).changed(change, &key);
+        assert_eq!(reason(&world.judge(&policies, &Facts::at(now()))), None);
+    }
 }

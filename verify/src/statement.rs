@@ -164,6 +164,9 @@ pub enum StatementError {
     /// A name that must not be empty is empty.
     #[error("the statement's {0} is empty")]
     Empty(&'static str),
+    /// A name that is shown as it is would break the line it is shown in.
+    #[error("the statement's {0} holds a control character")]
+    Control(&'static str),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -250,11 +253,18 @@ impl Statement {
         if let Some(unknown) = release.critical.iter().find(|field| !KNOWN.contains(&field.as_str())) {
             return Err(StatementError::Critical(unknown.clone()));
         }
-        for (name, empty) in
-            [("stream", release.stream.is_empty()), ("list of repositories", release.repositories.is_empty())]
-        {
-            if empty {
-                return Err(StatementError::Empty(name));
+        if release.repositories.is_empty() {
+            return Err(StatementError::Empty("list of repositories"));
+        }
+        for (name, text) in [
+            ("stream", Some(&release.stream)),
+            ("environment", release.environment.as_ref()),
+            ("version", release.version.as_ref()),
+        ] {
+            match text {
+                Some(text) if text.is_empty() => return Err(StatementError::Empty(name)),
+                Some(text) if text.chars().any(char::is_control) => return Err(StatementError::Control(name)),
+                _ => {}
             }
         }
         let artifact = subject
@@ -378,6 +388,20 @@ pub(crate) mod tests {
             v["predicate"]["critical"] = serde_json::json!(["moon"]);
         });
         assert!(matches!(critical, Err(StatementError::Critical(field)) if field == "moon"));
+    }
+
+    /// They are shown in lines of text, where a line break would be a line of its own.
+    #[test]
+    fn refuses_names_that_are_empty_or_hold_control_characters() {
+        for (name, annotation) in [("stream", "stream"), ("environment", "env"), ("version", "version")] {
+            for text in ["", "a\n  pass  memory", "\u{1b}[2K"] {
+                let changed = with(|v| {
+                    v["predicate"][name] = text.into();
+                    v["subject"][0]["annotations"][annotation] = text.into();
+                });
+                assert!(changed.is_err(), "{name} {text:?}");
+            }
+        }
     }
 
     #[test]

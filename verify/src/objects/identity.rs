@@ -52,7 +52,8 @@ pub fn of(value: &Value) -> Result<ObjectId, Problem> {
     if group == "kustomize.config.k8s.io" {
         return Err(Problem::Kustomization);
     }
-    if (api_version.contains('/') && !is_subdomain(group)) || !is_label(version) {
+    // No cluster serves a group `core`: it is how layers write the group that has no name.
+    if (api_version.contains('/') && (!is_subdomain(group) || group == "core")) || !is_label(version) {
         return invalid("apiVersion", api_version);
     }
     if !is_kind(kind) {
@@ -147,9 +148,10 @@ fn is_kind(text: &str) -> bool {
 }
 
 /// What every API server refuses whatever the kind: a name has to fit into one segment of a path.
-/// RBAC names hold colons and capitals, so nothing narrower is right for all kinds.
+/// RBAC names hold colons and capitals, so nothing narrower is right for all kinds. `?` and `#` are ours: names go into
+/// URLs as they are, and there the path would end at one.
 fn is_name(text: &str) -> bool {
     text.len() <= 253
         && !matches!(text, "." | "..")
-        && !text.chars().any(|c| matches!(c, '/' | '%') || c.is_whitespace() || c.is_control())
+        && !text.chars().any(|c| matches!(c, '/' | '%' | '?' | '#') || c.is_whitespace() || c.is_control())
 }

@@ -76,6 +76,9 @@ pub fn read(sources: &[Source], limits: &Limits) -> Result<Objects, Vec<ReadErro
     let mut errors = Vec::new();
     for source in sources {
         read_source(source, limits, &mut objects, &mut errors);
+        if errors.len() > limits.entries {
+            break;
+        }
     }
     if objects.len() > limits.entries {
         errors.push(ReadError::TooMany { found: objects.len(), limit: limits.entries });
@@ -95,29 +98,33 @@ pub fn read(sources: &[Source], limits: &Limits) -> Result<Objects, Vec<ReadErro
 
 fn read_source(source: &Source, limits: &Limits, objects: &mut Vec<Object>, errors: &mut Vec<ReadError>) {
     let at = |line| Origin { file: source.name.clone(), line };
-    let mut refuse = |line, problem| errors.push(ReadError::Document { at: at(line), problem });
+    let refuse = |errors: &mut Vec<_>, line, problem| errors.push(ReadError::Document { at: at(line), problem });
     if source.bytes.len() as u64 > limits.file {
-        return refuse(0, Problem::TooLarge { limit: limits.file });
+        return refuse(errors, 0, Problem::TooLarge { limit: limits.file });
     }
     let text = match std::str::from_utf8(&source.bytes) {
         Ok(text) => text,
         Err(error) => {
             let before = &source.bytes[..error.valid_up_to()];
-            return refuse(1 + before.iter().filter(|b| **b == b'\n').count(), Problem::NotUtf8);
+            return refuse(errors, 1 + before.iter().filter(|b| **b == b'\n').count(), Problem::NotUtf8);
         }
     };
     for piece in stream::split(text) {
+        // What is refused already needs no longer list of reasons, and that list needs a bound.
+        if errors.len() > limits.entries {
+            return;
+        }
         let found = match &piece.content {
             Ok(content) => read_piece(content, limits),
             Err(problem) => Err(Fault { line: 1, problem: problem.clone() }),
         };
         match found {
-            Err(fault) => refuse(piece.line + fault.line - 1, fault.problem),
+            Err(fault) => refuse(errors, piece.line + fault.line - 1, fault.problem),
             Ok(documents) => {
                 for (line, value) in documents {
                     let line = piece.line + line - 1;
                     if let Err(problem) = take(value, &at(line), limits, objects) {
-                        refuse(line, problem);
+                        refuse(errors, line, problem);
                     }
                 }
             }

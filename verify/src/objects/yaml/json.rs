@@ -19,6 +19,10 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Vec<Document>, Fault> 
         if rest.is_empty() {
             return Ok(documents);
         }
+        if documents.len() >= limits.entries {
+            let problem = Problem::NotJson(format!("more than {} JSON texts in a row", limits.entries));
+            return Err(Fault { line, problem });
+        }
         let (value, read) = read_one(rest, limits).map_err(|f| Fault { line: line + f.line - 1, ..f })?;
         documents.push((line, value));
         line += newlines(&rest[..read]);

@@ -232,3 +232,22 @@ fn a_namespace_may_hold_parameters_but_nothing_else_that_is_no_label() {
         assert!(matches!(identity::of(&with(namespace)), Err(Problem::Invalid { .. })), "{namespace}");
     }
 }
+
+/// `?` and `#` end the path of a URL, and no cluster has a group called `core`, which is how layers write none.
+#[test]
+fn refuses_names_that_would_name_something_else_in_a_path() {
+    for name in ["admin?x", "admin#x"] {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: '{name}'}}\n");
+        assert!(matches!(problem(&text).1, Problem::Invalid { field: "metadata.name", .. }), "{name}");
+    }
+    assert!(matches!(problem("apiVersion: core/v1\nkind: Pod\nmetadata: {name: a}\n").1, Problem::Invalid { .. }));
+}
+
+#[test]
+fn stops_at_more_documents_and_problems_than_a_release_may_have_objects() {
+    let limits = Limits { entries: 100, ..Limits::default() };
+    for text in ["{}".repeat(10_000), "---\na\n".repeat(10_000)] {
+        let errors = read(&sources(&[&text]), &limits).unwrap_err();
+        assert!(errors.len() <= 102, "{}", errors.len());
+    }
+}

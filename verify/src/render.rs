@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a Delivery adds to the signed objects.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Rendering {
     /// Values of parameters, as text.
     pub values: BTreeMap<String, String>,
@@ -25,6 +25,19 @@ pub struct Rendering {
     pub default_namespace: Option<String>,
     /// Scopes that only a cluster knows, by group and kind.
     pub discovered: BTreeMap<(String, String), Scope>,
+}
+
+/// Names of parameters, and no value: it may come from a Secret.
+impl std::fmt::Debug for Rendering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { values, target_namespace, default_namespace, discovered } = self;
+        f.debug_struct("Rendering")
+            .field("values", &values.keys())
+            .field("target_namespace", target_namespace)
+            .field("default_namespace", default_namespace)
+            .field("discovered", discovered)
+            .finish()
+    }
 }
 
 /// The final objects and what is known of their scopes.
@@ -118,6 +131,13 @@ mod tests {
         };
         let (objects, _) = render::<Arc<Policy>>(objects, &[], &rendering, &[]).unwrap();
         objects.into_vec().into_iter().map(|object| object.value).collect()
+    }
+
+    #[test]
+    fn values_do_not_print() {
+        let rendering = Rendering { values: [("TOKEN".into(), "s3cret".into())].into(), ..Rendering::default() };
+        let printed = format!("{rendering:?}");
+        assert!(printed.contains("TOKEN") && !printed.contains("s3cret"), "{printed}");
     }
 
     #[test]

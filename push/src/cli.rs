@@ -8,6 +8,7 @@ pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod verify;
+pub(crate) mod verify_bundle;
 
 use std::path::PathBuf;
 
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
     Push(push::PushArgs),
     Verify(verify::VerifyArgs),
+    VerifyBundle(verify_bundle::VerifyBundleArgs),
     Inspect(inspect::InspectArgs),
     Plan(plan::PlanArgs),
     Status(status::StatusArgs),

@@ -25,6 +25,7 @@ mod status;
 mod table;
 mod transport;
 mod verify;
+mod verify_bundle;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Push(args) => push::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
+        Command::VerifyBundle(args) => verify_bundle::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 #[derive(Clone)]
 pub struct PublicKey {
     key: Arc<VerificationKey>,
+    der: DerPublicKey,
     id: Digest,
 }
 
@@ -44,7 +45,7 @@ impl PublicKey {
         }
         let der = DerPublicKey::new(block.contents().to_vec());
         let key = Arc::new(VerificationKey::from_spki(&der).map_err(KeyError::Algorithm)?);
-        Ok(Self { key, id: Digest::of(block.contents()) })
+        Ok(Self { key, der, id: Digest::of(block.contents()) })
     }
 
     /// SHA-256 of the DER SubjectPublicKeyInfo: what names the key in evidence and deny lists.
@@ -55,6 +56,11 @@ impl PublicKey {
     /// The id as Sigstore bundles write it in `publicKey.hint`.
     pub fn hint(&self) -> String {
         STANDARD.encode(self.id.as_bytes())
+    }
+
+    /// The DER SubjectPublicKeyInfo.
+    pub(crate) fn der(&self) -> &DerPublicKey {
+        &self.der
     }
 
     /// True if `signature` over `message` was made with the private half.

@@ -17,5 +17,6 @@ pub mod reference;
 pub mod refusal;
 pub mod render;
 pub mod signature;
+pub mod sigstore;
 pub mod statement;
 pub mod verify;

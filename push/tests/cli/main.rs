@@ -22,3 +22,5 @@ mod serve;
 mod support;
 #[cfg(test)]
 mod verify;
+#[cfg(test)]
+mod verify_bundle;

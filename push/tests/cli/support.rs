@@ -25,7 +25,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
         let code = output.status.code().expect("not killed by a signal");
         Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }

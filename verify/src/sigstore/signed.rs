@@ -1,0 +1,121 @@
+//! A Sigstore bundle, read but not believed.
+
+use serde::Deserialize;
+use sigstore_types::{
+    Bundle,
+    bundle::{SignatureContent, VerificationMaterialContent},
+    dsse::DsseEnvelope,
+};
+
+use super::Certificate;
+use crate::{artifact, keys::PublicKey, statement::PAYLOAD_TYPE};
+
+/// A bundle that has been read and not checked: signatures, certificate and log entries are claims.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    pub(super) bundle: Bundle,
+    /// Read as v0.3, whose rules then hold whatever the verifier underneath would let pass.
+    pub(super) strict: bool,
+    certificate: Option<Certificate>,
+}
+
+/// Why a text is not a bundle that could be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Larger than the limit.
+    #[error("the bundle is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Not a Sigstore bundle.
+    #[error("not a Sigstore bundle")]
+    Parse(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The media type is unsigned, so older versions with weaker rules are not read at all.
+    #[error("the bundle has media type {0:?}, not v0.3")]
+    Version(String),
+    /// A signature over raw bytes, which cannot carry a statement.
+    #[error("the bundle holds a message signature, not a statement")]
+    NoStatement,
+    /// A DSSE payload of another type.
+    #[error("the payload has type {0:?}, not in-toto")]
+    PayloadType(String),
+    /// The certificate cannot be read, or says not whom it was issued to.
+    #[error("the bundle's certificate names no identity and issuer")]
+    Certificate,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    media_type: String,
+}
+
+impl Signed {
+    /// Reads a bundle as policies want it: v0.3, one DSSE signature, an in-toto payload.
+    ///
+    /// # Errors
+    /// [`BundleError`] with the reason to pass it over.
+    pub fn parse(bytes: &[u8], largest: u64) -> Result<Self, BundleError> {
+        let signed = Self::read(bytes, largest, true)?;
+        match &signed.bundle.content {
+            SignatureContent::DsseEnvelope(envelope) if envelope.payload_type == PAYLOAD_TYPE => Ok(signed),
+            SignatureContent::DsseEnvelope(envelope) => Err(BundleError::PayloadType(envelope.payload_type.clone())),
+            _ => Err(BundleError::NoStatement),
+        }
+    }
+
+    /// Reads a bundle of any version and content, as Sigstore's own tools do. No policy is satisfied by one: older
+    /// versions need no inclusion proof, and which version a bundle has is signed by nobody.
+    ///
+    /// # Errors
+    /// [`BundleError`] if it is none.
+    pub fn parse_any_version(bytes: &[u8], largest: u64) -> Result<Self, BundleError> {
+        Self::read(bytes, largest, false)
+    }
+
+    fn read(bytes: &[u8], largest: u64, strict: bool) -> Result<Self, BundleError> {
+        if bytes.len() as u64 > largest {
+            return Err(BundleError::TooLarge(largest));
+        }
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| BundleError::Parse(Box::new(error)))?;
+        if strict && head.media_type != artifact::BUNDLE {
+            return Err(BundleError::Version(head.media_type));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| BundleError::Parse(Box::new(error)))?;
+        let bundle = Bundle::from_json(text).map_err(|error| BundleError::Parse(Box::new(error)))?;
+        let certificate = bundle.signing_certificate().map(Certificate::read);
+        match certificate {
+            Some(None) => Err(BundleError::Certificate),
+            read => Ok(Self { bundle, strict, certificate: read.flatten() }),
+        }
+    }
+
+    /// The signed bytes, where a statement was signed.
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.envelope().map(|envelope| envelope.payload.as_bytes())
+    }
+
+    /// The certificate as the bundle claims it: a reason to look closer, never a proof.
+    pub fn claimed_certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+
+    /// The key's id as the bundle hints at it, where a key signed: an order to try keys in, never a proof.
+    pub fn claimed_key(&self) -> Option<&str> {
+        match &self.bundle.verification_material.content {
+            VerificationMaterialContent::PublicKey(key) => Some(&key.hint),
+            _ => None,
+        }
+    }
+
+    /// True if `key` made the signature over this statement. Says nothing of log and time.
+    pub fn signed_by(&self, key: &PublicKey) -> bool {
+        self.claimed_key().is_some()
+            && self.envelope().is_some_and(|envelope| key.verifies(&envelope.pae(), &envelope.signature.sig))
+    }
+
+    pub(super) fn envelope(&self) -> Option<&DsseEnvelope> {
+        match &self.bundle.content {
+            SignatureContent::DsseEnvelope(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+}

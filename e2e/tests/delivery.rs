@@ -161,6 +161,12 @@ async fn what_is_not_trusted_is_refused_with_its_reason_and_nothing_of_it_is_app
         world.reconcile(of).await;
         world.refused(of, "Unsigned").await;
 
+        // what is refused does not come, and what runs is kept in repair
+        world.kubectl(&["delete", "configmap", "a", "-n", of.0]);
+        world.reconcile(of).await;
+        world.refused(of, "Unsigned").await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("second"));
+
         attacker.copy_referrers(second, unsigned).await;
         world.reconcile(of).await;
         world.refused(of, "DigestMismatch").await;

@@ -8,6 +8,7 @@ mod events;
 mod fetch;
 mod finalize;
 mod health;
+mod judge;
 mod memory;
 mod order;
 mod parameters;

@@ -11,22 +11,21 @@ use sealift_apply::{
     api::{Delivery, DeliveryStatus},
     apply::Access,
 };
-use sealift_verify::{render::Rendering, verify::Facts};
 
 use super::{
     about,
     apply::applied,
     context::{Context, Memo},
     health::{health, looked_again},
+    judge::Judge,
     memory,
     order::{self, Order},
-    parameters,
-    plan::{discovered, planned},
+    plan::planned,
     prune::pruned,
     publish,
     registries::PullSecret,
     report::{Report, last_applied},
-    resolve::{last_known, resolve},
+    resolve::resolve,
     source::{Source, SourceError},
     status,
     stop::Stop,
@@ -64,54 +63,51 @@ pub(super) async fn deliver(
         registries: &context.registries,
         metrics: &context.metrics,
     };
-    let (resolved, outage) = match resolve(&source, selection).await {
-        Ok(resolved) => (resolved, None),
-        Err(error) => {
-            let (resolved, error) = last_known(previous, &source, error)?;
-            (resolved, Some(error))
-        }
-    };
-    if outage.is_none() {
-        report.attempted = Some((resolved.digest, resolved.tag.clone()));
-    }
+    let selected = resolve(&source, selection).await;
 
     // 3. registry, cluster, pure: is it what this cluster may run, and nothing older?
     let remembered = memory::read(&context.cluster, &owner).await?;
     let now = Timestamp::now();
-    let facts = Facts {
-        namespace: Some(&owner.namespace),
-        memory: Some(&remembered.memory),
-        environment: spec.environment.as_deref(),
-        version: resolved.version.as_deref(),
-        require: &spec.require,
-        ..Facts::at(now)
+    let judge = Judge {
+        artifacts: &context.artifacts,
+        source: &source,
+        policies: &policies,
+        access,
+        owner: &owner,
+        spec,
+        memory: &remembered.memory,
+        previous,
+        now,
     };
-    let fresh = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
-    let interval = if fresh { Duration::ZERO } else { spec.interval.get() };
-    let interval = outage.is_none().then_some(interval);
-    let (admitted, fetched) =
-        verify::admitted(&context.artifacts, &source, &resolved, &policies, &facts, interval, report).await?;
-    let layer = context.artifacts.layer(&source, &fetched.place, admitted.layer()).await?;
-    let rendering = Rendering {
-        values: parameters::read(&account, &owner.namespace, &spec.parameters).await?,
-        target_namespace: spec.target_namespace.clone(),
-        default_namespace: Some(owner.namespace.clone()),
-        discovered: discovered(access, &admitted).await?,
+    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
+    let interval = if asked { Duration::ZERO } else { spec.interval.get() };
+    let judged = match selected {
+        Ok(resolved) => {
+            report.attempted = Some((resolved.digest, resolved.tag.clone()));
+            judge.judged(&resolved, Some(interval), &mut report.evidence).await
+        }
+        Err(error) => Err(error.into()),
     };
-    let verified = verify::verified(admitted, layer, rendering, report).await?;
-    verify::nothing_new_if_stale(&verified, previous)?;
+    // What cannot run does not come, but what runs is kept in repair; why is told at the end.
+    let (verified, evidence, held_up) = match judged {
+        Ok(verified) => (verified, report.evidence.clone(), None),
+        Err(stop) => {
+            let (verified, evidence, stop) = judge.last_known(stop).await?;
+            (verified, evidence, Some(stop))
+        }
+    };
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     let (plan, mut inventory) = planned(access, &owner, &verified).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
-    if verify::is_new(&verified, previous) && !plan.preview().is_noop() {
+    if held_up.is_none() && verify::is_new(&verified, previous) && !plan.preview().is_noop() {
         let working = status::working(previous, about(delivery), report);
         let told = publish::status(context, delivery, memo, previous, &working).await;
         told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
     }
     applied(access, plan, &mut inventory, &remembered, &verified, now, report).await?;
     if report.changes.waiting.is_empty() {
-        report.applied = report.evidence.as_ref().map(|evidence| last_applied(&verified, evidence));
+        report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
     }
     let gone = pruned(access, &rows, &mut inventory, report).await;
     report.objects = Some(inventory.len());
@@ -122,5 +118,5 @@ pub(super) async fn deliver(
     report.health = Some(health(&account, &ids).await);
     memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
     gone?;
-    outage.map_or(Ok(()), |error| Err(error.into()))
+    held_up.map_or(Ok(()), Err)
 }

@@ -1,5 +1,7 @@
 //! One Event for each change of verdict or applied release. *pure*, and the edge that sends it, *cluster*
 
+use std::time::Duration;
+
 use kube::{
     Resource as _,
     runtime::events::{Event, EventType},
@@ -14,6 +16,8 @@ use super::{
 
 /// The API server refuses a longer note.
 const NOTE_LIMIT: usize = 1000;
+/// An event is worth no longer wait.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What there is to tell, if anything: a repetition is none.
 pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Report) -> Option<Event> {
@@ -48,7 +52,12 @@ pub(crate) fn cut(mut note: String) -> String {
 
 /// Sends an event. That it cannot be sent (a namespace that is going away takes none) is no reason to stop.
 pub(super) async fn publish(context: &Context, delivery: &Delivery, event: &Event) {
-    if let Err(error) = context.recorder.publish(event, &delivery.object_ref(&())).await {
-        tracing::debug!(reason = %event.reason, error = &error as &dyn std::error::Error, "the event was not recorded");
+    let reference = delivery.object_ref(&());
+    match tokio::time::timeout(CALL_LIMIT, context.recorder.publish(event, &reference)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(reason = %event.reason, error = &error as &dyn std::error::Error, "the event was not recorded");
+        }
+        Err(_) => tracing::debug!(reason = %event.reason, "the event was not recorded in time"),
     }
 }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{
-    Api, ResourceExt as _,
+    ResourceExt as _,
     runtime::{
         controller::Action,
         events::{Event, EventType},
@@ -152,9 +152,8 @@ async fn going_away(
     owner: &DeliveryReference,
     account: Option<&str>,
 ) -> Result<Option<&'static str>, ClusterError> {
-    let namespaces: Api<Namespace> = Api::all(context.cluster.client().clone());
-    let namespace = namespaces.get_opt(&owner.namespace).await.map_err(ClusterError::from)?;
-    if namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()) {
+    let namespace = read::namespace(&context.cluster, &owner.namespace).await?;
+    if namespace.is_none_or(|namespace| namespace.deletion_timestamp.is_some()) {
         return Ok(Some("its namespace is being deleted"));
     }
     let Some(account) = account else { return Ok(None) };

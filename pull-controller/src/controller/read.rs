@@ -1,6 +1,6 @@
 //! Reading one object of a built-in kind by name. *cluster*
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::api::ApiResource;
 use sealift_apply::cluster::{Cluster, ClusterError, Resource};
 use sealift_verify::objects::ObjectId;
@@ -22,4 +22,11 @@ where
     let found = cluster.get(&resource, &id).await?;
     let parsed = found.map(serde_json::from_value).transpose();
     parsed.map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
+}
+
+/// A namespace's metadata, if it is there.
+pub(super) async fn namespace(cluster: &Cluster, name: &str) -> Result<Option<ObjectMeta>, ClusterError> {
+    let resource = Resource { api: ApiResource::erase::<Namespace>(&()), namespaced: false };
+    let (group, version, kind) = (String::new(), "v1".to_owned(), "Namespace".to_owned());
+    cluster.get_metadata(&resource, &ObjectId { group, version, kind, namespace: None, name: name.to_owned() }).await
 }

@@ -1,12 +1,11 @@
 //! From a selection to a digest. *registry*
 
-use sealift_apply::api::{DeliveryStatus, Selection};
+use sealift_apply::api::Selection;
 use sealift_registry::client::ClientError;
 use sealift_verify::{digest::Digest, reference::Repository};
 
 use super::{
     source::{Source, SourceError},
-    stop::Stop,
     versions::Range,
 };
 
@@ -64,21 +63,6 @@ async fn resolve_at(
             Ok((digest, tag.to_owned(), Some(tag.to_owned())))
         }
         Selection::Digest(digest) => Ok((*digest, digest.to_string(), None)),
-    }
-}
-
-/// With the registry down nothing new arrives, but what was last applied may be repaired from the cache.
-pub(super) fn last_known(
-    previous: &DeliveryStatus,
-    source: &Source<'_>,
-    error: SourceError,
-) -> Result<(Resolved, SourceError), Stop> {
-    match &previous.last_applied {
-        Some(last) if error.is_transient() => {
-            let resolved = Resolved { digest: last.digest, tag: None, version: None, places: source.places.clone() };
-            Ok((resolved, error))
-        }
-        _ => Err(error.into()),
     }
 }
 

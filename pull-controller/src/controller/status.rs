@@ -109,7 +109,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
         writer.status.objects = Some(objects as u64);
     }
     match &report.stop {
-        Some(stop) => stopped(&mut writer, stop),
+        Some(stop) => stopped(&mut writer, stop, report),
         None => settled(&mut writer, report),
     }
     writer.status
@@ -225,12 +225,14 @@ fn summary(evidence: &Evidence) -> String {
     )
 }
 
-fn stopped(writer: &mut Writer<'_>, stop: &Stop) {
+fn stopped(writer: &mut Writer<'_>, stop: &Stop, report: &Report) {
     let (reason, message) = (stop.reason(), stop.message());
     let stalled = stop.is_stalled();
     let retrying = stop.retry() != Retry::Interval && !stalled;
     writer.set(READY, "False", reason, &message);
-    if writer.value(HEALTHY).is_none() {
+    if let Some(health) = report.health.as_ref().filter(|health| health.is_healthy()) {
+        writer.set(HEALTHY, "True", HEALTHY, &health.to_string());
+    } else if writer.value(HEALTHY).is_none() {
         writer.set(HEALTHY, "Unknown", "NotApplied", "nothing was applied yet");
     }
     writer.set(

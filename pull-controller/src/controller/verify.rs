@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use sealift_apply::api::{DeliveryStatus, LastApplied};
 use sealift_verify::{
+    evidence::Evidence,
     refusal::Refusal,
     render::Rendering,
     statement::Release,
@@ -14,7 +15,6 @@ use sealift_verify::{
 use super::{
     fetch::{Age, Artifacts, Fetched},
     policies::Policies,
-    report::Report,
     resolve::Resolved,
     source::Source,
     stop::Stop,
@@ -34,21 +34,21 @@ pub(super) async fn admitted(
     policies: &Policies,
     facts: &Facts<'_>,
     interval: Option<Duration>,
-    report: &mut Report,
+    evidence: &mut Option<Evidence>,
 ) -> Result<(Admitted, Arc<Fetched>), Stop> {
     let age = interval.map_or(Age::Any, |interval| Age::AtMost(interval.saturating_mul(ROUNDS)));
     let fetched = artifacts.unverified(source, resolved, age).await?;
     let decision = judge(policies, facts, &fetched);
     let confirmed = decision.outcome.as_ref().is_ok_and(|admitted| !runs_out(&admitted.statement().release, facts.now));
     if confirmed || interval.is_none() {
-        return take(decision, fetched, report);
+        return take(decision, fetched, evidence);
     }
     let again = artifacts.unverified(source, resolved, Age::AtMost(Duration::from_secs(1))).await;
     match again {
-        Ok(fetched) => take(judge(policies, facts, &fetched), fetched, report),
+        Ok(fetched) => take(judge(policies, facts, &fetched), fetched, evidence),
         // Nothing newer can be had; what is known still stands if it was accepted.
         Err(error) => match decision.outcome {
-            Ok(_) => take(decision, fetched, report),
+            Ok(_) => take(decision, fetched, evidence),
             Err(_) => Err(error.into()),
         },
     }
@@ -61,10 +61,10 @@ fn judge(policies: &Policies, facts: &Facts<'_>, fetched: &Fetched) -> Decision<
 fn take(
     decision: Decision<Admitted>,
     fetched: Arc<Fetched>,
-    report: &mut Report,
+    record: &mut Option<Evidence>,
 ) -> Result<(Admitted, Arc<Fetched>), Stop> {
     let Decision { evidence, outcome } = decision;
-    report.evidence = Some(evidence);
+    *record = Some(evidence);
     Ok((outcome.map_err(Stop::Refused)?, fetched))
 }
 
@@ -80,11 +80,11 @@ pub(super) async fn verified(
     admitted: Admitted,
     bytes: bytes::Bytes,
     rendering: Rendering,
-    report: &mut Report,
+    record: &mut Option<Evidence>,
 ) -> Result<Verified, Stop> {
     let work = tokio::task::spawn_blocking(move || verify(&admitted, &bytes, &rendering));
     let Decision { evidence, outcome } = work.await.map_err(Stop::Internal)?;
-    report.evidence = Some(evidence);
+    *record = Some(evidence);
     outcome.map_err(Stop::Refused)
 }
 

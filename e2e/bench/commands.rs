@@ -63,7 +63,7 @@ impl Ground {
                 "match": {"repositories": [format!("{}/**", self.host)]},
                 "authorities": [{"name": "release", "key": {"pem": key}}],
                 "require": {"anyOf": ["release"]},
-                "release": {"streams": [{"glob": "**"}]},
+                "release": {"streams": [{"regex": "[a-z0-9./-]+"}]},
             }
         });
         Ok(policy.to_string())

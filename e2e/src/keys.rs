@@ -82,7 +82,7 @@ pub fn policy(name: &str, repositories: &[&str], key: &KeyPair) -> Value {
             "match": {"repositories": repositories},
             "authorities": [{"name": "release", "key": {"pem": key.public()}}],
             "require": {"anyOf": ["release"]},
-            "release": {"streams": [{"glob": "**"}]},
+            "release": {"streams": [{"regex": "[a-z0-9./-]+"}]},
         },
     })
 }

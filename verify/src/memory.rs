@@ -38,6 +38,15 @@ pub struct Mark {
     pub first_seen: Timestamp,
 }
 
+/// What was followed so far where a statement speaks of something else; see [`Memory::followed_instead`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed<'a> {
+    /// A stream followed so far, if the statement's was never followed.
+    pub stream: Option<&'a str>,
+    /// An environment followed so far, if the statement's was never followed.
+    pub environment: Option<&'a str>,
+}
+
 /// How a statement stands to the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -53,6 +62,19 @@ impl Memory {
     /// The mark of a stream and environment.
     pub fn mark(&self, stream: &str, environment: Option<&str>) -> Option<&Mark> {
         self.marks.iter().find(|m| m.stream == stream && m.environment.as_deref() == environment)
+    }
+
+    /// The stream or environment followed so far, if `release` is of another one: every stream has an order of its own,
+    /// so changing streams would be a way around it unless somebody asks for the change.
+    pub fn followed_instead(&self, stream: &str, environment: Option<&str>) -> Followed<'_> {
+        let any = |same: &dyn Fn(&&Mark) -> bool| self.marks.is_empty() || self.marks.iter().any(|mark| same(&mark));
+        let last = self.marks.last();
+        let in_stream = any(&|mark| mark.stream == stream);
+        let in_environment = any(&|mark| mark.environment.as_deref() == environment);
+        Followed {
+            stream: last.filter(|_| !in_stream).map(|mark| mark.stream.as_str()),
+            environment: last.filter(|_| !in_environment).map(|mark| mark.environment.as_deref().unwrap_or_default()),
+        }
     }
 
     /// Judges a statement, identified by the digest of its payload, against what was accepted before.

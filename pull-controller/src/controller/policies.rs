@@ -101,7 +101,7 @@ mod tests {
                 "match": {"repositories": repositories},
                 "authorities": [{"name": "ci", "key": {"pem": KEY}}],
                 "require": {"anyOf": ["ci"]},
-                "release": {"streams": [{"glob": "**"}]},
+                "release": {"streams": [{"regex": "[a-z0-9./-]+"}]},
             }
         })
     }

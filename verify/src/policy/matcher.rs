@@ -42,7 +42,12 @@ impl Matcher {
     pub fn new(spec: &MatcherSpec) -> Result<Self, MatcherError> {
         match (&spec.exact, &spec.glob, &spec.regex) {
             (Some(text), None, None) if !text.is_empty() => Ok(Self(Pattern::Exact(text.clone()))),
-            (None, Some(text), None) => glob(text).map(|glob| Self(Pattern::Glob(glob))),
+            (None, Some(text), None) => {
+                if text.chars().all(|c| matches!(c, '*' | '/')) && text.contains("**") {
+                    return Err(MatcherError::Anything(text.clone()));
+                }
+                glob(text).map(|glob| Self(Pattern::Glob(glob)))
+            }
             (None, None, Some(text)) => regex(text).map(|regex| Self(Pattern::Regex(regex))),
             (Some(_), None, None) => Err(MatcherError::Anything(String::new())),
             _ => Err(MatcherError::NotOne),
@@ -59,7 +64,7 @@ impl Matcher {
     }
 }
 
-/// A list of globs of which any may match.
+/// A list of globs of which any may match; `**` selects everything, since a policy about everything only tightens.
 #[derive(Clone, Debug)]
 pub(super) struct Globs(Vec<GlobMatcher>);
 
@@ -128,9 +133,16 @@ mod tests {
 
     #[test]
     fn refuses_patterns_that_match_anything() {
-        for (exact, glob, regex) in
-            [("", "-", "-"), ("-", "", "-"), ("-", "-", ""), ("-", "-", ".*"), ("-", "-", "^.*$"), ("-", "-", "(.+)")]
-        {
+        for (exact, glob, regex) in [
+            ("", "-", "-"),
+            ("-", "", "-"),
+            ("-", "**", "-"),
+            ("-", "**/*", "-"),
+            ("-", "-", ""),
+            ("-", "-", ".*"),
+            ("-", "-", "^.*$"),
+            ("-", "-", "(.+)"),
+        ] {
             assert!(matches!(matcher(exact, glob, regex), Err(MatcherError::Anything(_))), "{exact} {glob} {regex}");
         }
         for regex in ["(?:.*)", "(?s).*", r"[\s\S]*", ".{0,}", "a|.*", "(.*)|b", "[^/]+(/[^/]+)*"] {

@@ -267,6 +267,7 @@ impl Admission<'_> {
         if let Some(wanted) = environment {
             in_environment(wanted, statement)?;
         }
+        self.follows(statement, selected)?;
         if !release.repositories.contains(&reference.repository) {
             let signed = release.repositories.iter().map(ToString::to_string).collect();
             let actual = reference.repository.clone();
@@ -278,6 +279,22 @@ impl Admission<'_> {
         }
         match release.not_before.filter(|start| now < *start) {
             Some(start) => Err((CheckId::Validity, Refusal::NotYetValid(start))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever has followed one stream or environment goes on with it until told by name to follow another.
+    fn follows(&self, statement: &Statement, selected: &Selected) -> Result<(), Refused> {
+        let Facts { memory: Some(memory), stream, environment, .. } = *self.facts else { return Ok(()) };
+        let release = &statement.release;
+        let followed = memory.followed_instead(&release.stream, release.environment.as_deref());
+        if let (Some(so_far), None) = (followed.stream, stream) {
+            let by = format!("the Delivery, which has followed {so_far:?} so far and names no stream,");
+            return Err((CheckId::Stream, Refusal::WrongStream { stream: release.stream.clone(), by }));
+        }
+        let named = environment.is_some() || selected.enforcing.iter().any(|p| p.release.environment.is_some());
+        match followed.environment.filter(|_| !named) {
+            Some(so_far) => in_environment(so_far, statement),
             None => Ok(()),
         }
     }

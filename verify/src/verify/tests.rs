@@ -329,6 +329,29 @@ fn memory_refuses_what_is_older_and_says_so() {
 }
 
 #[test]
+fn another_stream_or_environment_is_followed_only_when_it_is_asked_for_by_name() {
+    let key = key();
+    let policies = [policy(&[("release", &key)], |_| ()).unwrap()];
+    let world = World::signed(&key);
+    let mark = |stream: &str, environment: &str| {
+        let mut followed = world.statement.clone();
+        (followed.release.stream, followed.release.environment) = (stream.into(), Some(environment.into()));
+        Memory::default().advanced(Digest::of(b"payload"), &followed, now())
+    };
+    let judge = |memory: &Memory, stream, environment| {
+        let facts = Facts { memory: Some(memory), stream, environment, ..Facts::at(now()) };
+        reason(&world.judge(&policies, &facts))
+    };
+    let other_stream = mark("acme/other", "prod");
+    assert_eq!(judge(&other_stream, None, None), Some(Reason::WrongStream));
+    assert_eq!(judge(&other_stream, Some("acme/shop"), None), None);
+    let other_environment = mark("acme/shop", "dev");
+    assert_eq!(judge(&other_environment, None, None), Some(Reason::WrongEnvironment));
+    assert_eq!(judge(&other_environment, None, Some("prod")), None);
+    assert_eq!(judge(&mark("acme/shop", "prod"), None, None), Some(Reason::Equivocation));
+}
+
+#[test]
 fn an_expired_statement_confirms_what_runs_and_brings_nothing_new() {
     let key = key();
     let policies = [policy(&[("release", &key)], |_| ()).unwrap()];

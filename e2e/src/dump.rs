@@ -19,10 +19,11 @@ impl ControlPlane {
             &self.look(&["get", &kinds, "-n", namespace, "--ignore-not-found", "-o", "wide"]),
         );
         section(&mut text, "events", &self.look(&["get", "events", "-n", namespace, "--sort-by=.lastTimestamp"]));
-        for kinds in [self.listable("--namespaced=true"), self.listable("--namespaced=false")] {
+        for (kinds, scope) in [(kinds, ["-n", namespace]), (self.listable("--namespaced=false"), ["-o", "yaml"])] {
             let ours: Vec<&str> = kinds.split(',').filter(|kind| kind.ends_with(".sealift.dev")).collect();
             if !ours.is_empty() {
-                let yaml = self.look(&["get", &ours.join(","), "-A", "--ignore-not-found", "-o", "yaml"]);
+                let get = ["get", &ours.join(","), "--ignore-not-found", "-o", "yaml"];
+                let yaml = self.look(&[&get[..], &scope].concat());
                 section(&mut text, &ours.join(", "), &yaml);
             }
         }

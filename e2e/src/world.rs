@@ -258,7 +258,8 @@ impl<'a> World<'a> {
     async fn end(self) {
         self.kill_controller();
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        for namespace in lock(&self.namespaces).clone() {
+        let own = lock(&self.namespaces).clone();
+        for namespace in own {
             let deliveries: Api<Delivery> = Api::namespaced(self.client.clone(), &namespace);
             let left = deliveries.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
             for delivery in left {

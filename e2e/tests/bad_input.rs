@@ -1,5 +1,7 @@
 //! The table of bad input: each has a message of its own, an exit code or a condition, and nothing is applied.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 mod bad_input {
     pub(crate) mod arrange;
     pub(crate) mod rows;

@@ -1,5 +1,7 @@
 //! Real manifests of other projects, from push to pruned: what a first user does with Sealift in the first hour.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::{
     collections::BTreeSet,
     fs,

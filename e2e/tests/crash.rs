@@ -1,5 +1,7 @@
 //! Killing the controller at any moment loses nothing and leaks nothing: the inventory is written before the apply.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -7,7 +9,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
 use sealift_e2e::{ControlPlane, World};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
@@ -130,6 +135,23 @@ async fn a_controller_killed_at_any_moment_loses_nothing_and_leaks_nothing() {
         assert!(rows.iter().all(|row| row.content.is_some() && row.mark.is_some()), "every apply was confirmed");
         let accepted = world.accepted(of).await.unwrap().spec.marks;
         assert_eq!((accepted.len(), accepted[0].artifact), (1, digest), "seed {SEED:#x}");
+        // and once more on the way out
+        world.kill_controller();
+        world.deliveries(of.0).delete(of.1, &DeleteParams::default()).await.unwrap();
+        for _ in 0..4 {
+            world.launch_controller(&[]).await;
+            tokio::time::sleep(Duration::from_millis(span / 5 + random.below(span / 2))).await;
+            world.kill_controller();
+        }
+        world.start_controller().await;
+        world.gone(of).await;
+        world
+            .until("nothing to be left", async || {
+                let live = self::live(world).await;
+                if live.is_empty() { Ok(()) } else { Err(format!("{} objects, seed {SEED:#x}", live.len())) }
+            })
+            .await;
+        assert!(world.inventory(&uid).await.is_empty());
         println!("{hits} of {kills} kills hit an apply, {release} releases, seed {SEED:#x}, {:?}", began.elapsed());
     })
     .await;

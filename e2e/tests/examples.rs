@@ -1,6 +1,8 @@
 //! What `policies/` and `ci-examples/` promise, run: each policy against releases that must pass and releases that must
 //! not, each example as it stands.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -301,7 +303,7 @@ fn the_github_workflow_releases() {
     assert!(released.starts_with(&format!("{}/acme/shop/", shop.registry.host())), "{released}");
     let seen: Value =
         serde_json::from_str(&shop.cli.succeed(&["inspect", &format!("oci://{released}"), "-o", "json"])).unwrap();
-    let statement = &seen["statements"][0];
+    let statement = &seen["unverified"]["statements"][0];
     assert!(
         statement.to_string().contains("0123456789abcdef0123456789abcdef01234567"),
         "the commit is signed: {statement:#}"

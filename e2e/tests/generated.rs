@@ -1,6 +1,11 @@
 //! Files of `deploy/` that are made from others: `make generate` writes them, these tests compare them with git.
 
-use std::{env, fs, path::Path};
+use std::{
+    env,
+    fs::{self, DirEntry},
+    io,
+    path::Path,
+};
 
 /// What `deploy/base` holds, in the order in which it is applied.
 const BASE: &[&str] = &["namespace.yaml", "rbac.yaml", "network-policy.yaml", "controller.yaml"];
@@ -19,7 +24,8 @@ fn read(path: &Path) -> String {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let name = |entry: io::Result<DirEntry>| entry.expect("a folder can be read").file_name().into_string();
+    let mut names: Vec<_> = entries.map(|entry| name(entry).expect("names here are ASCII")).collect();
     names.sort();
     names
 }

@@ -1,5 +1,7 @@
 //! `deploy/install.yaml` on a real API server: what it lets the controller do, and by what is denied what it does not.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::{

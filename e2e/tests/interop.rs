@@ -1,6 +1,8 @@
 //! What `push` packs for other tools, read by these tools. Heavier programs than the rest of the tests need: run by
 //! `make interop`, which sets `SEALIFT_INTEROP`.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},

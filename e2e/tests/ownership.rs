@@ -1,5 +1,7 @@
 //! Whose objects are: foreign ones are never pruned, moved ones survive, and a namespace that goes is not held up.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};

@@ -1,5 +1,9 @@
 //! The record of one decision. Every rendering is made from the rows, so it cannot claim a check that was not made.
 
+pub mod junit;
+pub mod record;
+pub mod sarif;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,10 +18,10 @@ use crate::{
 };
 
 macro_rules! checks {
-    ($($(#[$doc:meta])* $name:ident = $word:literal),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $word:literal),+ $(,)?) => {
         /// One numbered check. The order is the order in which they are made.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum CheckId { $($(#[$doc])* #[serde(rename = $word)] $name),+ }
+        pub enum CheckId { $($(#[doc = $doc])+ #[serde(rename = $word)] $name),+ }
 
         impl CheckId {
             /// Every check in order.
@@ -26,6 +30,11 @@ macro_rules! checks {
             /// The stable word in JSON and text.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word),+ }
+            }
+
+            /// What holds where the check passes, in one sentence.
+            pub fn describe(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim()),+ }
             }
         }
     };
@@ -314,6 +323,11 @@ impl Evidence {
     }
 }
 
+/// A text that may be of a stranger's making, as part of a line: what would begin another line, or move a cursor, shows.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// The record for people, one line a row.
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -333,7 +347,7 @@ impl std::fmt::Display for Evidence {
         }
         for policy in &self.policies {
             let mode = if policy.mode == Mode::Audit { " (audit)" } else { "" };
-            let verdict = policy.unmet.as_deref().unwrap_or("satisfied");
+            let verdict = plain(policy.unmet.as_deref().unwrap_or("satisfied"));
             let signers: Vec<_> = policy.signers.iter().map(|s| s.authority.as_str()).collect();
             writeln!(f, "  policy {}{mode}: {verdict}; signed by [{}]", policy.name, signers.join(", "))?;
         }
@@ -345,24 +359,106 @@ impl std::fmt::Display for Evidence {
                 CheckResult::NotPresent => "not present",
             };
             let dash = if row.detail.is_empty() { "" } else { "  " };
-            writeln!(f, "  {word:<12} {:<17}{dash}{}", row.check.as_str(), row.detail)?;
+            writeln!(f, "  {word:<12} {:<17}{dash}{}", row.check.as_str(), plain(&row.detail))?;
         }
         for skipped in &self.skipped {
-            writeln!(f, "  skipped      {}  {}", skipped.referrer, skipped.reason)?;
+            writeln!(f, "  skipped      {}  {}", skipped.referrer, plain(&skipped.reason))?;
         }
         match (&self.outcome, &self.reason, &self.message) {
             (Outcome::Accepted, ..) if self.stale => f.write_str("ACCEPTED (stale: the statement has expired)"),
             (Outcome::Accepted, ..) => f.write_str("ACCEPTED"),
-            (Outcome::Refused, Some(reason), Some(message)) => write!(f, "REFUSED {reason}: {message}"),
-            (_, Some(reason), Some(message)) => write!(f, "COULD NOT CHECK {reason}: {message}"),
+            (Outcome::Refused, Some(reason), Some(message)) => write!(f, "REFUSED {reason}: {}", plain(message)),
+            (_, Some(reason), Some(message)) => write!(f, "COULD NOT CHECK {reason}: {}", plain(message)),
             _ => f.write_str("COULD NOT CHECK"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Texts of the registry's making, as a test of what each rendering does with them.
+    const NASTY: &str = "<b>\"&'\u{1b}[2K\n]]>";
+
+    /// Refused, accepted, accepted as stale, and undecided: what every rendering has to show.
+    pub(crate) fn records() -> [Evidence; 4] {
+        [refused(), accepted(), stale(), undecided()]
+    }
+
+    fn fresh() -> Evidence {
+        let repository: crate::reference::Repository = "registry.example/acme/shop".parse().unwrap();
+        Evidence::new(&repository.pin(Digest::of(b"manifest")), "2026-06-01T00:00:00Z".parse().unwrap())
+    }
+
+    fn refused() -> Evidence {
+        let mut evidence = fresh();
+        evidence.pass(CheckId::Policy, "production");
+        evidence.pass(CheckId::ManifestDigest, Digest::of(b"manifest").to_string());
+        evidence.refuse(CheckId::Manifest, &Refusal::BadManifest(NASTY.to_owned()));
+        evidence
+    }
+
+    fn accepted() -> Evidence {
+        let mut evidence = fresh();
+        for check in CheckId::ALL {
+            evidence.pass(*check, "fine");
+        }
+        for check in [CheckId::TransparencyLog, CheckId::Timestamp, CheckId::Memory] {
+            evidence.set(check, CheckResult::NotChecked, "nothing to check it with");
+        }
+        evidence.set(CheckId::Certificate, CheckResult::NotPresent, "signed with keys");
+        evidence.policies = vec![PolicyRecord {
+            name: "production".into(),
+            digest: Digest::of(b"policy"),
+            mode: Mode::Enforce,
+            satisfied: true,
+            require: "needs 1 of [release]".into(),
+            signers: vec![Signer { authority: "release".into(), key: Digest::of(b"key") }],
+            unmet: None,
+        }];
+        evidence.describe(Digest::of(b"payload"), &crate::statement::tests::statement());
+        evidence.outcome = Outcome::Accepted;
+        evidence
+    }
+
+    fn stale() -> Evidence {
+        let mut evidence = accepted();
+        evidence.stale = true;
+        evidence.set(CheckId::Validity, CheckResult::Fail, "expired; accepted as stale");
+        evidence
+    }
+
+    fn undecided() -> Evidence {
+        let mut evidence = fresh();
+        evidence.pass(CheckId::Policy, "production");
+        evidence.refuse(CheckId::Signature, &Refusal::TooManySignatures { seen: 64 });
+        evidence
+    }
+
+    /// Holds a rendering against the file it is kept in.
+    #[track_caller]
+    pub(crate) fn assert_snapshot(name: &str, actual: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/evidence/snapshots").join(name);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(actual, expected, "{name} differs: UPDATE_GENERATED=1 cargo test -p sealift-verify evidence");
+    }
+
+    #[test]
+    fn the_text_is_as_it_was() {
+        let text = records().map(|record| record.to_string()).join("\n\n");
+        assert_snapshot("text.txt", &format!("{text}\n"));
+    }
+
+    #[test]
+    fn every_check_says_what_holds_where_it_passes() {
+        for check in CheckId::ALL {
+            assert!(check.describe().ends_with('.') && check.describe().len() > 10, "{check:?}");
+        }
+    }
 
     #[test]
     fn rows_stand_at_the_place_of_their_check() {

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use jiff::Timestamp;
 use sealift_apply::{
     api::{AcceptedRelease, Delivery, accepted_release_name},
     cluster::Cluster,
 };
-use sealift_verify::{memory::Memory, objects::scope::Scope};
+use sealift_verify::{memory::Memory, objects::scope::Scope, verify::Facts};
 use serde_json::Value;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) namespace: Option<String>,
+    pub(crate) stream: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) target_namespace: Option<String>,
     pub(crate) values: BTreeMap<String, String>,
@@ -49,6 +51,7 @@ impl Settings {
     pub(crate) async fn of(args: &FactsArgs, output: &mut Output) -> Result<Self, Failure> {
         let mut settings = Self {
             namespace: args.namespace.clone(),
+            stream: args.stream.clone(),
             environment: args.env.clone(),
             target_namespace: args.target_namespace.clone(),
             memory: args.memory.as_deref().map(read_memory).transpose()?,
@@ -69,6 +72,18 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The facts as the verdict takes them, at this moment.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
+            namespace: self.namespace.as_deref(),
+            memory: self.memory.as_ref(),
+            stream: self.stream.as_deref(),
+            environment: self.environment.as_deref(),
+            require: &self.require,
+            ..Facts::at(Timestamp::now())
+        }
+    }
+
     /// Takes over what the Delivery says.
     pub(crate) async fn complete(
         &mut self,
@@ -77,6 +92,7 @@ impl Settings {
         cluster: &Cluster,
     ) -> Result<(), Failure> {
         let spec = &delivery.spec;
+        self.stream = self.stream.take().or_else(|| spec.stream.clone());
         self.environment = self.environment.take().or_else(|| spec.environment.clone());
         self.target_namespace = self.target_namespace.take().or_else(|| spec.target_namespace.clone());
         self.require.clone_from(&spec.require);

@@ -4,7 +4,6 @@ mod show;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
 use sealift_apply::{
     api::Delivery,
     cluster::Cluster,
@@ -21,7 +20,6 @@ use sealift_verify::{
     refusal::Refusal,
     render::{Rendering, render},
     signature::Candidate,
-    verify::Facts,
 };
 
 use crate::{
@@ -132,13 +130,7 @@ async fn verified(
     sealift_verify::policy::select(policies, &logical, settings.namespace.as_deref())?;
     let client = transport::client(&reference.repository, &args.registry).await?;
     let digest = transport::digest(&client, reference, output).await?;
-    let facts = Facts {
-        namespace: settings.namespace.as_deref(),
-        memory: settings.memory.as_ref(),
-        environment: settings.environment.as_deref(),
-        require: &settings.require,
-        ..Facts::at(Timestamp::now())
-    };
+    let facts = settings.facts();
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     let judged = judge(&client, &subject, policies, &facts, rendering).await?;
     match judged.decision.outcome {

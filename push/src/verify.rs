@@ -1,10 +1,8 @@
 //! `sealift verify`: the verdict a cluster would reach, by the very functions it calls.
 
-use jiff::Timestamp;
 use sealift_verify::{
     evidence::{Evidence, Outcome},
     render::Rendering,
-    verify::Facts,
 };
 
 use crate::{
@@ -33,14 +31,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
 
     let client = transport::client(&args.reference.repository, &args.registry).await?;
     let digest = transport::digest(&client, &args.reference, output).await?;
-    let facts = Facts {
-        namespace: settings.namespace.as_deref(),
-        memory: settings.memory.as_ref(),
-        stream: args.facts.stream.as_deref(),
-        environment: settings.environment.as_deref(),
-        require: &settings.require,
-        ..Facts::at(Timestamp::now())
-    };
+    let facts = settings.facts();
     let rendering = Rendering {
         values: settings.values.clone(),
         target_namespace: settings.target_namespace.clone(),

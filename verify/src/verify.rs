@@ -111,6 +111,7 @@ pub struct Admitted {
     statement: Statement,
     payload: Digest,
     standing: Standing,
+    stale: Option<Refusal>,
     policies: Vec<Arc<Policy>>,
     auditing: Vec<Arc<Policy>>,
     evidence: Evidence,
@@ -151,7 +152,7 @@ pub struct Verified {
     statement: Statement,
     payload: Digest,
     standing: Standing,
-    stale: bool,
+    stale: Option<Refusal>,
     objects: Objects,
     scopes: Scopes,
     inventory: Digest,
@@ -183,9 +184,9 @@ impl Verified {
         self.standing
     }
 
-    /// True if the statement has expired: what runs may be repaired, nothing new is applied.
-    pub fn is_stale(&self) -> bool {
-        self.stale
+    /// Why nothing new may be applied, if the statement has expired or is too old: what runs may be repaired.
+    pub fn stale(&self) -> Option<&Refusal> {
+        self.stale.as_ref()
     }
 
     /// The final objects, after parameters and target namespace.

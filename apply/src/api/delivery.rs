@@ -46,10 +46,14 @@ pub struct DeliverySpec {
     pub repository: String,
     /// Which artifact of it.
     pub select: Select,
+    /// The stream to follow. Without one the first that is accepted is followed from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub stream: Option<String>,
     /// The environment a release must name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// How often the selection is resolved again; drift and webhooks do not wait for it.
+    /// How often the selection is resolved again and what was applied is looked at for drift.
     #[serde(default = "ten_minutes")]
     pub interval: Duration,
     /// How long the objects of a release may take to become healthy.

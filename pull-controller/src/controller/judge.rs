@@ -51,6 +51,7 @@ impl Judge<'_> {
         let facts = Facts {
             namespace: Some(&owner.namespace),
             memory: Some(memory),
+            stream: spec.stream.as_deref(),
             environment: spec.environment.as_deref(),
             version: resolved.version.as_deref(),
             require: &spec.require,

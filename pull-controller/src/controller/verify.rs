@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use sealift_apply::api::{DeliveryStatus, LastApplied};
 use sealift_verify::{
     evidence::Evidence,
-    refusal::Refusal,
     render::Rendering,
     statement::Release,
     verify::{Admitted, Decision, Facts, Verified, admit, verify},
@@ -97,8 +96,8 @@ pub(super) fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
 /// An expired statement confirms what runs; it brings nothing that does not, such as other values of parameters.
 pub(super) fn nothing_new_if_stale(verified: &Verified, previous: &DeliveryStatus) -> Result<(), Stop> {
     let other = previous.last_applied.as_ref().is_some_and(|last| last.objects != verified.inventory());
-    match verified.statement().release.expires_at {
-        Some(end) if verified.is_stale() && other => Err(Stop::Refused(Refusal::Expired(end))),
+    match verified.stale() {
+        Some(refusal) if other => Err(Stop::Refused(refusal.clone())),
         _ => Ok(()),
     }
 }

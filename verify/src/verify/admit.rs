@@ -48,6 +48,14 @@ struct Admission<'a> {
     evidence: &'a mut Evidence,
 }
 
+/// The statement that counts and how it stands.
+struct Released {
+    payload: Payload,
+    statement: Statement,
+    standing: Standing,
+    stale: Option<Refusal>,
+}
+
 impl Admission<'_> {
     fn judge(mut self, policies: &[Arc<Policy>]) -> Result<Admitted, Refused> {
         let selected = self.policy(policies)?;
@@ -59,7 +67,8 @@ impl Admission<'_> {
             return Err((CheckId::DenyList, refusal));
         }
         let released = self.release(&selected);
-        let (payload, statement, standing) = released.map_err(|refused| self.unless_truncated(refused))?;
+        let Released { payload, statement, standing, stale } =
+            released.map_err(|refused| self.unless_truncated(refused))?;
         Ok(Admitted {
             reference: self.unverified.reference.clone(),
             layer: layer.clone(),
@@ -67,6 +76,7 @@ impl Admission<'_> {
             payload: payload.digest,
             statement,
             standing,
+            stale,
             policies: selected.enforcing,
             auditing: selected.auditing,
             evidence: self.evidence.clone(),
@@ -75,13 +85,13 @@ impl Admission<'_> {
     }
 
     /// The statement that counts, if all that can be said without the layer speaks for it.
-    fn release(&mut self, selected: &Selected) -> Result<(Payload, Statement, Standing), Refused> {
+    fn release(&mut self, selected: &Selected) -> Result<Released, Refused> {
         let payloads = self.signatures(selected)?;
         let (payload, statement) = self.statement(payloads, selected)?;
         self.minimum(&statement, selected)?;
         let standing = self.memory(&payload, &statement)?;
-        self.freshness(&statement, standing, selected)?;
-        Ok((payload, statement, standing))
+        let stale = self.freshness(&statement, standing, selected)?;
+        Ok(Released { payload, statement, standing, stale })
     }
 
     /// At the cap the statement that would be accepted may be among those nobody looked at, for instance behind copies
@@ -351,8 +361,13 @@ impl Admission<'_> {
         Ok(standing)
     }
 
-    /// Past `expiresAt` or `maxAge` nothing new is accepted; what already runs is confirmed and called stale.
-    fn freshness(&mut self, statement: &Statement, standing: Standing, selected: &Selected) -> Result<(), Refused> {
+    /// Past `expiresAt` or `maxAge` nothing new is accepted; what already runs is confirmed, with why it is stale.
+    fn freshness(
+        &mut self,
+        statement: &Statement,
+        standing: Standing,
+        selected: &Selected,
+    ) -> Result<Option<Refusal>, Refused> {
         let (release, now) = (&statement.release, self.facts.now);
         let mut late: Vec<Refused> = Vec::new();
         match release.expires_at {
@@ -367,15 +382,15 @@ impl Admission<'_> {
             }
             None => self.evidence.set(CheckId::MaxAge, CheckResult::NotPresent, "no policy sets a maximum age"),
         }
-        let Some((check, refusal)) = late.pop() else { return Ok(()) };
+        let Some((check, refusal)) = late.pop() else { return Ok(None) };
         let latest = selected.enforcing.iter().all(|p| p.release.on_first_contact == OnFirstContact::Latest);
         let known = self.facts.memory.is_some();
         if known && (standing == Standing::Current || standing == Standing::First && latest) {
             self.evidence.stale = true;
-            for (check, refusal) in late.into_iter().chain([(check, refusal)]) {
-                self.evidence.set(check, CheckResult::Fail, format!("{refusal}; accepted as stale"));
+            for (check, refusal) in late.iter().chain([&(check, refusal.clone())]) {
+                self.evidence.set(*check, CheckResult::Fail, format!("{refusal}; accepted as stale"));
             }
-            return Ok(());
+            return Ok(Some(refusal));
         }
         Err((check, refusal))
     }

@@ -36,7 +36,7 @@ fn judge(
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
     let signed = signed_objects(admitted, bytes, evidence)?;
-    let Admitted { reference, statement, payload, standing, policies, auditing, .. } = admitted;
+    let Admitted { reference, statement, payload, standing, stale, policies, auditing, .. } = admitted;
     let release = &statement.release;
     evidence.parameters = (!release.parameters.is_empty()).then(|| values_digest(statement, rendering));
     let (objects, scopes) = render(signed, &release.parameters, rendering, policies).map_err(|refusal| {
@@ -67,7 +67,7 @@ fn judge(
         statement: statement.clone(),
         payload: *payload,
         standing: *standing,
-        stale: evidence.stale,
+        stale: stale.clone(),
         objects,
         scopes,
         inventory,

@@ -359,12 +359,12 @@ fn an_expired_statement_confirms_what_runs_and_brings_nothing_new() {
     let world = expired();
     let running = Memory::default().advanced(Digest::of(&world.statement.to_payload()), &world.statement, now());
     let decision = world.judge(&policies, &Facts { memory: Some(&running), ..Facts::at(now()) });
-    assert!(decision.outcome.unwrap().is_stale());
+    assert!(decision.outcome.unwrap().stale().is_some());
     let empty = Memory::default();
     let fresh = Facts { memory: Some(&empty), ..Facts::at(now()) };
     assert_eq!(reason(&expired().judge(&policies, &fresh)), Some(Reason::Expired));
     let latest = policy(&[("release", &key)], |v| v["spec"]["release"]["onFirstContact"] = "latest".into()).unwrap();
-    assert!(expired().judge(&[latest], &fresh).outcome.unwrap().is_stale());
+    assert!(expired().judge(&[latest], &fresh).outcome.unwrap().stale().is_some());
 }
 
 #[test]

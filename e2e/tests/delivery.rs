@@ -1,5 +1,7 @@
 //! One Delivery at a time, from a push to what becomes of it in the cluster.
 
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
@@ -665,6 +667,50 @@ async fn it_tells_how_it_fares_and_ends_when_it_is_asked_to() {
         assert_eq!((&decision["digest"], &decision["verdict"]), (&json!(digest), &json!("Verified")));
         let status = controller.terminate(std::time::Duration::from_secs(20));
         assert!(status.is_some_and(|status| status.success()), "{}", controller.log());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kind_that_somebody_took_away_holds_no_deletion_up() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "kindless", async |world| {
+        let group = format!("{}.example", world.namespace);
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("widgets.{group}")},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"kind": "Widget", "plural": "widgets"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                }}}],
+            },
+        });
+        let widget = json!({"apiVersion": format!("{group}/v1"), "kind": "Widget", "metadata": {"name": "one"}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [definition, widget]});
+        let digest = world.push("app:stable", &[&world.cli.write("app.yaml", list.to_string())], &[]);
+        world.trust().await;
+        let account = world.cluster_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let uid = world.deliver(of.0, of.1, quiet(world.following("app", "stable", account))).await;
+        world.delivered(of, digest).await;
+        assert_eq!(world.owned_names(&uid).await.len(), 2);
+        // a controller that never saw the kind has to tell "gone" from "its server is down"
+        world.kill_controller();
+        world.kubectl(&["delete", "customresourcedefinition", &format!("widgets.{group}")]);
+        world
+            .until("the group to be gone", async || {
+                let groups = world.kubectl(&["api-versions"]);
+                if groups.contains(&group) { Err(groups) } else { Ok(()) }
+            })
+            .await;
+        world.start_controller().await;
+        world.undeliver(of).await;
+        assert!(world.owned_names(&uid).await.is_empty());
     })
     .await;
 }

@@ -7,7 +7,7 @@ use sealift_apply::{
     api::{AcceptedRelease, Delivery, accepted_release_name},
     cluster::Cluster,
 };
-use sealift_verify::{memory::Memory, objects::scope::Scope, verify::Facts};
+use sealift_verify::{memory::Memory, objects::scope::Scope, sigstore::TrustRoots, verify::Facts};
 use serde_json::Value;
 
 use crate::{
@@ -73,8 +73,9 @@ impl Settings {
     }
 
     /// The facts as the verdict takes them, at this moment.
-    pub(crate) fn facts(&self) -> Facts<'_> {
+    pub(crate) fn facts<'a>(&'a self, trust: &'a TrustRoots) -> Facts<'a> {
         Facts {
+            trust,
             namespace: self.namespace.as_deref(),
             memory: self.memory.as_ref(),
             stream: self.stream.as_deref(),

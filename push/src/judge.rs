@@ -9,7 +9,7 @@ use sealift_registry::{
 };
 use sealift_verify::{
     digest::Digest,
-    policy::Policy,
+    policy::{Policy, Signer},
     reference::Pinned,
     refusal::{Reason, Refusal},
     render::Rendering,
@@ -77,19 +77,30 @@ pub(crate) fn explain_keys(refusal: &Refusal, candidates: &[Candidate], policies
     }
     for candidate in candidates {
         if let Ok(envelope) = Envelope::parse(candidate, u64::MAX) {
-            output.note(format_args!("signature {} claims key {}", candidate.referrer.short(), key_id(&envelope.hint)));
+            output.note(format_args!("signature {} claims {}", candidate.referrer.short(), claimed(&envelope)));
         }
     }
     for policy in policies {
         for authority in &policy.authorities {
-            let id = authority.key.id();
-            output.note(format_args!("policy {}: authority {} has key {id}", policy.name, authority.name));
+            let known_by = match &authority.signer {
+                Signer::Key(signer) => format!("has key {}", signer.key.id()),
+                Signer::Keyless(signer) => format!("is {signer}"),
+            };
+            output.note(format_args!("policy {}: authority {} {known_by}", policy.name, authority.name));
         }
     }
 }
 
+/// Who a bundle says has signed it.
+pub(crate) fn claimed(envelope: &Envelope) -> String {
+    match (envelope.claimed_certificate(), envelope.claimed_key()) {
+        (Some(certificate), _) => format!("identity {:?} by {:?}", certificate.identity, certificate.issuer),
+        (None, hint) => format!("key {}", key_id(hint.unwrap_or_default())),
+    }
+}
+
 /// A bundle's hint as a key id; as it stands if it is another tool's.
-pub(crate) fn key_id(hint: &str) -> String {
+fn key_id(hint: &str) -> String {
     let bytes = STANDARD.decode(hint).ok().filter(|bytes| bytes.len() == 32);
     let hex = bytes.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let id = hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());

@@ -31,7 +31,8 @@ use crate::{
     judge::{Subject, explain_keys, judge},
     manifests,
     output::{Format, Output},
-    policies, transport,
+    policies::{self, Trust},
+    transport,
 };
 
 /// The Delivery named does not exist.
@@ -45,7 +46,7 @@ struct NoDelivery {
 pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Failure> {
     // Everything that can be wrong on this side is found before the first request.
     let files = (!args.files.is_empty()).then(|| local(args, output)).transpose()?;
-    let policies = if args.policy.is_empty() { Vec::new() } else { policies::read(&args.policy, output)? };
+    let trust = if args.policy.is_empty() { Trust::default() } else { policies::read(&args.policy, output)? };
 
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
     output.note(format_args!("cluster of context {}", connected.context));
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
             let rendering = Rendering { values: BTreeMap::new(), ..rendering };
             render::<Arc<Policy>>(objects, &[], &rendering, &[])?.0
         }
-        (None, Some(reference)) => verified(args, reference, &policies, &settings, &rendering, output).await?,
+        (None, Some(reference)) => verified(args, reference, &trust, &settings, &rendering, output).await?,
         (None, None) => return Err(usage("name an artifact, or files with -f")),
     };
 
@@ -121,16 +122,17 @@ async fn settings(
 async fn verified(
     args: &PlanArgs,
     reference: &Reference,
-    policies: &[Arc<Policy>],
+    trust: &Trust,
     settings: &Settings,
     rendering: &Rendering,
     output: &mut Output,
 ) -> Result<Objects, Failure> {
+    let Trust { policies, roots } = trust;
     let logical: Repository = args.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
     sealift_verify::policy::select(policies, &logical, settings.namespace.as_deref())?;
     let client = transport::client(&reference.repository, &args.registry).await?;
     let digest = transport::digest(&client, reference, output).await?;
-    let facts = settings.facts();
+    let facts = settings.facts(roots);
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     let judged = judge(&client, &subject, policies, &facts, rendering).await?;
     match judged.decision.outcome {

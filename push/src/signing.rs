@@ -65,7 +65,7 @@ mod tests {
         let candidate = Candidate { referrer: Digest::of(b""), bundle };
         let envelope = Envelope::parse(&candidate, 1 << 20).unwrap();
         assert_eq!(envelope.payload(), b"{\"a\":1}");
-        assert_eq!(envelope.hint, ours.public_key().hint());
+        assert_eq!(envelope.claimed_key(), Some(ours.public_key().hint().as_str()));
         assert!(envelope.signed_by(ours.public_key()));
         assert!(!envelope.signed_by(theirs.public_key()));
     }

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     judge::{Subject, explain_keys, judge},
     output::{Format, Output},
-    policies,
+    policies::{self, Trust},
     table::plain_lines,
     transport,
 };
@@ -23,7 +23,7 @@ use crate::{
 struct Incomplete(Vec<String>);
 
 pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let policies = policies::read(&args.policy, output)?;
+    let Trust { policies, roots } = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
     let logical = args.facts.as_repository.clone().unwrap_or_else(|| args.reference.repository.clone());
     // A repository that no policy speaks for is never contacted.
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
 
     let client = transport::client(&args.reference.repository, &args.registry).await?;
     let digest = transport::digest(&client, &args.reference, output).await?;
-    let facts = settings.facts();
+    let facts = settings.facts(&roots);
     let rendering = Rendering {
         values: settings.values.clone(),
         target_namespace: settings.target_namespace.clone(),

@@ -14,6 +14,7 @@ use crate::{
     reference::Pinned,
     refusal::{Reason, Refusal},
     signature::Skipped,
+    sigstore::Proof,
     statement::{Position, STATEMENT_TYPE, Statement},
 };
 
@@ -146,12 +147,25 @@ pub struct PolicyRecord {
     pub unmet: Option<String>,
 }
 
+/// What is proven of one signer of the statement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignatureRecord {
+    /// The id of the key; of a certificate, SHA-256 over its issuer and identity.
+    pub signer: Digest,
+    /// Digest of the referrer's manifest that carries the signature.
+    pub referrer: Digest,
+    /// Certificate, log entries and times, each only as far as it was verified.
+    #[serde(flatten)]
+    pub proof: Proof,
+}
+
 /// An authority that signed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Signer {
     /// The authority's name.
     pub authority: String,
-    /// The id of its key.
+    /// The id of its key; of a certificate, SHA-256 over its issuer and identity.
     pub key: Digest,
 }
 
@@ -176,6 +190,9 @@ pub struct StatementRecord {
     /// When it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// What is proven of those who signed it in the eyes of an enforcing policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<SignatureRecord>,
 }
 
 /// The record of one decision.
@@ -281,7 +298,15 @@ impl Evidence {
             position: release.position(),
             issued_at: release.issued_at,
             expires_at: release.expires_at,
+            signatures: Vec::new(),
         });
+    }
+
+    /// What is proven of the statement's signers.
+    pub(crate) fn signed_by(&mut self, signatures: Vec<&SignatureRecord>) {
+        if let Some(statement) = &mut self.statement {
+            statement.signatures = signatures.into_iter().cloned().collect();
+        }
     }
 
     /// The row of a check.
@@ -289,8 +314,8 @@ impl Evidence {
         &self.checks[check as usize]
     }
 
-    /// True if no check was left out for want of facts: what `--require-complete` demands. Log and timestamp do not
-    /// count while no policy can demand them.
+    /// True if no check was left out for want of facts: what `--require-complete` demands. A log or timestamp
+    /// that no policy asks for does not count: where one does, it was checked or the answer is no.
     pub fn is_complete(&self) -> bool {
         let optional = [CheckId::TransparencyLog, CheckId::Timestamp];
         self.checks.iter().all(|row| row.result != CheckResult::NotChecked || optional.contains(&row.check))

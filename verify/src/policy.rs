@@ -3,28 +3,29 @@
 //! [`PolicySpec`] is what is written; [`Policy`] is what it means once names, patterns and keys are known to be usable.
 //! There is no way to make a [`Policy`] without at least one authority.
 
+mod authority;
 mod matcher;
 mod objects;
 mod require;
 mod select;
 mod spec;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use self::matcher::Globs;
 pub(crate) use self::matcher::anchored;
+use self::{authority::authorities_of, matcher::Globs};
 pub use self::{
+    authority::{Authority, KeySigner, KeylessSigner, Signer},
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
     require::Requirement,
     select::{Selected, might_match, select},
     spec::{
-        AuthoritySpec, DenySpec, KeySpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec, OnFirstContact, ParameterPlace,
-        PolicySpec, ReleaseSpec, RequireSpec,
+        AtLeastSpec, AuthoritySpec, DenySpec, KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec,
+        OnFirstContact, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
     },
 };
-use crate::{digest::Digest, keys::PublicKey, objects::Object};
+use crate::{digest::Digest, objects::Object};
 
 /// The `apiVersion` of policies.
 pub const API_VERSION: &str = "sealift.dev/v1alpha1";
@@ -54,19 +55,6 @@ pub struct Policy {
     pub deny: DenySpec,
     repositories: Globs,
     namespaces: Option<Globs>,
-}
-
-/// One named signer.
-#[derive(Debug, Clone)]
-pub struct Authority {
-    /// The name that `require` uses.
-    pub name: String,
-    /// Its key.
-    pub key: PublicKey,
-    /// Signatures from before do not count.
-    pub not_before: Option<Timestamp>,
-    /// Signatures from later do not count.
-    pub not_after: Option<Timestamp>,
 }
 
 /// Why a policy cannot be used. Nothing is trusted by a policy that cannot be read whole.
@@ -124,6 +112,16 @@ pub enum PolicyError {
         /// Which list.
         path: &'static str,
     },
+    /// An authority that trusts nobody, or nobody in particular.
+    #[error("policy {policy}: authority {authority:?} {problem}")]
+    Authority {
+        /// The policy.
+        policy: String,
+        /// The authority.
+        authority: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// Two authorities share a name.
     #[error("policy {policy}: authority {authority:?} is defined twice")]
     Twice {
@@ -172,7 +170,7 @@ impl Policy {
     /// [`PolicyError`] if a pattern or key cannot be used, a list is empty, or `require` cannot be met.
     pub fn new(name: String, spec: PolicySpec) -> Result<Self, PolicyError> {
         let digest = Digest::of(&serde_json::to_vec(&(&name, &spec)).expect("a policy holds only what JSON can hold"));
-        let PolicySpec { mode, matches, authorities, require, release, objects, deny } = spec;
+        let PolicySpec { mode, matches, authorities, require, transparency, release, objects, deny } = spec;
         let globs = |path, patterns: &[String]| {
             Globs::new(patterns).map_err(|source| PolicyError::Matcher { policy: name.clone(), path, source })
         };
@@ -195,7 +193,7 @@ impl Policy {
             .map(Matcher::new)
             .collect::<Result<_, _>>()
             .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "release.streams", source })?;
-        let authorities = authorities_of(&name, authorities)?;
+        let authorities = authorities_of(&name, authorities, &transparency)?;
         let require = Requirement::new(&require, &authorities)
             .map_err(|problem| PolicyError::Require { policy: name.clone(), problem })?;
         let objects = ObjectRules::new(&objects).map_err(|source| PolicyError::Matcher {
@@ -220,22 +218,6 @@ impl Policy {
     pub fn authority(&self, name: &str) -> Option<&Authority> {
         self.authorities.iter().find(|authority| authority.name == name)
     }
-}
-
-fn authorities_of(policy: &str, specs: Vec<AuthoritySpec>) -> Result<Vec<Authority>, PolicyError> {
-    let mut authorities: Vec<Authority> = Vec::with_capacity(specs.len());
-    for AuthoritySpec { name, key: KeySpec { pem, not_before, not_after } } in specs {
-        if authorities.iter().any(|other| other.name == name) {
-            return Err(PolicyError::Twice { policy: policy.to_owned(), authority: name });
-        }
-        let key = PublicKey::from_pem(&pem).map_err(|source| PolicyError::Key {
-            policy: policy.to_owned(),
-            authority: name.clone(),
-            source,
-        })?;
-        authorities.push(Authority { name, key, not_before, not_after });
-    }
-    Ok(authorities)
 }
 
 #[cfg(test)]

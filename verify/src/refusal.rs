@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, reference::Repository};
+use crate::{digest::Digest, reference::Repository, sigstore::UnknownTrustRoot};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -95,6 +95,14 @@ pub enum Refusal {
         policy: String,
         /// The name that none defines.
         authority: String,
+    },
+    /// See [`Reason::PolicyInvalid`].
+    #[error("policy {policy} cannot be used: {problem}")]
+    NoTrustRoot {
+        /// The policy.
+        policy: String,
+        /// What about the trust root it names.
+        problem: UnknownTrustRoot,
     },
     /// See [`Reason::Unsigned`].
     #[error("the artifact {0} carries no signed release statement")]
@@ -250,7 +258,7 @@ impl Refusal {
     pub fn reason(&self) -> Reason {
         match self {
             Self::NoPolicy { .. } => Reason::NoPolicy,
-            Self::UnknownAuthority { .. } => Reason::PolicyInvalid,
+            Self::UnknownAuthority { .. } | Self::NoTrustRoot { .. } => Reason::PolicyInvalid,
             Self::Unsigned(_) => Reason::Unsigned,
             Self::NoTrustedSignature { .. } => Reason::NoTrustedSignature,
             Self::Denied { .. } => Reason::Denied,
@@ -304,7 +312,9 @@ impl Refusal {
             Reason::NoPolicy => {
                 "nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository"
             }
-            Reason::PolicyInvalid => "name only authorities that a matching policy defines",
+            Reason::PolicyInvalid => {
+                "name only authorities that a matching policy defines, and trust roots that there are"
+            }
             Reason::Unsigned => "push with `sealift push --key …`, which signs before it moves a tag",
             Reason::NoTrustedSignature => {
                 "compare the key ids below with the policy's authorities; was it signed with another key?"

@@ -10,6 +10,7 @@
 //! The crates read the system's clock in one place: a log's promise from the future is refused.
 
 mod certificate;
+mod document;
 mod proof;
 mod prove;
 mod signed;
@@ -17,6 +18,7 @@ mod trust_root;
 
 pub use self::{
     certificate::{Certificate, Claim, ClaimMatchersSpec},
+    document::{TRUST_ROOT_KIND, TrustRootDocumentError, TrustRootSpec},
     proof::{LogEntry, Proof, TimeSource, VerifiedTime},
     prove::{Demand, Demands, ProofError, Subject},
     signed::{BundleError, Signed},

@@ -18,13 +18,16 @@
 //! ```
 
 mod admit;
+mod candidate;
 mod content;
 mod payload;
+mod proofs;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::content::chain;
 pub use self::{admit::admit, content::verify};
 use crate::{
     artifact::{Descriptor, Format, Limits},
@@ -36,6 +39,7 @@ use crate::{
     reference::Pinned,
     refusal::Refusal,
     signature::{Candidate, Skipped},
+    sigstore::TrustRoots,
     statement::Statement,
 };
 
@@ -73,12 +77,14 @@ pub struct Facts<'a> {
     pub version: Option<&'a str>,
     /// Authorities that the Delivery demands on top of what policies require.
     pub require: &'a [String],
+    /// The trust roots that policies may name.
+    pub trust: &'a TrustRoots,
     /// Bounds.
     pub limits: Limits,
 }
 
 impl Facts<'_> {
-    /// Only the time is known.
+    /// Only the time is known, and the built-in trust root.
     pub fn at(now: Timestamp) -> Self {
         Self {
             now,
@@ -88,6 +94,7 @@ impl Facts<'_> {
             environment: None,
             version: None,
             require: &[],
+            trust: TrustRoots::built_in(),
             limits: Limits::default(),
         }
     }

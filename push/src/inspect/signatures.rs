@@ -9,12 +9,13 @@ use sealift_verify::{
 };
 use serde_json::{Value, json};
 
-use crate::{judge::key_id, table::plain};
+use crate::{judge::claimed, table::plain};
 
 /// One candidate as it reads, believed in nothing.
 struct Claim {
     referrer: Digest,
-    key: String,
+    /// Who claims to have signed, in words.
+    signer: String,
     payload: Digest,
     statement: Result<Statement, String>,
 }
@@ -24,7 +25,7 @@ fn claims(signatures: &Signatures, largest: u64) -> Vec<Result<Claim, (Digest, S
         let envelope = Envelope::parse(candidate, largest).map_err(|error| (candidate.referrer, chain(&error)))?;
         Ok(Claim {
             referrer: candidate.referrer,
-            key: key_id(&envelope.hint),
+            signer: claimed(&envelope),
             payload: Digest::of(envelope.payload()),
             statement: Statement::parse(envelope.payload()).map_err(|error| chain(&error)),
         })
@@ -43,8 +44,8 @@ pub(super) fn text(signatures: &Signatures, reference: &Pinned, largest: u64) ->
     for claim in claims {
         match claim {
             Err((referrer, reason)) => lines.push(format!("  {referrer}\n    not a statement: {}", plain(&reason))),
-            Ok(Claim { referrer, key, payload, statement }) => {
-                lines.push(format!("  {referrer}\n    claims key {key}"));
+            Ok(Claim { referrer, signer, payload, statement }) => {
+                lines.push(format!("  {referrer}\n    claims {}", plain(&signer)));
                 match statement {
                     Err(reason) => lines.push(format!("    not a release statement: {}", plain(&reason))),
                     Ok(statement) => lines.extend(describe(&statement, payload, reference)),
@@ -109,15 +110,15 @@ pub(super) fn json(signatures: &Signatures, reference: &Pinned, largest: u64) ->
     let (mut statements, mut others) = (Vec::new(), Vec::new());
     for claim in claims(signatures, largest) {
         match claim {
-            Ok(Claim { referrer, key, payload, statement: Ok(statement) }) => statements.push(json!({
+            Ok(Claim { referrer, signer, payload, statement: Ok(statement) }) => statements.push(json!({
                 "referrer": referrer,
-                "claimedKey": key,
+                "claimedSigner": signer,
                 "statement": payload,
                 "aboutThisArtifact": statement.artifact == reference.digest,
                 "predicate": statement.release,
             })),
-            Ok(Claim { referrer, key, payload: _, statement: Err(reason) }) => {
-                others.push(json!({"referrer": referrer, "claimedKey": key, "reason": reason}));
+            Ok(Claim { referrer, signer, payload: _, statement: Err(reason) }) => {
+                others.push(json!({"referrer": referrer, "claimedSigner": signer, "reason": reason}));
             }
             Err((referrer, reason)) => others.push(json!({"referrer": referrer, "reason": reason})),
         }

@@ -6,6 +6,9 @@ use regex::Regex;
 
 use super::spec::MatcherSpec;
 
+/// Texts that have nothing in common. A pattern is judged by what it does, since there is no end of ways to write `.*`.
+const PROBES: [&str; 2] = ["q", "~\u{e9} \u{3a9}/@?%/0"];
+
 /// A pattern ready to match.
 #[derive(Clone, Debug)]
 pub struct Matcher(Pattern);
@@ -46,11 +49,24 @@ impl Matcher {
                 if text.chars().all(|c| matches!(c, '*' | '/')) && text.contains("**") {
                     return Err(MatcherError::Anything(text.clone()));
                 }
-                glob(text).map(|glob| Self(Pattern::Glob(glob)))
+                let glob = glob(text)?;
+                if PROBES.iter().all(|probe| glob.is_match(probe)) {
+                    return Err(MatcherError::Anything(text.clone()));
+                }
+                Ok(Self(Pattern::Glob(glob)))
             }
             (None, None, Some(text)) => regex(text).map(|regex| Self(Pattern::Regex(regex))),
             (Some(_), None, None) => Err(MatcherError::Anything(String::new())),
             _ => Err(MatcherError::NotOne),
+        }
+    }
+
+    /// The pattern as it was written.
+    pub(super) fn as_str(&self) -> &str {
+        match &self.0 {
+            Pattern::Exact(exact) => exact,
+            Pattern::Glob(glob) => glob.glob().glob(),
+            Pattern::Regex(regex) => regex.as_str(),
         }
     }
 
@@ -88,9 +104,7 @@ fn glob(text: &str) -> Result<GlobMatcher, MatcherError> {
 
 fn regex(text: &str) -> Result<Regex, MatcherError> {
     let regex = anchored(text).map_err(|error| MatcherError::Regex(text.to_owned(), error))?;
-    // Judged by what it does, since there is no end of ways to write `.*`.
-    let matches_anything = ["q", "~\u{e9} \u{3a9}/@?%/0"].iter().all(|probe| regex.is_match(probe));
-    if text.is_empty() || matches_anything {
+    if text.is_empty() || PROBES.iter().all(|probe| regex.is_match(probe)) {
         return Err(MatcherError::Anything(text.to_owned()));
     }
     Ok(regex)

@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, duration::Duration, statement::Position};
+use crate::{
+    digest::Digest,
+    duration::Duration,
+    sigstore::{ClaimMatchersSpec, Demand},
+    statement::Position,
+};
 
 /// What a `SignaturePolicy` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +26,9 @@ pub struct PolicySpec {
     pub authorities: Vec<AuthoritySpec>,
     /// Which of them must have signed the very same statement.
     pub require: RequireSpec,
+    /// What must be there beside a signature.
+    #[serde(default, skip_serializing_if = "TransparencySpec::is_default")]
+    pub transparency: TransparencySpec,
     /// What the statement must say.
     pub release: ReleaseSpec,
     /// What may be in the release.
@@ -61,11 +69,56 @@ pub struct AuthoritySpec {
     /// The name that `require` and a Delivery's `require` use.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The public key it signs with.
-    pub key: KeySpec,
+    /// The public key it signs with. Exactly one of `key` and `keyless` is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySpec>,
+    /// Whose certificates it signs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<KeylessSpec>,
 }
 
-/// A public key and when its signatures count.
+/// Whose Sigstore certificates count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeylessSpec {
+    /// Who vouched for the identity, such as `https://token.actions.githubusercontent.com`.
+    pub issuer: MatcherSpec,
+    /// The identity: an email address or a URI, such as a workflow at a ref.
+    pub subject: MatcherSpec,
+    /// What else the certificate must say of the build.
+    #[serde(default, skip_serializing_if = "ClaimMatchersSpec::is_empty")]
+    pub claims: ClaimMatchersSpec,
+    /// The TrustRoot that certificate, log and timestamps are held against; the public-good instance by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_root: Option<String>,
+}
+
+/// What must be there beside a signature, for every authority of the policy. `required` must be there and verify, what is
+/// `optional` must verify where it is there, what is `off` is not looked at and reported as not checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransparencySpec {
+    /// Inclusion in a transparency log. By default `required` of keyless signatures and `off` for keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tlog: Option<Demand>,
+    /// RFC 3161 timestamps. By default `optional` for keyless signatures and `off` for keys. A keyless signature needs a
+    /// log or a timestamp to say when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Demand>,
+    /// The signed certificate timestamp of a keyless signature's certificate. `required` by default; a private Fulcio
+    /// may have no certificate log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sct: Option<Demand>,
+}
+
+impl TransparencySpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A public key and when its signatures count: judged at the verified time of a log or timestamp if the policy asks for
+/// one and the signature has it, else when the statement was first seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeySpec {
@@ -80,9 +133,12 @@ pub struct KeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub not_after: Option<Timestamp>,
+    /// The TrustRoot that log and timestamps are held against; the public-good instance by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_root: Option<String>,
 }
 
-/// How many authorities must have signed; exactly one of the three. Distinct keys are counted, and only on equal statements.
+/// How many authorities must have signed; exactly one of the three. Distinct keys and identities are counted, and only on equal statements.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequireSpec {
@@ -192,10 +248,18 @@ pub struct DenySpec {
     /// Digests of artifacts, statements or layers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
-    /// Ids of keys, `sha256:` over the DER public key.
+    /// Ids of keys, `sha256:` over the DER public key. A certificate is denied by its own key or its fingerprint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Digest>,
     /// Git commits, or what they begin with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commits: Vec<String>,
+}
+
+impl DenySpec {
+    /// True if a commit is on the list. It may be cut short there, and hexadecimal has two cases.
+    pub(crate) fn names_commit(&self, commit: &str) -> bool {
+        let commit = commit.to_ascii_lowercase();
+        self.commits.iter().any(|denied| commit.starts_with(&denied.to_ascii_lowercase()))
+    }
 }

@@ -38,6 +38,10 @@ macro_rules! claims {
         }
 
         impl ClaimMatchersSpec {
+            pub(crate) fn is_empty(&self) -> bool {
+                self.iter().next().is_none()
+            }
+
             /// The claims that are demanded.
             pub fn iter(&self) -> impl Iterator<Item = (Claim, &MatcherSpec)> {
                 [$((Claim::$variant, self.$field.as_ref())),+].into_iter().filter_map(|(claim, spec)| Some((claim, spec?)))
@@ -106,6 +110,13 @@ pub struct Certificate {
 const SCT_LIST: &[u8] = &[0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0xd6, 0x79, 0x02, 0x04, 0x02];
 
 impl Certificate {
+    /// The commits it was issued for.
+    pub fn commits(&self) -> impl Iterator<Item = &String> {
+        [Claim::SourceRepositoryDigest, Claim::BuildConfigDigest]
+            .into_iter()
+            .filter_map(|claim| self.claims.get(&claim))
+    }
+
     /// Reads a certificate; `None` if it cannot be read, or names no identity or no issuer.
     pub(super) fn read(der: &DerCertificate) -> Option<Self> {
         let info: CertificateInfo = parse_certificate_info(der).ok()?;

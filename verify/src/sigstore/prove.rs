@@ -40,8 +40,6 @@ pub struct Demands {
 impl Demands {
     /// What Sigstore's own clients demand.
     pub const SIGSTORE: Self = Self { tlog: Demand::Required, timestamp: Demand::Optional, sct: Demand::Required };
-    /// The signature and nothing else.
-    pub const SIGNATURE: Self = Self { tlog: Demand::Off, timestamp: Demand::Off, sct: Demand::Off };
 }
 
 /// What the bundle must be about.
@@ -171,6 +169,18 @@ impl Signed {
         let seen = result.verified_timestamps();
         let times = times(&material, seen, seen.len().saturating_sub(material.tokens())..)?;
         material.proof(None, CheckResult::NotPresent, times, &result, root)
+    }
+
+    /// Verifies that `key` signed, and nothing else: of log and timestamps the proof says that nobody looked.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn prove_signature(&self, subject: Subject<'_>, key: &PublicKey) -> Result<Proof, ProofError> {
+        if !self.signed_by(key) {
+            return Err(ProofError::Signature);
+        }
+        self.is_about(subject)?;
+        Ok(Proof::of_signature_alone(CheckResult::NotChecked, CheckResult::NotChecked))
     }
 
     fn artifact<'a>(&self, subject: Subject<'a>) -> Result<Artifact<'a>, ProofError> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{
     Admitted, Decision, Facts, Unverified,
+    candidate::Judge,
     payload::{Payload, group},
+    proofs::rows,
 };
 use crate::{
     artifact::{Manifest, ManifestError},
@@ -114,6 +116,13 @@ impl Admission<'_> {
             let refusal = Refusal::UnknownAuthority { policy: names.join(", "), authority: name.clone() };
             return Err((CheckId::Policy, refusal));
         }
+        for policy in &selected.enforcing {
+            // A policy that names a root there is none of is not the policy its author meant.
+            let mut roots = policy.authorities.iter().filter(|a| a.needs_root()).map(|a| &a.trust_root);
+            if let Some(problem) = roots.find_map(|name| self.facts.trust.get(name).err()) {
+                return Err((CheckId::Policy, Refusal::NoTrustRoot { policy: policy.name.clone(), problem }));
+            }
+        }
         let names: Vec<_> = selected.enforcing.iter().map(|p| p.name.as_str()).collect();
         self.evidence.pass(CheckId::Policy, names.join(", "));
         Ok(selected)
@@ -137,9 +146,9 @@ impl Admission<'_> {
     /// The payloads that satisfy every enforcing policy's threshold and the Delivery's own demands.
     fn signatures(&mut self, selected: &Selected) -> Result<Vec<Payload>, Refused> {
         let Unverified { candidates, reference, .. } = self.unverified;
-        let Facts { memory, now, limits, require, .. } = *self.facts;
+        let Facts { memory, now, limits, require, trust, .. } = *self.facts;
         let all: Vec<_> = selected.enforcing.iter().chain(&selected.auditing).cloned().collect();
-        let payloads = group(candidates, &all, memory, now, limits.bundle, self.evidence);
+        let payloads = group(candidates, &all, Judge { memory, now, trust }, limits.bundle, self.evidence);
         let records = |payload: &Payload| all.iter().map(|p| payload.record(p)).collect::<Vec<PolicyRecord>>();
         let met = |payload: &Payload| {
             selected.enforcing.iter().all(|p| p.require.is_met(&payload.signers(p)))
@@ -147,7 +156,6 @@ impl Admission<'_> {
         };
         let (good, rest): (Vec<_>, Vec<_>) = payloads.into_iter().partition(met);
         if !good.is_empty() {
-            self.evidence.set(CheckId::Certificate, CheckResult::NotPresent, "signed with keys");
             return Ok(good);
         }
         // The payload with most signers tells the person most about what is missing.
@@ -155,8 +163,8 @@ impl Admission<'_> {
         self.evidence.policies = closest.map(records).unwrap_or_default();
         let refusal = if candidates.is_empty() {
             Refusal::Unsigned(reference.digest)
-        } else if let Some((policy, key)) = rest.iter().flat_map(|p| &p.denied).next() {
-            Refusal::Denied { policy: policy.clone(), what: format!("key {key}") }
+        } else if let Some((policy, what)) = rest.iter().flat_map(|p| &p.denied).next() {
+            Refusal::Denied { policy: policy.clone(), what: what.clone() }
         } else {
             let unmet = |p: &&Arc<Policy>| !closest.is_some_and(|c| p.require.is_met(&c.signers(p)));
             match selected.enforcing.iter().find(unmet) {
@@ -244,6 +252,11 @@ impl Admission<'_> {
         if let Some(statement) = statement {
             self.evidence.describe(payload.digest, statement);
         }
+        let proofs = payload.proofs(&selected.enforcing);
+        for (check, (result, detail)) in rows(&proofs) {
+            self.evidence.set(check, result, detail);
+        }
+        self.evidence.signed_by(proofs);
     }
 
     /// What an audit policy would refuse if it decided: everything that enforcing ones are asked one by one.
@@ -409,11 +422,10 @@ fn denied_statement(policy: &Policy, payload: Digest, statement: &Statement) -> 
         return denied(format!("statement {payload}"));
     }
     let commits = statement.release.source.iter().flat_map(|source| source.digest.values());
-    let is_denied = |commit: &&String| {
-        let commit = commit.to_ascii_lowercase();
-        policy.deny.commits.iter().any(|denied| commit.starts_with(&denied.to_ascii_lowercase()))
-    };
-    commits.into_iter().find(is_denied).and_then(|commit| denied(format!("commit {commit:?}")))
+    commits
+        .into_iter()
+        .find(|commit| policy.deny.names_commit(commit))
+        .and_then(|commit| denied(format!("commit {commit:?}")))
 }
 
 fn below_minimum(policy: &Policy, statement: &Statement) -> Option<Refusal> {

@@ -134,7 +134,7 @@ fn values_digest(statement: &Statement, rendering: &Rendering) -> Digest {
 }
 
 /// An error with its causes, for a message that has no room for a source.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

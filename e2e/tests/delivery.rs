@@ -701,6 +701,7 @@ async fn a_kind_that_somebody_took_away_holds_no_deletion_up() {
         assert_eq!(world.owned_names(&uid).await.len(), 2);
         // a controller that never saw the kind has to tell "gone" from "its server is down"
         world.kill_controller();
+        world.deliveries(of.0).delete(of.1, &DeleteParams::default()).await.unwrap();
         world.kubectl(&["delete", "customresourcedefinition", &format!("widgets.{group}")]);
         world
             .until("the group to be gone", async || {
@@ -709,8 +710,8 @@ async fn a_kind_that_somebody_took_away_holds_no_deletion_up() {
             })
             .await;
         world.start_controller().await;
-        world.undeliver(of).await;
-        assert!(world.owned_names(&uid).await.is_empty());
+        world.gone(of).await;
+        assert!(world.inventory(&uid).await.is_empty());
     })
     .await;
 }

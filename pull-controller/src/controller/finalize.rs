@@ -35,6 +35,9 @@ const GRACE: Duration = Duration::from_secs(40);
 /// How often gone objects are looked for, and failed deletions tried again at first.
 const AGAIN: Duration = Duration::from_secs(3);
 
+/// The reason while deletions take their time.
+pub(super) const DELETING: &str = "Deleting";
+
 /// What is still to be done.
 enum Left {
     /// Nothing: the Delivery may go.
@@ -65,8 +68,10 @@ pub(super) async fn finalize(
     match left {
         Left::Work { reason, message } => {
             let next = status::deleting(previous, about(delivery), reason, &message);
-            if previous != &next {
-                tracing::info!(delivery = %name(delivery), reason, "{message}");
+            match previous != &next {
+                true if reason == DELETING => tracing::info!(delivery = %name(delivery), reason, "{message}"),
+                true => tracing::warn!(delivery = %name(delivery), reason, "{message}"),
+                false => {}
             }
             publish::status(context, delivery, memo, previous, &next).await?;
             memo.failures += 1;
@@ -133,14 +138,14 @@ fn orphans_after_grace(delivery: &Delivery, inventory: &Inventory, why: &'static
     if waited >= GRACE {
         return Left::Orphans { rows: inventory.rows().cloned().collect(), why };
     }
-    Left::Work { reason: "Deleting", message: format!("{} objects are left, and {why}", inventory.len()) }
+    Left::Work { reason: DELETING, message: format!("{} objects are left, and {why}", inventory.len()) }
 }
 
 fn unfinished(pruned: &Pruned) -> Left {
     if pruned.failed.is_empty() {
         let ids: Vec<_> = pruned.deleting.iter().take(5).map(ToString::to_string).collect();
         let message = format!("{} objects are on their way out: {}", pruned.deleting.len(), ids.join(", "));
-        return Left::Work { reason: "Deleting", message };
+        return Left::Work { reason: DELETING, message };
     }
     let message = format!("{} objects were not deleted: {}", pruned.failed.len(), listed(&pruned.failed));
     Left::Work { reason: "DeletionFailed", message }

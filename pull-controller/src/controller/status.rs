@@ -95,7 +95,7 @@ pub(super) fn deleting(previous: &DeliveryStatus, about: About<'_>, reason: &str
     let mut writer = begin(previous, about);
     writer.set(READY, "False", reason, message);
     writer.set(RECONCILING, "True", reason, message);
-    writer.set(STALLED, if reason == "Deleting" { "False" } else { "True" }, reason, message);
+    writer.set(STALLED, if reason == super::finalize::DELETING { "False" } else { "True" }, reason, message);
     writer.status
 }
 

@@ -1,9 +1,11 @@
 //! What a person may type. The arguments are data; each command gives them their meaning.
 
+pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod plan;
+pub(crate) mod policy;
 pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod status;
@@ -17,7 +19,7 @@ use sealift_verify::reference::{Reference, Repository};
 
 use crate::{
     exit,
-    output::{Color, Format},
+    output::{Color, Report},
 };
 
 /// Signed delivery of Kubernetes manifests from an OCI registry.
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
     Push(push::PushArgs),
     Verify(verify::VerifyArgs),
+    Audit(audit::AuditArgs),
+    Policy(policy::PolicyArgs),
     VerifyBundle(verify_bundle::VerifyBundleArgs),
     Inspect(inspect::InspectArgs),
     Plan(plan::PlanArgs),
@@ -54,13 +58,24 @@ pub(crate) enum Command {
     Completion(completion::CompletionArgs),
 }
 
+impl Command {
+    /// True if the command's result can be written like this.
+    pub(crate) fn can_write(&self, report: Report) -> bool {
+        match (report, self) {
+            (Report::Text | Report::Json, _) | (_, Self::Verify(_) | Self::Audit(_)) => true,
+            (Report::Junit, Self::Policy(args)) => matches!(args.command, policy::PolicyCommand::Test(_)),
+            (Report::Junit | Report::Sarif, _) => false,
+        }
+    }
+}
+
 /// What every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// How the result is written to standard output
+    /// How the result is written to standard output; JUnit and SARIF by verify and audit, JUnit by policy test too
     #[arg(long, short = 'o', global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
+    pub(crate) output: Report,
     /// Say nothing on standard error but warnings and errors
     #[arg(long, short = 'q', global = true)]
     pub(crate) quiet: bool,

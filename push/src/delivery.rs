@@ -131,7 +131,7 @@ pub(crate) async fn scopes(cluster: Option<&Cluster>) -> Result<BTreeMap<(String
 }
 
 /// A memory by itself, or an AcceptedRelease as `kubectl get -o yaml` prints it.
-fn read_memory(path: &Path) -> Result<Memory, Failure> {
+pub(crate) fn read_memory(path: &Path) -> Result<Memory, Failure> {
     let bad = |exit, source| Failure::new(exit, BadMemory { path: path.to_owned(), source });
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => bad(Exit::NotFound, error.into()),

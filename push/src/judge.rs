@@ -70,6 +70,11 @@ fn served(source: ClientError) -> Failure {
     Failure::new(Exit::Refused, Served { reason, source }).hint("treat the registry as compromised or broken")
 }
 
+/// The reason to refuse, where the registry did not serve what was asked for and no verdict was reached.
+pub(crate) fn refused_while_fetching(failure: &Failure) -> Option<Reason> {
+    failure.error.downcast_ref::<Served>().map(|served| served.reason)
+}
+
 /// Where no signature is trusted, shows whose there are and whose would be.
 pub(crate) fn explain_keys(refusal: &Refusal, candidates: &[Candidate], policies: &[Arc<Policy>], output: &mut Output) {
     if refusal.reason() != Reason::NoTrustedSignature {

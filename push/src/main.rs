@@ -1,12 +1,14 @@
-//! The command line of Sealift: push, verify, inspect, plan, status, keygen, a small registry.
+//! The command line of Sealift: push, verify, audit, policy, inspect, plan, status, keygen, a small registry.
 //!
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
+mod audit;
 mod cli;
 mod cluster;
 mod completion;
 mod delivery;
+mod evidence;
 mod exit;
 mod failure;
 mod inspect;
@@ -18,6 +20,7 @@ mod output;
 mod parameters;
 mod plan;
 mod policies;
+mod policy;
 mod push;
 mod registry_serve;
 mod signing;
@@ -50,7 +53,11 @@ fn main() -> ExitCode {
     };
     trace(global.verbose);
     let mut output = Output::new(global.output, global.color, global.quiet);
-    match start(command, &mut output) {
+    let result = match command.can_write(global.output) {
+        true => start(command, &mut output),
+        false => Err(failure::usage("this command writes text and JSON only").hint("leave out -o, or use -o json")),
+    };
+    match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
             output.failure(&failure);
@@ -72,6 +79,8 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Push(args) => push::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
+        Command::Audit(args) => audit::run(&args, output),
+        Command::Policy(args) => policy::run(&args, output).await,
         Command::VerifyBundle(args) => verify_bundle::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,

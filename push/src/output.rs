@@ -12,13 +12,26 @@ use clap::ValueEnum;
 
 use crate::{failure::Failure, table::plain_lines};
 
-/// How a result is written.
+/// How a result is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum Report {
     /// For people.
     #[default]
     Text,
     /// One JSON document, with the version of its schema in `schema` or `_type`.
+    Json,
+    /// JUnit XML, which every CI shows.
+    Junit,
+    /// SARIF 2.1.0, for tools that collect findings.
+    Sarif,
+}
+
+/// How a result is written that is no report about checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
     Json,
 }
 
@@ -56,6 +69,7 @@ pub(crate) fn paint(style: Style, text: impl Display) -> String {
 /// Writes to both streams.
 pub(crate) struct Output {
     pub(crate) format: Format,
+    pub(crate) report: Report,
     quiet: bool,
     /// A terminal that a person watches: only there, a line that rewrites itself is not noise.
     live: bool,
@@ -65,7 +79,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(format: Format, color: Color, quiet: bool) -> Self {
+    pub(crate) fn new(report: Report, color: Color, quiet: bool) -> Self {
         let choice = match color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::AlwaysAnsi,
@@ -73,7 +87,8 @@ impl Output {
         };
         let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         Self {
-            format,
+            format: if report == Report::Text { Format::Text } else { Format::Json },
+            report,
             quiet,
             live: io::stderr().is_terminal() && !in_ci && !quiet,
             status_shown: false,
@@ -145,6 +160,6 @@ impl Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Output").field("report", &self.report).finish_non_exhaustive()
     }
 }

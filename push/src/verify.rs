@@ -1,19 +1,22 @@
 //! `sealift verify`: the verdict a cluster would reach, by the very functions it calls.
 
+use jiff::Timestamp;
 use sealift_verify::{
     evidence::{Evidence, Outcome},
+    reference::{Reference, Repository},
     render::Rendering,
+    verify::Facts,
 };
 
 use crate::{
-    cli::verify::VerifyArgs,
+    cli::{RegistryAccess, verify::VerifyArgs},
     delivery::{self, Settings},
+    evidence,
     exit::Exit,
     failure::Failure,
-    judge::{Subject, explain_keys, judge},
-    output::{Format, Output},
+    judge::{Judged, Subject, explain_keys, judge},
+    output::Output,
     policies::{self, Trust},
-    table::plain_lines,
     transport,
 };
 
@@ -23,40 +26,57 @@ use crate::{
 struct Incomplete(Vec<String>);
 
 pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let Trust { policies, roots } = policies::read(&args.policy, output)?;
+    let trust = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
     let logical = args.facts.as_repository.clone().unwrap_or_else(|| args.reference.repository.clone());
     // A repository that no policy speaks for is never contacted.
-    sealift_verify::policy::select(&policies, &logical, settings.namespace.as_deref())?;
+    sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
+    let question = Question { reference: &args.reference, logical, now: None, version: None };
+    let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
+    evidence::write(std::slice::from_ref(&judged.decision.evidence), output)?;
+    match judged.decision.outcome {
+        Ok(_) => complete(args, &judged.decision.evidence),
+        Err(refusal) => {
+            explain_keys(&refusal, &judged.candidates, &trust.policies, output);
+            Err(refusal.into())
+        }
+    }
+}
 
-    let client = transport::client(&args.reference.repository, &args.registry).await?;
-    let digest = transport::digest(&client, &args.reference, output).await?;
-    let facts = settings.facts(&roots);
+/// What is judged, and as what.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) reference: &'a Reference,
+    /// The repository that policies and statements speak of.
+    pub(crate) logical: Repository,
+    /// The time to judge at, else the present.
+    pub(crate) now: Option<Timestamp>,
+    /// The version that a selector chose.
+    pub(crate) version: Option<&'a str>,
+}
+
+/// Fetches and judges. The caller has made sure that some policy speaks for the repository.
+pub(crate) async fn decide(
+    question: &Question<'_>,
+    trust: &Trust,
+    settings: &Settings,
+    registry: &RegistryAccess,
+    output: &mut Output,
+) -> Result<Judged, Failure> {
+    let Question { reference, logical, now, version } = question;
+    let client = transport::client(&reference.repository, registry).await?;
+    let digest = transport::digest(&client, reference, output).await?;
+    let facts = settings.facts(&trust.roots);
+    let facts = Facts { now: now.unwrap_or(facts.now), version: *version, ..facts };
     let rendering = Rendering {
         values: settings.values.clone(),
         target_namespace: settings.target_namespace.clone(),
         default_namespace: settings.namespace.clone(),
         discovered: delivery::scopes(settings.cluster.as_ref()).await?,
     };
-    let subject = Subject { place: args.reference.repository.pin(digest), logical: logical.pin(digest) };
+    let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     output.progress(format_args!("verifying {}", subject.place));
-    let judged = judge(&client, &subject, &policies, &facts, &rendering).await?;
-    write(&judged.decision.evidence, output)?;
-    match judged.decision.outcome {
-        Ok(_) => complete(args, &judged.decision.evidence),
-        Err(refusal) => {
-            explain_keys(&refusal, &judged.candidates, &policies, output);
-            Err(refusal.into())
-        }
-    }
-}
-
-fn write(evidence: &Evidence, output: &mut Output) -> Result<(), Failure> {
-    match output.format {
-        Format::Text => output.product(plain_lines(&evidence.to_string()))?,
-        Format::Json => output.json(&evidence.to_json())?,
-    }
-    Ok(())
+    judge(&client, &subject, &trust.policies, &facts, &rendering).await
 }
 
 fn complete(args: &VerifyArgs, evidence: &Evidence) -> Result<Exit, Failure> {

@@ -1,6 +1,8 @@
 //! The real binary against a real registry: what it prints, where, and with which exit code.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod cluster;
@@ -12,6 +14,8 @@ mod inspect;
 mod keygen;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
+mod policy;
 #[cfg(test)]
 mod push;
 #[cfg(test)]

@@ -1,0 +1,90 @@
+//! `sealift policy check`: policy files by themselves, every problem at once.
+
+use sealift_verify::{policy::PolicyError, sigstore::TrustRootDocumentError};
+use serde_json::json;
+
+use crate::{
+    cli::policy::CheckArgs,
+    exit::Exit,
+    failure::Failure,
+    output::{Format, Output},
+    policies::{self, Document, Entry, Unusable},
+    table::plain,
+};
+
+/// Some documents cannot be used; each with its causes.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {all} documents cannot be used{}", .problems.len(), .problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
+struct Problems {
+    all: usize,
+    problems: Vec<String>,
+}
+
+pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let entries = policies::each(&args.files, output)?;
+    let documents: Vec<_> = entries
+        .iter()
+        .map(|Entry { object, document }| {
+            let problem = document.as_ref().err();
+            let digest = document.as_ref().ok().map(|document| match document {
+                Document::Policy(policy) => policy.digest,
+                Document::Root(root) => root.digest(),
+            });
+            json!({
+                "origin": object.origin.to_string(),
+                "kind": object.id.kind,
+                "name": object.id.name,
+                "usable": problem.is_none(),
+                "digest": digest,
+                "field": problem.map(|unusable| field(unusable)),
+                "problem": problem.map(|unusable| chain(unusable)),
+            })
+        })
+        .collect();
+    match output.format {
+        Format::Json => output.json(&json!({"schema": "sealift.dev/policy-check/v1", "policies": documents}))?,
+        Format::Text => {
+            for Entry { object, .. } in entries.iter().filter(|entry| entry.document.is_ok()) {
+                output.product(format_args!(
+                    "{} {} {}: usable",
+                    object.origin,
+                    object.id.kind,
+                    plain(&object.id.name)
+                ))?;
+            }
+        }
+    }
+    let problems = entries.iter().filter_map(|entry| entry.document.as_ref().err());
+    let problems: Vec<_> = problems.map(|unusable| chain(unusable)).collect();
+    if problems.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let error = Problems { all: entries.len(), problems };
+    Err(Failure::new(Exit::InvalidInput, error).hint("what cannot be read whole is not used at all"))
+}
+
+/// The field that is wrong.
+fn field(unusable: &Unusable) -> String {
+    match unusable {
+        Unusable::Policy { source, .. } => match source {
+            PolicyError::Field { path, .. } | PolicyError::Unknown { path, .. } => path.clone(),
+            PolicyError::Matcher { path, .. } | PolicyError::Empty { path, .. } => format!("spec.{path}"),
+            PolicyError::Require { .. } => "spec.require".to_owned(),
+            PolicyError::Key { .. } | PolicyError::Twice { .. } | PolicyError::Authority { .. } => {
+                "spec.authorities".to_owned()
+            }
+            PolicyError::Kind(_) => "kind".to_owned(),
+        },
+        Unusable::Root { source, .. } => match source {
+            TrustRootDocumentError::Field { path, .. } | TrustRootDocumentError::Unknown { path, .. } => path.clone(),
+            TrustRootDocumentError::Root { .. } => "spec.trustedRoot".to_owned(),
+            TrustRootDocumentError::Kind(_) => "kind".to_owned(),
+        },
+    }
+}
+
+fn chain(unusable: &Unusable) -> String {
+    let (Unusable::Policy { origin, .. } | Unusable::Root { origin, .. }) = unusable;
+    let causes = std::iter::successors(std::error::Error::source(unusable), |cause| cause.source());
+    causes.fold(origin.clone(), |text, cause| format!("{text}: {cause}"))
+}

@@ -24,3 +24,8 @@ pub use self::{
     signed::{BundleError, Signed},
     trust_root::{PUBLIC_GOOD, TrustRoot, TrustRootError, TrustRoots, UnknownTrustRoot},
 };
+
+#[cfg(test)]
+pub(crate) mod lab;
+#[cfg(test)]
+mod tests;

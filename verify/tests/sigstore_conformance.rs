@@ -9,8 +9,9 @@ use std::{
 
 use sealift_verify::{
     digest::Digest,
+    evidence::CheckResult,
     keys::PublicKey,
-    sigstore::{Demands, Signed, Subject, TrustRoot},
+    sigstore::{Demand, Demands, Signed, Subject, TimeSource, TrustRoot},
 };
 
 const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
@@ -40,6 +41,38 @@ fn passes_every_case_of_the_sigstore_conformance_suite_by_bytes_and_by_digest() 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(accepted + refused, 2 * folders.len());
     assert!(accepted > 0 && refused > 0, "the folder holds both kinds of cases");
+}
+
+/// Statements of the corpus, read as policies read them: from Rekor v1 with its promise, from v2 with a timestamp.
+#[test]
+fn says_which_log_and_whose_time_stand_behind_a_statement() {
+    let Some(folder) = cases() else { return };
+    let prove = |case: &str, demands| {
+        let case = folder.join(case);
+        let signed = Signed::parse(&fs::read(case.join("bundle.sigstore.json")).unwrap(), 1 << 20).unwrap();
+        let root = fs::read_to_string(case.join("trusted_root.json"));
+        let root = root.map_or_else(|_| TrustRoot::public_good(), |json| TrustRoot::from_json(&json).unwrap());
+        signed.prove_certificate(Subject::Stated, &root, demands)
+    };
+    let proof = prove("happy-path-intoto-in-dsse-v3", Demands::SIGSTORE).unwrap();
+    assert_eq!(
+        (proof.sct, proof.log, proof.timestamp),
+        (CheckResult::Pass, CheckResult::Pass, CheckResult::NotPresent)
+    );
+    assert_eq!(proof.times.iter().map(|time| time.source).collect::<Vec<_>>(), [TimeSource::TransparencyLog]);
+    assert_eq!((proof.entries[0].kind.as_str(), proof.entries[0].promised), ("dsse/0.0.1", true));
+    assert!(proof.entries[0].origin.as_ref().unwrap().starts_with("rekor.sigstore.dev"));
+
+    let stamped = Demands { timestamp: Demand::Required, ..Demands::SIGSTORE };
+    assert!(prove("happy-path-intoto-in-dsse-v3", stamped).is_err(), "it has no timestamp");
+    let proof = prove("rekor2-dsse-happy-path", stamped).unwrap();
+    assert_eq!((proof.log, proof.timestamp), (CheckResult::Pass, CheckResult::Pass));
+    assert_eq!(proof.times.iter().map(|time| time.source).collect::<Vec<_>>(), [TimeSource::TimestampAuthority]);
+    assert_eq!((proof.entries[0].kind.as_str(), proof.entries[0].promised), ("hashedrekord/0.0.2", false));
+    // Switched off: the certificate has nothing left to be valid at, or the row says that nobody looked.
+    assert!(prove("rekor2-dsse-happy-path", Demands { timestamp: Demand::Off, ..Demands::SIGSTORE }).is_err());
+    let proof = prove("rekor2-dsse-happy-path", Demands { tlog: Demand::Off, ..stamped }).unwrap();
+    assert_eq!((proof.log, proof.entries.len(), proof.timestamp), (CheckResult::NotChecked, 0, CheckResult::Pass));
 }
 
 fn cases() -> Option<PathBuf> {

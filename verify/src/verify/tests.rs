@@ -1,5 +1,7 @@
 //! Every refusal has a fixture that causes it.
 
+mod keyless;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

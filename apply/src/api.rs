@@ -9,6 +9,7 @@ mod delivery;
 mod inventory;
 mod schema;
 mod signature_policy;
+mod trust_root;
 
 pub use accepted_release::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, accepted_release_name};
 pub use conditions::{Condition, condition, is_true, set_condition};
@@ -19,6 +20,7 @@ pub use delivery::{
 };
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
+pub use trust_root::{TrustRoot, TrustRootSpec};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sealift.dev";

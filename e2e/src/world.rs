@@ -283,7 +283,7 @@ fn install(control_plane: &ControlPlane) {
         return;
     }
     let file = workspace().join("deploy/install.yaml").display().to_string();
-    let definitions = ["deliveries", "signaturepolicies", "acceptedreleases", "inventories"];
+    let definitions = ["deliveries", "signaturepolicies", "trustroots", "acceptedreleases", "inventories"];
     let definitions = definitions.map(|plural| format!("crd/{plural}.sealift.dev"));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
     let wait = ["wait", "--for=condition=Established", "--timeout=60s"];

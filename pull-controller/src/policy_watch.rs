@@ -1,10 +1,10 @@
-//! Following the policies of the cluster.
+//! Following the policies of the cluster, and the trust roots they name.
 
 use std::{future::Future, pin::pin, sync::Arc};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use kube::{
-    Api, ResourceExt as _,
+    Api, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject},
     runtime::{
         WatchStreamExt as _,
@@ -12,12 +12,16 @@ use kube::{
         reflector, watcher,
     },
 };
-use sealift_apply::{api::SignaturePolicy, cluster::Cluster};
+use sealift_apply::{
+    api::{SignaturePolicy, TrustRoot},
+    cluster::Cluster,
+};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::controller::Policies;
 
-/// Follows the policies; a change wakes whoever holds the receiver.
+/// Follows policies and trust roots; a change of either wakes whoever holds the receiver.
 ///
 /// They are read as JSON, not as a type: a policy with a field this version does not know is an error to be told, not an
 /// object to be passed over.
@@ -25,44 +29,75 @@ pub(crate) fn watch_policies(
     cluster: &Cluster,
 ) -> (watch::Receiver<Arc<Policies>>, impl Future<Output = ()> + Send + 'static) {
     let (sender, receiver) = watch::channel(Arc::new(Policies::default()));
-    let resource = ApiResource::erase::<SignaturePolicy>(&());
-    let api: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
-    let writer = reflector::store::Writer::<DynamicObject>::new(resource);
-    let store = writer.as_reader();
+    let (policies, of_policies) = follow::<SignaturePolicy>(cluster);
+    let (roots, of_roots) = follow::<TrustRoot>(cluster);
     let recorder = Recorder::new(cluster.client().clone(), Reporter::from("sealift-controller"));
     let following = async move {
-        let events = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
-        let mut events = pin!(events);
-        while let Some(event) = events.next().await {
+        let of_policies = of_policies.map(|event| (Kind::Policy, event));
+        let mut events = pin!(stream::select(of_policies, of_roots.map(|event| (Kind::Root, event))));
+        let mut listed = [false; 2];
+        while let Some((kind, event)) = events.next().await {
             match event {
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+                Ok(watcher::Event::InitDone) => listed[kind as usize] = true,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the watch of SignaturePolicies broke off; it is taken up again"
+                        "the watch of SignaturePolicies or TrustRoots broke off; it is taken up again"
                     );
                     continue;
                 }
             }
-            let objects = store.state();
-            let values = objects.iter().filter_map(|object| serde_json::to_value(&**object).ok()).collect();
-            let policies = Policies::read(values);
-            let before = sender.borrow().clone();
-            if policies.same_as(&before) {
+            // A policy judged before the roots are known would be refused for want of one.
+            if listed.contains(&false) {
                 continue;
             }
-            tell_unusable(&recorder, &before, &policies, &objects).await;
-            tracing::info!(unusable = policies.unusable().len(), policies = objects.len(), "policies read");
-            sender.send_replace(Arc::new(policies));
+            let objects = policies.state();
+            let now = Policies::read(values(&objects)).with_trust_roots(&values(&roots.state()));
+            let before = sender.borrow().clone();
+            if now.same_as(&before) {
+                continue;
+            }
+            tell_unusable(&recorder, &before, &now, &objects).await;
+            tracing::info!(unusable = now.unusable().len(), policies = objects.len(), "policies read");
+            sender.send_replace(Arc::new(now));
         }
     };
     (receiver, following)
 }
 
+/// Which of the two watches speaks.
+#[derive(Clone, Copy)]
+enum Kind {
+    Policy,
+    Root,
+}
+
+/// The objects of a kind as they are now, and what happens to them.
+fn follow<K: Resource<DynamicType = ()>>(
+    cluster: &Cluster,
+) -> (
+    reflector::Store<DynamicObject>,
+    impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>> + Send + 'static,
+) {
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
+    let writer = reflector::store::Writer::<DynamicObject>::new(resource);
+    let store = writer.as_reader();
+    (store, watcher(api, watcher::Config::default()).default_backoff().reflect(writer))
+}
+
+fn values(objects: &[Arc<DynamicObject>]) -> Vec<Value> {
+    objects.iter().filter_map(|object| serde_json::to_value(&**object).ok()).collect()
+}
+
 /// Says of each policy that became unusable what is wrong with it, where whoever wrote it looks first.
 async fn tell_unusable(recorder: &Recorder, before: &Policies, now: &Policies, objects: &[Arc<DynamicObject>]) {
-    use kube::Resource as _;
+    for (name, problem) in now.roots().unusable().filter(|root| !before.roots().unusable().any(|known| known == *root))
+    {
+        tracing::warn!(trust_root = name, reason = "PolicyInvalid", "{problem}");
+    }
     for policy in now.unusable().iter().filter(|policy| !before.unusable().contains(policy)) {
         tracing::warn!(policy = %policy.name, reason = "PolicyInvalid", "{}", policy.problem);
         let Some(object) = objects.iter().find(|object| object.name_any() == policy.name) else { continue };

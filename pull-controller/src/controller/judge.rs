@@ -55,6 +55,7 @@ impl Judge<'_> {
             environment: spec.environment.as_deref(),
             version: resolved.version.as_deref(),
             require: &spec.require,
+            trust: policies.roots(),
             ..Facts::at(now)
         };
         let (admitted, fetched) =

@@ -9,6 +9,7 @@ use sealift_verify::{
     objects::{Object, Origin, identity},
     policy::{Policy, Selected, might_match, select},
     reference::Repository,
+    sigstore::{TrustRoot, TrustRoots},
 };
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ pub struct Policies {
     known: bool,
     usable: Vec<Arc<Policy>>,
     unusable: Vec<Unusable>,
+    roots: TrustRoots,
 }
 
 /// A policy that cannot be used.
@@ -49,6 +51,23 @@ impl Policies {
         policies
     }
 
+    /// With the trust roots of the cluster beside the built-in one. One that cannot be used keeps its name, so that the
+    /// policies which name it are refused and never judged by another.
+    #[must_use]
+    pub fn with_trust_roots(mut self, objects: &[Value]) -> Self {
+        self.roots = TrustRoots::default();
+        for object in objects {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.roots.insert(name, read_root(object));
+        }
+        self
+    }
+
+    /// The trust roots that policies may name.
+    pub fn roots(&self) -> &TrustRoots {
+        &self.roots
+    }
+
     /// False until the cluster was asked: nothing may be judged before.
     pub fn are_known(&self) -> bool {
         self.known
@@ -57,7 +76,10 @@ impl Policies {
     /// True if every verdict under `other` would be the same.
     pub fn same_as(&self, other: &Self) -> bool {
         let digests = |policies: &Self| policies.usable.iter().map(|policy| policy.digest).collect::<Vec<_>>();
-        self.known == other.known && digests(self) == digests(other) && self.unusable == other.unusable
+        self.known == other.known
+            && digests(self) == digests(other)
+            && self.unusable == other.unusable
+            && self.roots == other.roots
     }
 
     /// Those that cannot be used.
@@ -81,9 +103,16 @@ impl Policies {
 }
 
 fn parse(value: &Value) -> Result<Policy, String> {
+    Policy::from_object(&object(value)?).map_err(|error| chain(&error))
+}
+
+fn read_root(value: &Value) -> Result<TrustRoot, String> {
+    TrustRoot::from_object(&object(value)?).map_err(|error| chain(&error))
+}
+
+fn object(value: &Value) -> Result<Object, String> {
     let id = identity::of(value).map_err(|problem| problem.to_string())?;
-    let object = Object { id, value: value.clone(), origin: Origin::default() };
-    Policy::from_object(&object).map_err(|error| chain(&error))
+    Ok(Object { id, value: value.clone(), origin: Origin::default() })
 }
 
 #[cfg(test)]
@@ -137,5 +166,14 @@ mod tests {
         assert!(one().same_as(&one()));
         assert!(!one().same_as(&Policies::read(vec![policy("a", json!(["*/x"]))])));
         assert!(!one().same_as(&Policies::default()));
+        let root = |text: &str| {
+            json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "TrustRoot", "metadata": {"name": "public-good"},
+                "spec": {"trustedRoot": text}})
+        };
+        let broken = || one().with_trust_roots(&[root("broken")]);
+        assert!(!one().same_as(&broken()), "a root that is replaced changes what policies mean");
+        assert!(broken().same_as(&broken()));
+        assert!(broken().roots().get("public-good").is_err(), "nothing falls back to the built-in root");
+        assert!(one().with_trust_roots(&[]).roots().get("public-good").is_ok());
     }
 }

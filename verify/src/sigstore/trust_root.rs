@@ -63,6 +63,13 @@ impl TrustRoot {
     }
 }
 
+/// Equal roots were read from equal texts.
+impl PartialEq for TrustRoot {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
 impl std::fmt::Debug for TrustRoot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "TrustRoot({})", self.digest)
@@ -70,7 +77,7 @@ impl std::fmt::Debug for TrustRoot {
 }
 
 /// The trust roots there are, by the name that policies use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrustRoots(BTreeMap<String, Result<TrustRoot, String>>);
 
 /// A policy names a trust root that it cannot have.
@@ -100,6 +107,11 @@ impl TrustRoots {
     /// under its name, so that nothing falls back to another in silence.
     pub fn insert(&mut self, name: String, root: Result<TrustRoot, String>) {
         self.0.insert(name, root);
+    }
+
+    /// Those that cannot be used, with why.
+    pub fn unusable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, root)| Some((name.as_str(), root.as_ref().err()?.as_str())))
     }
 
     /// The root of this name.

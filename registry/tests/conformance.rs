@@ -1,18 +1,12 @@
 //! The official conformance suite of the OCI distribution specification, run against both stores.
 //!
-//! The suite is `github.com/opencontainers/distribution-spec/conformance`, a Go program, looked for under the name
-//! `distribution-conformance` in the folder `SEALIFT_TOOLS`, else in `sealift/tools` of the user's cache folder.
+//! The suite is `github.com/opencontainers/distribution-spec/conformance`, a Go program that `testenv/build` installs.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests; a skip has to be seen")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::{
-    collections::BTreeMap,
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::BTreeMap;
 
+use sealift_e2e::Tool;
 use sealift_registry::server::{self, Credentials, ServerOptions, Store};
 
 const SUITE: &str = "distribution-conformance";
@@ -74,10 +68,9 @@ fn assert_all_passed(report: Option<Report>, at_least: u64) {
 
 /// Runs the suite against a fresh registry; nothing, after saying so, where the suite is not installed.
 async fn run(options: ServerOptions, settings: &[(&str, &str)]) -> Option<Report> {
-    let suite = find(&tools_folder())?;
+    let mut command = Tool::find(SUITE)?.command();
     let registry = server::spawn(options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(suite);
     command
         .current_dir(&folder)
         .env("OCI_REGISTRY", registry.addr.to_string())
@@ -103,23 +96,6 @@ fn counts(text: &str) -> BTreeMap<String, u64> {
             Some((name.trim_end_matches('.').to_owned(), count.trim().parse().ok()?))
         })
         .collect()
-}
-
-fn tools_folder() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
-    let cache = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    set("SEALIFT_TOOLS").or_else(|| cache().map(|cache| cache.join("sealift").join("tools"))).unwrap_or_default()
-}
-
-fn find(tools: &Path) -> Option<PathBuf> {
-    let suite = tools.join(SUITE);
-    if suite.is_file() {
-        return Some(suite);
-    }
-    let missing = format!("{} is not there", suite.display());
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}, and CI=true makes this test required");
-    eprintln!("SKIPPED: OCI conformance: {missing} (SEALIFT_TOOLS names the folder)");
-    None
 }
 
 #[test]

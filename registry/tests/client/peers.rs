@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Child, Stdio},
     time::Duration,
 };
 
+use sealift_e2e::Tool;
 use sealift_registry::{
     client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PlainHttp, PutAs},
     fetch,
@@ -35,23 +35,12 @@ impl Drop for Process {
     }
 }
 
-/// The program, or `None` if it is not installed. CI has to have it.
-fn tool(name: &str) -> Option<PathBuf> {
-    let folder = env::var_os("SEALIFT_TOOLS").map(PathBuf::from);
-    let folder = folder.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/sealift/tools")));
-    let path = folder.map(|folder| folder.join(name)).filter(|path| path.is_file());
-    if path.is_none() {
-        assert!(env::var("CI").as_deref() != Ok("true"), "{name} is not in SEALIFT_TOOLS");
-        eprintln!("SKIPPED: {name} is not in SEALIFT_TOOLS or ~/.cache/sealift/tools");
-    }
-    path
-}
-
 async fn process(name: &str, arguments: impl Fn(&str, &Path) -> Vec<String>) -> Option<Process> {
-    let program = tool(name)?;
+    let tool = Tool::find(name)?;
     let folder = tempfile::tempdir().unwrap();
     let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let child = Command::new(program)
+    let child = tool
+        .command()
         .args(arguments(&host, folder.path()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,6 +1,6 @@
 //! Our reading of YAML held against kubectl's: `sigs.k8s.io/yaml`, run as the program `yamljson` of testenv.
 //!
-//! `SEALIFT_TOOLS` names the folder it is in. Without it these tests say so loudly and pass; in CI they fail.
+//! Without it these tests say so loudly and pass; in CI they fail.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program, which says what it skips")]
 

@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint interop bench generate clean tools
+.PHONY: help demo test lint fuzz interop bench generate clean tools
 
 # Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
 on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
@@ -27,6 +27,9 @@ lint: ## Check format, clippy, and with cargo-deny licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	"$$(testenv/build path)/cargo-deny" --offline check bans licenses sources
+
+fuzz: ## Mutate everything the verifier reads, a minute a target (cargo test does it for 3 seconds)
+	SEALIFT_FUZZ_SECONDS="$${SEALIFT_FUZZ_SECONDS:-60}" cargo test --package sealift-verify --test fuzz
 
 interop: ## Run the tests that need heavier programs as well: the readers of other tools
 	@testenv/build interop

@@ -38,11 +38,11 @@ pub(crate) struct CheckArgs {
 
 const TEST: &str = "\
 Examples:
-  sealift policy test policies/tests.yaml
-  sealift policy test policies/tests.yaml -o junit > policy-tests.xml
+  sealift policy test tests/policies.yaml
+  sealift policy test tests/policies.yaml -o junit > policy-tests.xml
 
 The file:
-  policies: [production.yaml]                 paths relative to this file
+  policies: [../policies/production.yaml]     paths relative to this file
   cases:
   - name: what runs today is accepted
     reference: oci://registry.example/acme/shop:prod

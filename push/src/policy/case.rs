@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_the_readme_shows() {
+        let readme = include_str!("../../../README.md");
+        let block = readme.split("```yaml\n").find(|block| block.starts_with("policies:")).unwrap();
+        let suite = parse(Path::new("tests.yaml"), block.split("```").next().unwrap()).unwrap();
+        let expected: Vec<_> = suite.cases.iter().map(|case| case.expect).collect();
+        assert_eq!(expected, [Expected::Accepted, Expected::Refused(Reason::WrongEnvironment)]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_path() {
         assert!(field("  expect: {refused: NoSuchReason}\n").starts_with("cases[0].expect"));
         assert!(field("  expect: perhaps\n").starts_with("cases[0].expect"));

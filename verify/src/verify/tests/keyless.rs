@@ -74,6 +74,7 @@ fn a_keyless_release_is_accepted_and_the_evidence_says_what_was_verified() {
     let back: crate::evidence::Evidence =
         serde_json::from_value(serde_json::to_value(&decision.evidence).unwrap()).unwrap();
     assert_eq!(back, decision.evidence, "a record is read back as it was written");
+    assert_eq!(crate::evidence::record::read(&decision.evidence.to_json()).unwrap(), decision.evidence);
 }
 
 #[test]
@@ -264,4 +265,19 @@ fn an_authority_is_one_thing_and_somebody_in_particular() {
     let off = |v: &mut Value| v["spec"]["transparency"] = json!({"tlog": "off", "timestamp": "off"});
     let timeless = lab_policy(json!([releaser("ci")]), off).unwrap_err();
     assert!(matches!(timeless, PolicyError::Authority { .. }), "{timeless}");
+}
+
+/// Anyone who may push may hang foreign and broken certificates on an artifact; none of them is in the way.
+#[test]
+fn broken_and_foreign_certificates_never_hide_a_good_one() {
+    let (lab, theirs) = (Lab::new(), Lab::new());
+    let world = World::new();
+    let payload = world.statement.to_payload();
+    let mut broken = lab.keyless(&payload, RELEASER);
+    broken["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["logIndex"] = json!("0");
+    let bundles = [broken, theirs.keyless(&payload, RELEASER), lab.keyless(&payload, RELEASER)];
+    let world = bundles.iter().fold(world, |world, bundle| world.with(bytes(bundle)));
+    let decision = judge(&world, lab_policy(json!([releaser("ci")]), |_| ()).unwrap(), &lab.roots());
+    assert_eq!(reason(&decision), None);
+    assert_eq!(decision.evidence.skipped.len(), 2, "{:?}", decision.evidence.skipped);
 }

@@ -136,6 +136,8 @@ fn bundle(payload: &[u8], key: &KeyPair) -> Vec<u8> {
 
 fn reason(decision: &Decision<Verified>) -> Option<Reason> {
     assert_eq!(decision.evidence.outcome == Outcome::Accepted, decision.outcome.is_ok());
+    let read = crate::evidence::record::read(&decision.evidence.to_json());
+    assert_eq!(read.as_ref().ok(), Some(&decision.evidence), "the record does not carry its verdict: {read:?}");
     decision.outcome.as_ref().err().map(Refusal::reason)
 }
 

@@ -16,7 +16,7 @@ pub use conditions::{Condition, condition, is_true, set_condition};
 pub use crds::{crds, file_name, render};
 pub use delivery::{
     CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, KeyReference, LastApplied, LastAttempted,
-    Parameter, ParameterSource, Select, Selection, VerificationStatus,
+    Parameter, ParameterSource, Select, Selection, VerificationStatus, WouldRefuse,
 };
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};

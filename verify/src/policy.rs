@@ -22,7 +22,7 @@ pub use self::{
     select::{Selected, might_match, select},
     spec::{
         AtLeastSpec, AuthoritySpec, DenySpec, KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec,
-        OnFirstContact, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
+        OnFirstContact, OnRevocation, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
     },
 };
 use crate::{digest::Digest, objects::Object};

@@ -198,6 +198,9 @@ pub struct DeliveryStatus {
     /// The verdict about what was last attempted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationStatus>,
+    /// Why what was last applied would be refused if it came now. It runs on all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_refuse_now: Option<WouldRefuse>,
     /// How many objects the inventory holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
@@ -244,6 +247,18 @@ pub struct LastApplied {
     /// When.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
+}
+
+/// Why what runs would be refused now, after a policy, a trust root, a deny list or a key changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WouldRefuse {
+    /// The stable reason of the refusal.
+    pub reason: String,
+    /// The refusal in words.
+    pub message: String,
+    /// Since when it would be refused, whatever the reason was at first.
+    #[schemars(with = "String")]
+    pub since: jiff::Timestamp,
 }
 
 /// The verdict about what was last attempted.

@@ -183,6 +183,27 @@ pub struct ReleaseSpec {
     /// What to do with an expired statement where nothing of the stream runs yet.
     #[serde(default)]
     pub on_first_contact: OnFirstContact,
+    /// What becomes of a release that runs once its signatures no longer count or a deny list names it. Where several
+    /// policies match, `suspend` in any of them is what holds.
+    #[serde(default, skip_serializing_if = "OnRevocation::is_keep")]
+    pub on_revocation: OnRevocation,
+}
+
+/// What becomes of a release that runs once trust in it is withdrawn. Nothing is ever deleted for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRevocation {
+    /// It runs on and is kept in repair; the Delivery's status says that it would be refused now.
+    #[default]
+    Keep,
+    /// It runs on as it is: nothing is repaired, pruned or applied until it, or another release, is accepted.
+    Suspend,
+}
+
+impl OnRevocation {
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 /// What to do with an expired statement where nothing of the stream runs yet.

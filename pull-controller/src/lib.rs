@@ -3,6 +3,7 @@
 //! [`controller`] is the story of one reconcile, step by step; [`run`] puts it on a cluster's events; the rest is what
 //! a long-running program needs around it.
 
+pub mod audit;
 pub mod controller;
 pub mod metrics;
 pub mod options;

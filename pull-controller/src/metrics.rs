@@ -1,6 +1,6 @@
 //! What is counted. Every label comes from a closed set, so the number of series has a bound.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -14,6 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use sealift_apply::change::{Action, ChangeSet};
+use sealift_verify::refusal::Reason;
 
 /// The counters of a run. Clones count together.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ struct Inner {
     deliveries: Family<ReadyLabel, Gauge>,
     objects: Family<ActionLabel, Counter>,
     requests: Family<ResultLabel, Counter>,
+    refused: Family<ReasonLabel, Gauge>,
+    audited: Family<ResultLabel, Counter>,
 }
 
 /// How a reconcile ended.
@@ -118,8 +121,22 @@ impl Metrics {
         registry.register("applied_objects", "Objects by what was done with them", objects.clone());
         let requests = Family::default();
         registry.register("registry_requests", "Calls to registries by result", requests.clone());
+        let refused = Family::default();
+        registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
+        let audited = Family::default();
+        registry.register("audit_lines", "Lines of the audit log by what became of them", audited.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self(Arc::new(Inner { registry, reconciles, verdicts, seconds, deliveries, objects, requests }))
+        Self(Arc::new(Inner {
+            registry,
+            reconciles,
+            verdicts,
+            seconds,
+            deliveries,
+            objects,
+            requests,
+            refused,
+            audited,
+        }))
     }
 
     /// A reconcile ended.
@@ -149,6 +166,25 @@ impl Metrics {
     /// A registry was asked.
     pub fn requested(&self, result: &'static str) {
         self.0.requests.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// A line of the audit log was written or lost.
+    pub fn audited(&self, result: &'static str) {
+        self.0.audited.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// The reasons for which what is applied would be refused now, one a Delivery. They are read from statuses, so what is
+    /// no reason of ours counts as `Other`.
+    pub fn would_refuse<'a>(&self, reasons: impl Iterator<Item = &'a str>) {
+        let known = Reason::ALL.iter().map(|reason| reason.as_str()).chain(["Other"]);
+        let mut counts: BTreeMap<&'static str, i64> = known.map(|reason| (reason, 0)).collect();
+        for reason in reasons {
+            let known = Reason::ALL.iter().find(|known| known.as_str() == reason);
+            *counts.entry(known.map_or("Other", |known| known.as_str())).or_default() += 1;
+        }
+        for (reason, count) in counts {
+            self.0.refused.get_or_create(&ReasonLabel { reason }).set(count);
+        }
     }
 
     /// How the Deliveries are now.
@@ -188,6 +224,8 @@ mod tests {
         metrics.changed(&ChangeSet::default());
         metrics.requested("ok");
         metrics.deliveries(ByReadiness { ready: 2, ..ByReadiness::default() });
+        metrics.would_refuse(["Denied", "Denied", "a tenant wrote this"].into_iter());
+        metrics.audited("written");
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -196,6 +234,10 @@ mod tests {
             "sealift_deliveries{ready=\"true\"} 2",
             "sealift_applied_objects_total{action=\"created\"} 0",
             "sealift_registry_requests_total{result=\"ok\"} 1",
+            "sealift_would_refuse{reason=\"Denied\"} 2",
+            "sealift_would_refuse{reason=\"Other\"} 1",
+            "sealift_would_refuse{reason=\"Unsigned\"} 0",
+            "sealift_audit_lines_total{result=\"written\"} 1",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -17,11 +17,13 @@ mod policies;
 mod prune;
 mod publish;
 mod read;
+mod record;
 mod registries;
 mod report;
 mod resolve;
 mod schedule;
 mod source;
+mod standing;
 mod status;
 mod stop;
 mod tell;
@@ -110,8 +112,10 @@ async fn bring_about(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<A
         memo.awaited = None;
     }
     let pause = pause(&delivery, &memo, &report, &next);
-    tell(&context, &delivery, &mut memo, &previous, &next, &report).await?;
+    record::record(&context, &delivery, &mut memo, &next, &report);
+    let told = tell(&context, &delivery, &mut memo, &previous, &next, &report).await;
     context.remember(&uid, memo);
+    told?;
     count(&context, &report, began.elapsed());
     Ok(Action::requeue(pause))
 }

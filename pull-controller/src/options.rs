@@ -59,6 +59,11 @@ pub struct Options {
     /// How many Deliveries are reconciled at the same time.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
+    /// Append one JSON line a decision to this file: the evidence, whose it is and what was done. `-` is standard output,
+    /// which holds nothing else. A line comes when a verdict or what is applied changes, and once after each start. The file
+    /// is never rotated here: copy and truncate it, or move it away and start anew.
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

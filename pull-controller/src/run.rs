@@ -21,6 +21,7 @@ use sealift_apply::{
 use tokio::sync::watch;
 
 use crate::{
+    audit::AuditLog,
     controller::{Context, Policies, on_error, reconcile},
     metrics::{ByReadiness, Metrics},
     options::Options,
@@ -46,6 +47,15 @@ pub enum RunError {
     /// The CA certificates cannot be read.
     #[error("{} cannot be read", path.display())]
     RegistryCa {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The audit log cannot be appended to. Nothing is decided unrecorded.
+    #[error("the audit log {} cannot be opened", path.display())]
+    AuditLog {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -81,20 +91,29 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         }
     };
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
+    let audit = options.audit_log.as_ref().map(|path| {
+        let opened = AuditLog::open(path, metrics.clone());
+        opened.map_err(|source| RunError::AuditLog { path: path.clone(), source })
+    });
+    let audit = audit.transpose()?;
     let (deliveries, writer) = reflector::store::<Delivery>();
     let listen = |source| RunError::Listen { address: options.metrics_listen, source };
     let (listener, address) = server::bind(options.metrics_listen).await.map_err(listen)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
     let counted = deliveries.clone();
-    let before: server::BeforeScrape = Arc::new(move |metrics| metrics.deliveries(by_readiness(&counted)));
+    let before: server::BeforeScrape = Arc::new(move |metrics| count(&counted, metrics));
     let serving = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone(), before));
 
     let (policies, watching) = watch_policies(&cluster);
     let watching = tokio::spawn(watching);
-    let context = Context::new(cluster.clone(), &options, registry_ca, policies.clone(), deliveries.clone(), metrics);
+    let (known, own) = (policies.clone(), deliveries.clone());
+    let context = Context::new(cluster.clone(), &options, registry_ca, known, own, metrics, audit.clone());
     drive(cluster, &options, Arc::new(context), policies, deliveries, writer, readiness, stop).await;
     watching.abort();
     serving.abort();
+    if let Some(audit) = audit {
+        audit.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -204,9 +223,17 @@ fn what_matters(delivery: &Delivery) -> Option<u64> {
     Some(hasher.finish())
 }
 
-fn by_readiness(deliveries: &Store<Delivery>) -> ByReadiness {
+/// Counts the Deliveries as they are now.
+fn count(deliveries: &Store<Delivery>, metrics: &Metrics) {
+    let deliveries = deliveries.state();
+    metrics.deliveries(by_readiness(&deliveries));
+    let refused = deliveries.iter().filter_map(|delivery| delivery.status.as_ref()?.would_refuse_now.as_ref());
+    metrics.would_refuse(refused.map(|refused| refused.reason.as_str()));
+}
+
+fn by_readiness(deliveries: &[Arc<Delivery>]) -> ByReadiness {
     let mut by = ByReadiness::default();
-    for delivery in deliveries.state() {
+    for delivery in deliveries {
         let conditions = delivery.status.as_ref().map_or(&[][..], |status| &status.conditions);
         match condition(conditions, "Ready").map(|ready| ready.status.as_str()) {
             Some("True") => by.ready += 1,

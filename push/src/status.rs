@@ -1,6 +1,6 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
-use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, condition};
+use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, WouldRefuse, condition};
 use serde_json::{Value, json};
 
 use crate::{
@@ -102,8 +102,16 @@ fn detail(delivery: &Delivery) -> String {
         lines.push("  not seen by a controller yet".to_owned());
         return lines.join("\n");
     };
-    let DeliveryStatus { observed_generation, conditions, last_attempted, last_applied, verification, objects, .. } =
-        status;
+    let DeliveryStatus {
+        observed_generation,
+        conditions,
+        last_attempted,
+        last_applied,
+        verification,
+        would_refuse_now,
+        objects,
+        ..
+    } = status;
     if delivery.spec.suspend {
         lines.push("  suspended   nothing is done until spec.suspend is false".to_owned());
     }
@@ -121,6 +129,10 @@ fn detail(delivery: &Delivery) -> String {
             applied.digest, applied.epoch, applied.sequence, applied.at
         ));
     }
+    lines.extend(would_refuse_now.iter().map(|refused| {
+        let WouldRefuse { reason, message, since } = refused;
+        format!("  refused now {reason} since {since}, though it runs: {}", plain(message))
+    }));
     lines.extend(objects.map(|objects| format!("  objects     {objects}")));
     lines.extend(conditions.iter().map(|c| {
         let Condition { type_, status, reason, message, .. } = c;

@@ -15,8 +15,12 @@ use sealift_apply::{
 };
 use tokio::sync::watch;
 
-use super::{fetch::Artifacts, policies::Policies, registries::Registries, stop::Stop, wait::Awaited};
+use super::{
+    fetch::Artifacts, judge::Accepted, policies::Policies, record::Told, registries::Registries, stop::Stop,
+    wait::Awaited,
+};
 use crate::{
+    audit::AuditLog,
     metrics::Metrics,
     options::{Mirror, Options},
 };
@@ -40,6 +44,7 @@ pub struct Context {
     pub(super) artifacts: Artifacts,
     pub(super) metrics: Metrics,
     pub(super) recorder: Recorder,
+    pub(super) audit: Option<AuditLog>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
     deliveries: Store<Delivery>,
@@ -56,6 +61,10 @@ pub(super) struct Memo {
     pub(super) looks: u32,
     /// What was applied and has not settled yet.
     pub(super) awaited: Option<Arc<Awaited>>,
+    /// What admitted what is applied. Without it, what would be refused now is not repaired either.
+    pub(super) accepted: Option<Arc<Accepted>>,
+    /// What the audit log was last told.
+    pub(super) audited: Option<Told>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.
     pub(super) written: Option<(u64, DeliveryStatus)>,
 }
@@ -75,6 +84,7 @@ impl Context {
         policies: watch::Receiver<Arc<Policies>>,
         deliveries: Store<Delivery>,
         metrics: Metrics,
+        audit: Option<AuditLog>,
     ) -> Self {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
         Self {
@@ -86,6 +96,7 @@ impl Context {
             cluster,
             policies,
             metrics,
+            audit,
             deliveries,
             accounts: Mutex::default(),
             memos: Mutex::default(),

@@ -17,7 +17,7 @@ use super::{
     apply::applied,
     context::{Context, Memo},
     health::{health, looked_again},
-    judge::Judge,
+    judge::{Judge, Judged},
     memory,
     order::{self, Order},
     plan::planned,
@@ -27,6 +27,7 @@ use super::{
     report::{Report, last_applied},
     resolve::resolve,
     source::{Source, SourceError},
+    standing::{Standing, suspending},
     status,
     stop::Stop,
     verify,
@@ -46,7 +47,8 @@ pub(super) async fn deliver(
     // 1. pure: who asks for what, and is there a policy for it at all? Nothing is contacted before that is known.
     let Order { owner, repository, selection, account } = order::read(delivery, context.default_account.as_deref())?;
     let policies = context.policies.borrow().clone();
-    policies.for_repository(&repository, &owner.namespace)?;
+    let matching = policies.for_repository(&repository, &owner.namespace);
+    let matching = matching.inspect_err(|stop| report.standing = Standing::of(stop))?;
     let account = context.account(&owner.namespace, account)?;
     let access = Access { account: &account, controller: &context.cluster };
     if let Some(looked) = looked_again(access, delivery, memo, &policies).await {
@@ -72,6 +74,7 @@ pub(super) async fn deliver(
         artifacts: &context.artifacts,
         source: &source,
         policies: &policies,
+        suspending: suspending(&matching),
         access,
         owner: &owner,
         spec,
@@ -84,18 +87,21 @@ pub(super) async fn deliver(
     let judged = match selected {
         Ok(resolved) => {
             report.attempted = Some((resolved.digest, resolved.tag.clone()));
-            judge.judged(&resolved, Some(interval), &mut report.evidence).await
+            judge.selected(&resolved, interval, &mut report.evidence).await
         }
         Err(error) => Err(error.into()),
     };
     // What cannot run does not come, but what runs is kept in repair; why is told at the end.
-    let (verified, evidence, held_up) = match judged {
-        Ok(verified) => (verified, report.evidence.clone(), None),
+    let (Judged { verified, evidence, accepted }, held_up) = match judged {
+        Ok(judged) => (judged, None),
         Err(stop) => {
-            let (verified, evidence, stop) = judge.last_known(stop).await?;
-            (verified, evidence, Some(stop))
+            let (judged, stop) = judge.last_known(stop, memo.accepted.as_deref(), report).await?;
+            (judged, Some(stop))
         }
     };
+    if held_up.is_none() && !verify::is_new(&verified, previous) {
+        report.standing = Standing::Accepted;
+    }
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     let (plan, mut inventory) = planned(access, &owner, &verified).await?;
@@ -108,6 +114,7 @@ pub(super) async fn deliver(
     applied(access, plan, &mut inventory, &remembered, &verified, now, report).await?;
     if report.changes.waiting.is_empty() {
         report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
+        memo.accepted = Some(Arc::new(accepted));
     }
     let gone = pruned(access, &rows, &mut inventory, report).await;
     report.objects = Some(inventory.len());

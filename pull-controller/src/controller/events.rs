@@ -43,6 +43,25 @@ pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Re
     })
 }
 
+/// What runs would be refused from now on, or no longer, though it is still the same.
+pub(super) fn standing(previous: &DeliveryStatus, next: &DeliveryStatus) -> Option<Event> {
+    let (reason, note, at) = match (&previous.would_refuse_now, &next.would_refuse_now) {
+        (before, Some(now)) if before.as_ref().is_none_or(|before| before.reason != now.reason) => {
+            let note = format!("what is applied would be refused now ({}): {}", now.reason, now.message);
+            ("WouldRefuseNow", note, now)
+        }
+        (Some(before), None) => ("AcceptedAgain", "what is applied would be accepted now".to_owned(), before),
+        _ => return None,
+    };
+    Some(Event {
+        type_: if reason == "AcceptedAgain" { EventType::Normal } else { EventType::Warning },
+        reason: reason.to_owned(),
+        note: Some(cut(note)),
+        action: format!("Judge-{}-{}", at.reason, at.since.as_second()),
+        secondary: None,
+    })
+}
+
 /// Cut to what the API server takes.
 pub(crate) fn cut(mut note: String) -> String {
     let end = (0..=note.len().min(NOTE_LIMIT)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);

@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{DeliveryReference, DeliverySpec, DeliveryStatus},
+    api::{DeliveryReference, DeliverySpec, DeliveryStatus, LastApplied},
     apply::Access,
 };
 use sealift_verify::{
     evidence::Evidence,
     memory::Memory,
+    reference::Repository,
     render::Rendering,
-    verify::{Facts, Verified},
+    verify::{Admitted, Facts, Verified},
 };
 
 use super::{
@@ -19,8 +20,10 @@ use super::{
     parameters,
     plan::discovered,
     policies::Policies,
+    report::Report,
     resolve::Resolved,
     source::Source,
+    standing::{Standing, is_revocation},
     stop::{Stop, Verdict},
     verify,
 };
@@ -31,6 +34,8 @@ pub(super) struct Judge<'a> {
     pub(super) artifacts: &'a Artifacts,
     pub(super) source: &'a Source<'a>,
     pub(super) policies: &'a Arc<Policies>,
+    /// The policy by which a revoked release is suspended, if there is one.
+    pub(super) suspending: Option<&'a str>,
     pub(super) access: Access<'a>,
     pub(super) owner: &'a DeliveryReference,
     pub(super) spec: &'a DeliverySpec,
@@ -39,15 +44,80 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What admitted a release. Once it is applied this is kept for its repair: signature and statement were judged when it
+/// was accepted, and everything below them is judged again each time.
+#[derive(Clone, Debug)]
+pub(super) struct Accepted {
+    admitted: Arc<Admitted>,
+    place: Repository,
+}
+
+/// A release that may be applied.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) verified: Verified,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) accepted: Accepted,
+}
+
 impl Judge<'_> {
-    /// Judges what was selected. `interval` says how old signatures from the cache may be; without one, any age will do.
-    pub(super) async fn judged(
+    /// Judges what was selected. `interval` says how old signatures from the cache may be.
+    pub(super) async fn selected(
+        &self,
+        resolved: &Resolved,
+        interval: Duration,
+        evidence: &mut Option<Evidence>,
+    ) -> Result<Judged, Stop> {
+        let judged = self.judged(resolved, Some(interval), evidence).await?;
+        verify::nothing_new_if_stale(&judged.verified, self.previous)?;
+        Ok(judged)
+    }
+
+    /// What was last applied, where what is selected cannot run: it is judged as anew, and may be put right. Gives back
+    /// `stop` where it may not, or where `stop` is about the Delivery and not about what it selects.
+    ///
+    /// What would be refused now is put right as it was accepted, unless trust in it was withdrawn and a policy suspends it.
+    pub(super) async fn last_known(
+        &self,
+        stop: Stop,
+        accepted: Option<&Accepted>,
+        report: &mut Report,
+    ) -> Result<(Judged, Stop), Stop> {
+        let about_selection =
+            matches!(stop, Stop::Refused(_) | Stop::Source(_)) && stop.verdict() != Verdict::Untouched;
+        let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
+        let places = self.source.places.clone();
+        let resolved = Resolved { digest: last.digest, tag: None, version: None, places };
+        let outcome = self.judged(&resolved, None, &mut report.applied_evidence).await;
+        report.standing = outcome.as_ref().map_or_else(Standing::of, |_| Standing::Accepted);
+        let judged = match (outcome, self.suspending) {
+            (Ok(judged), _) => Ok(judged),
+            (Err(Stop::Refused(refusal)), Some(policy)) if is_revocation(&refusal) => {
+                return Err(Stop::Revoked {
+                    policy: policy.to_owned(),
+                    refusal: Box::new(refusal),
+                    selected: Box::new(stop),
+                });
+            }
+            (Err(refused), _) => match accepted.filter(|_| report.standing != Standing::Unjudged) {
+                Some(accepted) => self.finished(accepted.clone(), &mut None).await,
+                None => Err(refused),
+            },
+        };
+        match judged {
+            Ok(judged) if is_applied(&judged.verified, last) => Ok((judged, stop)),
+            _ => Err(stop),
+        }
+    }
+
+    /// Any age of cached signatures will do without an `interval`, as long as they are accepted.
+    async fn judged(
         &self,
         resolved: &Resolved,
         interval: Option<Duration>,
         evidence: &mut Option<Evidence>,
-    ) -> Result<Verified, Stop> {
-        let Self { artifacts, source, policies, access, owner, spec, memory, previous, now } = *self;
+    ) -> Result<Judged, Stop> {
+        let Self { artifacts, source, policies, owner, spec, memory, now, .. } = *self;
         let facts = Facts {
             namespace: Some(&owner.namespace),
             memory: Some(memory),
@@ -60,30 +130,26 @@ impl Judge<'_> {
         };
         let (admitted, fetched) =
             verify::admitted(artifacts, source, resolved, policies, &facts, interval, evidence).await?;
-        let layer = artifacts.layer(source, &fetched.place, admitted.layer()).await?;
+        self.finished(Accepted { admitted: Arc::new(admitted), place: fetched.place.clone() }, evidence).await
+    }
+
+    /// The second half of the verdict: layer, values and objects.
+    async fn finished(&self, accepted: Accepted, evidence: &mut Option<Evidence>) -> Result<Judged, Stop> {
+        let Self { artifacts, source, access, owner, spec, .. } = *self;
+        let Accepted { admitted, place } = &accepted;
+        let layer = artifacts.layer(source, place, admitted.layer()).await?;
         let rendering = Rendering {
             values: parameters::read(access.account, &owner.namespace, &spec.parameters).await?,
             target_namespace: spec.target_namespace.clone(),
             default_namespace: Some(owner.namespace.clone()),
-            discovered: discovered(access, &admitted).await?,
+            discovered: discovered(access, admitted).await?,
         };
-        let verified = verify::verified(admitted, layer, rendering, evidence).await?;
-        verify::nothing_new_if_stale(&verified, previous)?;
-        Ok(verified)
+        let verified = verify::verified(Arc::clone(admitted), layer, rendering, evidence).await?;
+        Ok(Judged { verified, evidence: evidence.clone(), accepted })
     }
+}
 
-    /// What was last applied, where what is selected cannot run: it is judged as anew, and may be put right. Gives back
-    /// `stop` where it does not stand either, or where `stop` is about the Delivery and not about what it selects.
-    pub(super) async fn last_known(&self, stop: Stop) -> Result<(Verified, Option<Evidence>, Stop), Stop> {
-        let about_selection =
-            matches!(stop, Stop::Refused(_) | Stop::Source(_)) && stop.verdict() != Verdict::Untouched;
-        let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
-        let places = self.source.places.clone();
-        let resolved = Resolved { digest: last.digest, tag: None, version: None, places };
-        let mut evidence = None;
-        match self.judged(&resolved, None, &mut evidence).await {
-            Ok(verified) if verified.inventory() == last.objects => Ok((verified, evidence, stop)),
-            _ => Err(stop),
-        }
-    }
+/// True if these are the objects that were last applied, under whatever statement.
+fn is_applied(verified: &Verified, last: &LastApplied) -> bool {
+    verified.digest() == last.digest && verified.inventory() == last.objects
 }

@@ -3,7 +3,7 @@
 use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
 use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
 
-use super::stop::Stop;
+use super::{standing::Standing, stop::Stop};
 use crate::metrics::Outcome;
 
 /// Filled in step by step; what a reconcile did not get to stays empty.
@@ -13,6 +13,10 @@ pub(super) struct Report {
     pub(super) attempted: Option<(Digest, Option<String>)>,
     /// The record of the verdict.
     pub(super) evidence: Option<Evidence>,
+    /// How what was applied before fares under the policies as they are now.
+    pub(super) standing: Standing,
+    /// The record of that verdict, where it is not the one above.
+    pub(super) applied_evidence: Option<Evidence>,
     /// What was applied to the end.
     pub(super) applied: Option<LastApplied>,
     /// How many objects the inventory holds.
@@ -28,7 +32,7 @@ pub(super) struct Report {
 impl Report {
     /// True if everything was done and everything is healthy.
     pub(super) fn is_settled(&self) -> bool {
-        let Self { attempted: _, evidence: _, applied: _, objects: _, changes, health, stop } = self;
+        let Self { changes, health, stop, .. } = self;
         stop.is_none() && changes.waiting.is_empty() && health.as_ref().is_none_or(HealthReport::is_healthy)
     }
 

@@ -12,6 +12,7 @@ use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome};
 
 use super::{
     report::Report,
+    standing::Standing,
     stop::{Retry, Stop, Verdict},
 };
 
@@ -105,6 +106,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
     attempted(&mut writer, report);
     verification(&mut writer, report);
     applied(&mut writer, report);
+    standing(&mut writer, report);
     if let Some(objects) = report.objects {
         writer.status.objects = Some(objects as u64);
     }
@@ -131,8 +133,20 @@ fn applied(writer: &mut Writer<'_>, report: &Report) {
     }
 }
 
+/// Only what is applied can be refused after the fact; what was applied just now was accepted just now.
+fn standing(writer: &mut Writer<'_>, report: &Report) {
+    let now = writer.about.now;
+    let status = &mut writer.status;
+    let standing = match &report.standing {
+        Standing::Unjudged if report.applied.is_some() => &Standing::Accepted,
+        standing => standing,
+    };
+    let told = standing.told(status.would_refuse_now.as_ref(), now);
+    status.would_refuse_now = told.filter(|_| status.last_applied.is_some());
+}
+
 fn verification(writer: &mut Writer<'_>, report: &Report) {
-    let refused = report.stop.as_ref().filter(|stop| stop.verdict() != Verdict::Untouched);
+    let refused = report.stop.as_ref().map(Stop::about_selected).filter(|stop| stop.verdict() != Verdict::Untouched);
     let found = match (&report.evidence, refused) {
         (Some(evidence), _) => Some(of_evidence(evidence)),
         (None, Some(stop)) if stop.verdict() == Verdict::Refused => Some(VerificationStatus {

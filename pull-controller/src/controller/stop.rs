@@ -30,6 +30,18 @@ pub enum Stop {
     /// The release is refused.
     #[error("{0}")]
     Refused(Refusal),
+    /// Trust in what runs was withdrawn, and a policy suspends it. What is selected cannot run either.
+    #[error(
+        "policy {policy} suspends what runs, since it would be refused now: {refusal}; it is neither repaired nor deleted"
+    )]
+    Revoked {
+        /// The policy that says so.
+        policy: String,
+        /// Why what runs would be refused.
+        refusal: Box<Refusal>,
+        /// Why what is selected does not take its place.
+        selected: Box<Self>,
+    },
     /// A parameter's value cannot be had.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
@@ -92,6 +104,7 @@ impl Stop {
             Self::NoServiceAccount => "NoServiceAccount",
             Self::PolicyInvalid { .. } => "PolicyInvalid",
             Self::Refused(refusal) => refusal.reason().as_str(),
+            Self::Revoked { .. } => "Revoked",
             Self::Parameter(error) if error.is_transient() => "ClusterUnavailable",
             Self::Parameter(_) => "BadParameter",
             Self::Source(error) => source_reason(error),
@@ -105,9 +118,18 @@ impl Stop {
         }
     }
 
+    /// The stop as far as it is about what was selected, which a verdict is about.
+    pub fn about_selected(&self) -> &Self {
+        match self {
+            Self::Revoked { selected, .. } => selected.about_selected(),
+            other => other,
+        }
+    }
+
     /// What it says about the release.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::Revoked { selected, .. } => selected.verdict(),
             Self::Refused(refusal) if refusal.is_undecided() => Verdict::CouldNotCheck,
             Self::Refused(_) | Self::PolicyInvalid { .. } => Verdict::Refused,
             Self::Parameter(error) if !error.is_transient() => Verdict::Refused,
@@ -127,6 +149,7 @@ impl Stop {
             Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } | Self::Memory { .. } => {
                 Retry::Interval
             }
+            Self::Revoked { selected, .. } => selected.retry(),
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
             Self::Source(SourceError::Client(error)) => match error.retry_after() {
@@ -152,7 +175,7 @@ impl Stop {
             Self::Parameter(error) => !error.is_transient(),
             Self::Cluster { source, .. } => !source.is_transient() && !source.is_conflict(),
             Self::Source(error) => !error.is_transient(),
-            Self::Prune(_) => true,
+            Self::Prune(_) | Self::Revoked { .. } => true,
             Self::Internal(_) => false,
             _ => self.retry() == Retry::Interval,
         }
@@ -163,6 +186,7 @@ impl Stop {
         let text = chain(self);
         match self {
             Self::Refused(refusal) => format!("{text} (hint: {})", refusal.hint()),
+            Self::Revoked { refusal, .. } => format!("{text} (hint: {})", refusal.hint()),
             _ => text,
         }
     }

@@ -13,7 +13,7 @@ use super::{
     context::{Context, Memo},
     events, publish,
     report::Report,
-    stop::Verdict,
+    stop::{Stop, Verdict},
 };
 
 /// Writes status, event and log line, if there is something new to say.
@@ -28,6 +28,12 @@ pub(super) async fn tell(
     // Before this one, the reconcile may have written that it began.
     let written = publish::current(delivery, memo);
     publish::status(context, delivery, memo, &written, next).await?;
+    if let Some(event) = events::standing(previous, next) {
+        let digest = next.last_applied.as_ref().map(|last| last.digest.to_string()).unwrap_or_default();
+        let note = event.note.as_deref().unwrap_or_default();
+        tracing::warn!(delivery = %name(delivery), %digest, reason = %event.reason, "{note}");
+        events::publish(context, delivery, &event).await;
+    }
     let Some(event) = events::news(previous, next, report) else { return Ok(()) };
     let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
     let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
@@ -43,7 +49,7 @@ pub(super) async fn tell(
 pub(super) fn count(context: &Context, report: &Report, took: Duration) {
     context.metrics.reconciled(report.outcome(), took);
     context.metrics.changed(&report.changes);
-    match &report.stop {
+    match report.stop.as_ref().map(Stop::about_selected) {
         Some(stop) if stop.verdict() != Verdict::Untouched => context.metrics.verdict(stop.reason()),
         _ if report.evidence.is_some() => context.metrics.verdict("Verified"),
         _ => {}

@@ -25,7 +25,8 @@ const ROUNDS: u32 = 10;
 
 /// Judges manifest, signatures and statement.
 ///
-/// Cached signatures may only confirm. A refusal is never taken from them, nor is a statement that runs out soon.
+/// Cached signatures may only confirm. A refusal is not taken from them, nor is a statement that runs out soon, as long as
+/// newer ones can be had.
 pub(super) async fn admitted(
     artifacts: &Artifacts,
     source: &Source<'_>,
@@ -39,7 +40,7 @@ pub(super) async fn admitted(
     let fetched = artifacts.unverified(source, resolved, age).await?;
     let decision = judge(policies, facts, &fetched);
     let confirmed = decision.outcome.as_ref().is_ok_and(|admitted| !runs_out(&admitted.statement().release, facts.now));
-    if confirmed || interval.is_none() {
+    if confirmed || interval.is_none() && decision.outcome.is_ok() {
         return take(decision, fetched, evidence);
     }
     let again = artifacts.unverified(source, resolved, Age::AtMost(Duration::from_secs(1))).await;
@@ -48,6 +49,8 @@ pub(super) async fn admitted(
         // Nothing newer can be had; what is known still stands if it was accepted.
         Err(error) => match decision.outcome {
             Ok(_) => take(decision, fetched, evidence),
+            // What runs was judged when it came; that a registry is silent now must not keep a revocation from it.
+            Err(_) if interval.is_none() => take(decision, fetched, evidence),
             Err(_) => Err(error.into()),
         },
     }
@@ -76,7 +79,7 @@ fn runs_out(release: &Release, now: Timestamp) -> bool {
 
 /// Judges layer and objects, away from the threads that serve everybody: expanding a layer takes its time.
 pub(super) async fn verified(
-    admitted: Admitted,
+    admitted: Arc<Admitted>,
     bytes: bytes::Bytes,
     rendering: Rendering,
     record: &mut Option<Evidence>,

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Instant};
 use sealift_apply::{
     api::{Delivery, LastApplied},
     assess::HealthReport,
-    change::ChangeSet,
 };
 use sealift_verify::{digest::Digest, evidence::Evidence, objects::ObjectId};
 
@@ -34,7 +33,7 @@ impl Awaited {
         ids: Vec<ObjectId>,
         report: &Report,
     ) -> Option<Self> {
-        let Report { attempted, evidence, applied, objects, changes, health: _, stop: _ } = report;
+        let Report { attempted, evidence, applied, objects, changes, .. } = report;
         changes.waiting.is_empty().then(|| Self {
             generation: delivery.metadata.generation,
             requested: about(delivery).requested.map(str::to_owned),
@@ -67,9 +66,8 @@ impl Awaited {
             evidence: self.evidence.clone(),
             applied: self.applied.clone(),
             objects: self.objects,
-            changes: ChangeSet::default(),
             health: Some(health),
-            stop: None,
+            ..Report::default()
         })
     }
 }

@@ -112,3 +112,26 @@ fn the_reconcile_now_annotation_is_echoed_only_once_it_was_acted_on() {
         Some("now")
     );
 }
+
+#[test]
+fn what_would_be_refused_now_is_told_of_what_is_applied_until_it_is_accepted() {
+    let denied = || Refusal::Denied { policy: "prod".into(), what: "key".into() };
+    let standing = || Standing::of(&Stop::Refused(denied()));
+    let nothing_applied = Report { standing: standing(), ..refused() };
+    assert_eq!(next(&DeliveryStatus::default(), at(5), &nothing_applied).would_refuse_now, None);
+    let ready = next(&DeliveryStatus::default(), at(10), &report(true));
+    let revoked = Stop::Revoked {
+        policy: "prod".into(),
+        refusal: Box::new(denied()),
+        selected: Box::new(Stop::Refused(Refusal::Unsigned(Digest::of(b"b")))),
+    };
+    let status = next(&ready, at(20), &Report { standing: standing(), stop: Some(revoked), ..Report::default() });
+    assert_eq!(
+        [word(&status, READY), word(&status, VERIFIED), word(&status, STALLED)],
+        ["False Revoked", "False Unsigned", "True Revoked"]
+    );
+    let told = status.would_refuse_now.clone().unwrap();
+    assert_eq!((told.reason.as_str(), told.since.as_second()), ("Denied", 20));
+    assert_eq!(next(&status, at(30), &refused()).would_refuse_now, Some(told), "nothing new was found about it");
+    assert_eq!(next(&status, at(40), &report(true)).would_refuse_now, None);
+}

@@ -1,0 +1,184 @@
+//! What the audit log is told of a reconcile: each decision once, and again when it or what runs has changed. *pure*
+
+use kube::ResourceExt as _;
+use sealift_apply::{
+    api::{Delivery, DeliveryStatus, condition},
+    change::Action,
+};
+use sealift_verify::{
+    digest::Digest,
+    evidence::{Evidence, Outcome},
+    refusal::Reason,
+};
+use serde_json::{Value, json};
+
+use super::{
+    context::{Context, Memo},
+    report::Report,
+    status::READY,
+};
+
+/// What makes a decision another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    verdicts: Vec<Verdict>,
+    /// Statement and objects that run.
+    applied: Option<(Digest, Digest)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Verdict {
+    artifact: Digest,
+    outcome: Outcome,
+    reason: Option<Reason>,
+    stale: bool,
+    statement: Option<Digest>,
+    policies: Vec<Digest>,
+}
+
+impl Verdict {
+    fn of(evidence: &Evidence) -> Self {
+        let Evidence { artifact, outcome, reason, stale, statement, policies, .. } = evidence;
+        Self {
+            artifact: *artifact,
+            outcome: *outcome,
+            reason: *reason,
+            stale: *stale,
+            statement: statement.as_ref().map(|statement| statement.digest),
+            policies: policies.iter().map(|policy| policy.digest).collect(),
+        }
+    }
+}
+
+/// Appends what is new to the audit log, if there is one.
+pub(super) fn record(context: &Context, delivery: &Delivery, memo: &mut Memo, next: &DeliveryStatus, report: &Report) {
+    let Some(log) = &context.audit else { return };
+    let (told, lines) = news(delivery, memo.audited.as_ref(), next, report);
+    for (evidence, done) in lines {
+        log.append(evidence, &done);
+    }
+    memo.audited = told.or(memo.audited.take());
+}
+
+/// The lines to write, and what is told by then. A reconcile that came to no decision is no news.
+fn news<'a>(
+    delivery: &Delivery,
+    before: Option<&Told>,
+    next: &DeliveryStatus,
+    report: &'a Report,
+) -> (Option<Told>, Vec<(&'a Evidence, Value)>) {
+    let selected = report.evidence.as_ref();
+    // Where what is selected is what runs, one verdict is about both.
+    let other = |evidence: &&Evidence| selected.is_none_or(|selected| selected.artifact != evidence.artifact);
+    let running = report.applied_evidence.as_ref().filter(other);
+    let decisions: Vec<_> =
+        selected.map(|e| ("selected", e)).into_iter().chain(running.map(|e| ("applied", e))).collect();
+    if decisions.is_empty() {
+        return (None, Vec::new());
+    }
+    let told = Told {
+        verdicts: decisions.iter().map(|(_, evidence)| Verdict::of(evidence)).collect(),
+        applied: next.last_applied.as_ref().map(|last| (last.statement, last.objects)),
+    };
+    let is_old = |evidence: &Evidence| {
+        before.is_some_and(|before| before.applied == told.applied && before.verdicts.contains(&Verdict::of(evidence)))
+    };
+    let news = decisions.into_iter().filter(|(_, evidence)| !is_old(evidence));
+    let lines = news.map(|(judged, evidence)| (evidence, done(delivery, judged, next, report))).collect();
+    (Some(told), lines)
+}
+
+fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Report) -> Value {
+    let count = |action| report.changes.count(action);
+    let ready = condition(&next.conditions, READY);
+    let mut done = json!({
+        "namespace": delivery.namespace(),
+        "name": delivery.name_any(),
+        "uid": delivery.uid(),
+        "judged": judged,
+        "ready": ready.map(|ready| json!({"status": ready.status, "reason": ready.reason})),
+        "applied": next.last_applied.as_ref().map(|last| json!({
+            "digest": last.digest,
+            "version": last.version,
+            "statement": last.statement,
+            "objects": last.objects,
+        })),
+        "changes": {
+            "created": count(Action::Created),
+            "configured": count(Action::Configured),
+            "unchanged": count(Action::Unchanged),
+            "deleted": count(Action::Deleted),
+            "skipped": count(Action::Skipped),
+        },
+    });
+    if let Some(refused) = &next.would_refuse_now {
+        done["wouldRefuseNow"] = json!({"reason": refused.reason, "since": refused.since});
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sealift_apply::api::LastApplied;
+    use sealift_verify::{
+        reference::Repository,
+        verify::{Facts, Unverified, admit},
+    };
+
+    use super::*;
+
+    /// No policy: the shortest way to a record.
+    fn evidence(manifest: &str, second: i64) -> Evidence {
+        let repository: Repository = "registry.example/app".parse().unwrap();
+        let unverified = Unverified {
+            reference: repository.pin(Digest::of(manifest.as_bytes())),
+            transport: None,
+            manifest: manifest.into(),
+            candidates: vec![],
+            skipped: vec![],
+            truncated: false,
+        };
+        admit(&unverified, &[], &Facts::at(Timestamp::from_second(second).unwrap())).evidence
+    }
+
+    fn told(before: Option<&Told>, status: &DeliveryStatus, report: &Report) -> (Option<Told>, Vec<Value>) {
+        let value = json!({
+            "apiVersion": "sealift.dev/v1alpha1", "kind": "Delivery",
+            "metadata": {"namespace": "apps", "name": "shop", "uid": "u1"},
+            "spec": {"repository": "registry.example/app", "select": {"tag": "stable"}},
+        });
+        let (told, lines) = news(&serde_json::from_value(value).unwrap(), before, status, report);
+        (told, lines.into_iter().map(|(_, done)| done["judged"].clone()).collect())
+    }
+
+    #[test]
+    fn a_decision_is_told_once_and_again_when_it_or_what_runs_changes() {
+        let mut status = DeliveryStatus::default();
+        let about = |selected: Option<&str>, running: Option<&str>, second| Report {
+            evidence: selected.map(|manifest| evidence(manifest, second)),
+            applied_evidence: running.map(|manifest| evidence(manifest, second)),
+            ..Report::default()
+        };
+        let (first, lines) = told(None, &status, &about(Some("a"), Some("a"), 1));
+        assert_eq!(lines, ["selected"], "one verdict about one artifact");
+        let (again, lines) = told(first.as_ref(), &status, &about(Some("a"), Some("a"), 700));
+        assert_eq!((again.as_ref(), lines.len()), (first.as_ref(), 0));
+        let (other, lines) = told(first.as_ref(), &status, &about(Some("b"), Some("a"), 800));
+        assert_eq!(lines, ["selected"], "what runs fares as before");
+        let digest = Digest::of(b"a");
+        status.last_applied = Some(LastApplied {
+            digest,
+            short: digest.short(),
+            version: None,
+            epoch: 0,
+            sequence: 1,
+            statement: digest,
+            objects: digest,
+            parameters: None,
+            at: Timestamp::UNIX_EPOCH,
+        });
+        assert_eq!(told(other.as_ref(), &status, &about(None, Some("a"), 900)).1, ["applied"]);
+        assert!(told(other.as_ref(), &status, &Report::default()).0.is_none(), "no decision, no news");
+    }
+}

@@ -7,7 +7,8 @@
 //! at it, so that no log or timestamp that nobody verified can lend its time to a certificate. And what a [`Proof`]
 //! says was verified is asserted on what the verifier reports, never assumed.
 //!
-//! The crates read the system's clock in one place: a log's promise from the future is refused.
+//! The crates read the system's clock in two places: a log's promise from the future is refused, and so are keys of logs
+//! and timestamp authorities whose validity has not begun.
 
 mod certificate;
 mod document;

@@ -26,7 +26,7 @@ const INTERVAL: &str = "1h";
 const AT_ONCE: Duration = Duration::from_secs(15);
 
 fn map(world: &World<'_>, value: &str) -> PathBuf {
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"value": value}});
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"value": value, "token": "${TOKEN}"}});
     world.cli.write(&format!("{value}.json"), map.to_string())
 }
 
@@ -104,7 +104,7 @@ async fn a_key_denied_later_is_told_at_once_and_what_runs_is_kept_in_repair() {
     let Some(control_plane) = ControlPlane::shared() else { return };
     World::run(control_plane, "revoked-keep", async |world| {
         let log = world.cli.home().join("audit.jsonl");
-        let digest = world.push("app:stable", &[&map(world, "signed")], &[]);
+        let digest = world.push("app:stable", &[&map(world, "signed")], &["--var", "TOKEN"]);
         let trusting = denying(world, &[], "keep");
         world.put_policy(trusting.clone()).await;
         let account = world.namespace_account(&world.namespace);
@@ -112,7 +112,10 @@ async fn a_key_denied_later_is_told_at_once_and_what_runs_is_kept_in_repair() {
         let of = (world.namespace.as_str(), "app");
         let mut spec = world.following("app", "stable", account);
         spec["interval"] = json!(INTERVAL);
-        let uid = world.deliver(of.0, of.1, spec.clone()).await;
+        world.kubectl(&["create", "secret", "generic", "token", "-n", of.0, "--from-literal=token=hunter2"]);
+        let secret = json!({"secretKeyRef": {"name": "token", "key": "token"}});
+        spec["parameters"] = json!([{"name": "TOKEN", "valueFrom": secret}]);
+        let uid = world.deliver(of.0, of.1, spec).await;
         world.delivered(of, digest).await;
         assert_eq!(verdicts(&log), [(digest, Outcome::Accepted, None)]);
         let (_, done) = lines(&log).remove(0);
@@ -137,7 +140,7 @@ async fn a_key_denied_later_is_told_at_once_and_what_runs_is_kept_in_repair() {
         assert_eq!(value(world).await.as_deref(), Some("signed"));
 
         // neither anything new of the key, nor other objects under cover of repair
-        let second = world.push("app:stable", &[&map(world, "newer")], &[]);
+        let second = world.push("app:stable", &[&map(world, "newer")], &["--var", "TOKEN"]);
         let newer = world.reconcile(of).await;
         assert_eq!(newer.status.unwrap().last_attempted.unwrap().digest, second);
         assert_eq!(value(world).await.as_deref(), Some("signed"));
@@ -167,6 +170,10 @@ async fn a_key_denied_later_is_told_at_once_and_what_runs_is_kept_in_repair() {
         world.reconcile(of).await;
         let after = verdicts(&log);
         assert_eq!(after[before..], [(digest, Outcome::Accepted, None)]);
+        let shown = world.cli.run(&["audit", &log.display().to_string()]);
+        assert_eq!(shown.code, 0, "{}", shown.stderr);
+        assert!(shown.stdout.contains("REFUSED") && shown.stdout.contains("ACCEPTED"), "{}", shown.stdout);
+        assert!(!fs::read_to_string(&log).unwrap().contains("hunter2"), "a secret value is in the audit log");
     })
     .await;
 }
@@ -178,7 +185,7 @@ async fn where_a_policy_says_so_a_revoked_release_is_left_as_it_is_until_it_or_a
         let digest = world.push("app:stable", &[&map(world, "signed")], &[]);
         world.put_policy(denying(world, &[], "keep")).await;
         let account = world.namespace_account(&world.namespace);
-        world.start_controller().await;
+        let port = world.launch_controller(&[]).await;
         let of = (world.namespace.as_str(), "app");
         let mut spec = world.following("app", "stable", account);
         spec["interval"] = json!(INTERVAL);
@@ -196,6 +203,16 @@ async fn where_a_policy_says_so_a_revoked_release_is_left_as_it_is_until_it_or_a
         changed(world, denying(world, &keys, "keep"), of, "suspended", revoked).await;
         let message = world.refused(of, "Revoked").await;
         assert!(message.contains(&name) && message.contains("hint:"), "{message}");
+        // the watch may be a moment behind the status
+        let counted = "sealift_would_refuse{reason=\"Denied\"} 1";
+        world
+            .until(counted, async || {
+                let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await;
+                let metrics =
+                    answer.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+                if metrics.contains(counted) { Ok(()) } else { Err(metrics) }
+            })
+            .await;
         change_by_hand(world);
         assert!(revoked(&world.reconcile(of).await));
         assert_eq!(value(world).await.as_deref(), Some("drift"), "nothing is repaired");

@@ -7,13 +7,22 @@ use std::{
 };
 
 use sealift_verify::evidence::{
-    Evidence,
+    Evidence, junit,
     record::{self, RecordError},
+    sarif,
 };
 use serde_json::Value;
 
-use crate::{cli::audit::AuditArgs, evidence, exit::Exit, failure::Failure, output::Output};
+use crate::{
+    cli::audit::AuditArgs,
+    exit::Exit,
+    failure::Failure,
+    output::{Output, Report},
+    table::{plain, plain_lines},
+};
 
+/// The field of the predicate in which a controller says whose decision it was.
+const DELIVERY: &str = "https://sealift.dev/delivery/v1";
 /// A log of many thousand decisions; beyond, it is not read into memory at once.
 const LARGEST: u64 = 256 << 20;
 
@@ -72,8 +81,48 @@ impl From<AuditError> for Failure {
 
 pub(crate) fn run(args: &AuditArgs, output: &mut Output) -> Result<Exit, Failure> {
     let records = records(&args.file, &read(&args.file)?)?;
-    evidence::write(&records, output)?;
+    match output.report {
+        Report::Text => output.product(records.iter().map(Record::text).collect::<Vec<_>>().join("\n\n"))?,
+        Report::Json => match records.as_slice() {
+            // As it was written: other programs add fields of their own.
+            [one] => output.json(&one.document)?,
+            many => {
+                let lines: Vec<_> = many.iter().map(|record| record.document.to_string()).collect();
+                output.product(lines.join("\n"))?;
+            }
+        },
+        Report::Junit => output.product(junit::render(&evidence(records)).trim_end())?,
+        Report::Sarif => output.json(&sarif::render(&evidence(records)))?,
+    }
     Ok(Exit::Done)
+}
+
+fn evidence(records: Vec<Record>) -> Vec<Evidence> {
+    records.into_iter().map(|record| record.evidence).collect()
+}
+
+/// A record that can be relied on, and the document it stood in.
+struct Record {
+    document: Value,
+    evidence: Evidence,
+}
+
+impl Record {
+    fn text(&self) -> String {
+        let text = plain_lines(&self.evidence.to_string());
+        match self.whose() {
+            Some(whose) => format!("{whose}\n{text}"),
+            None => text,
+        }
+    }
+
+    /// The Delivery that a controller judged for, as its audit log says.
+    fn whose(&self) -> Option<String> {
+        let whose = self.document.get("predicate")?.get(DELIVERY)?;
+        let field = |name: &str| whose.get(name).and_then(Value::as_str).map(plain);
+        let judged = field("judged").map(|judged| format!(" ({judged})")).unwrap_or_default();
+        Some(format!("Delivery {}/{}{judged}", field("namespace")?, field("name")?))
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
@@ -88,11 +137,13 @@ fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
 }
 
 /// Every record, or the first that cannot be relied on.
-fn records(path: &Path, bytes: &[u8]) -> Result<Vec<Evidence>, AuditError> {
+fn records(path: &Path, bytes: &[u8]) -> Result<Vec<Record>, AuditError> {
     let documents = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
     let numbered = documents.zip(1..).map(|(document, number)| {
         let document = document.map_err(|source| AuditError::Json { path: path.to_owned(), number, source })?;
-        record::read(&document).map_err(|source| AuditError::Record { path: path.to_owned(), number, source })
+        let evidence = record::read(&document);
+        let evidence = evidence.map_err(|source| AuditError::Record { path: path.to_owned(), number, source })?;
+        Ok(Record { document, evidence })
     });
     let records = numbered.collect::<Result<Vec<_>, _>>()?;
     if records.is_empty() { Err(AuditError::Empty(path.to_owned())) } else { Ok(records) }

@@ -8,7 +8,6 @@ mod cli;
 mod cluster;
 mod completion;
 mod delivery;
-mod evidence;
 mod exit;
 mod failure;
 mod inspect;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sealift_verify::{
-    evidence::{Evidence, Outcome},
+    evidence::{Evidence, Outcome, junit, sarif},
     reference::{Reference, Repository},
     render::Rendering,
     verify::Facts,
@@ -11,12 +11,12 @@ use sealift_verify::{
 use crate::{
     cli::{RegistryAccess, verify::VerifyArgs},
     delivery::{self, Settings},
-    evidence,
     exit::Exit,
     failure::Failure,
     judge::{Judged, Subject, explain_keys, judge},
-    output::Output,
+    output::{Output, OutputError, Report},
     policies::{self, Trust},
+    table::plain_lines,
     transport,
 };
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
     sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
     let question = Question { reference: &args.reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
-    evidence::write(std::slice::from_ref(&judged.decision.evidence), output)?;
+    write(&judged.decision.evidence, output)?;
     match judged.decision.outcome {
         Ok(_) => complete(args, &judged.decision.evidence),
         Err(refusal) => {
@@ -77,6 +77,16 @@ pub(crate) async fn decide(
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     output.progress(format_args!("verifying {}", subject.place));
     judge(&client, &subject, &trust.policies, &facts, &rendering).await
+}
+
+fn write(evidence: &Evidence, output: &mut Output) -> Result<(), OutputError> {
+    let records = std::slice::from_ref(evidence);
+    match output.report {
+        Report::Text => output.product(plain_lines(&evidence.to_string())),
+        Report::Json => output.json(&evidence.to_json()),
+        Report::Junit => output.product(junit::render(records).trim_end()),
+        Report::Sarif => output.json(&sarif::render(records)),
+    }
 }
 
 fn complete(args: &VerifyArgs, evidence: &Evidence) -> Result<Exit, Failure> {

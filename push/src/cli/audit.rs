@@ -7,7 +7,7 @@ Examples:
   sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml -o json > evidence.json
   sealift audit evidence.json                      the same decision, for people
   sealift audit evidence.json -o junit
-  sealift audit - -o sarif < decisions.jsonl       many records, one after the other
+  sealift audit - -o sarif < decisions.jsonl       many records, such as a controller's --audit-log
 
 Nothing is fetched and nothing is judged again. A record whose verdict does not follow from its rows is refused with
 exit code 3. Records are not signed: this says that one agrees with itself, not who wrote it.";

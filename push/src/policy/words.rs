@@ -57,7 +57,7 @@ impl<'a> Words<'a> {
             (true, Mode::Audit) => "matches and is only reported (mode: audit)",
         };
         let mut lines = vec![format!("policy {} ({}) {mode}", plain(&policy.name), self.object.origin)];
-        let mut say = |name: &str, what: String| lines.push(format!("  {name:<20} {}", plain(&what)));
+        let mut say = |name: &str, what: String| lines.push(format!("  {name:<22} {}", plain(&what)));
         for Glob { pattern, matches } in &self.repositories {
             say("match.repositories", format!("{pattern:?} {} {}", verb(*matches), self.repository));
         }

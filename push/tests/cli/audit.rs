@@ -66,7 +66,10 @@ async fn a_record_that_contradicts_itself_is_refused() {
 async fn many_records_come_as_lines_and_go_as_lines() {
     let world = World::new().await;
     world.push("prod", &[]).exits(0);
-    let one = world.verify(":prod", &["-o", "json"]).exits(0).json();
+    let mut one = world.verify(":prod", &["-o", "json"]).exits(0).json();
+    // As a controller's audit log says whose decision it was.
+    one["predicate"]["https://sealift.dev/delivery/v1"] =
+        json!({"namespace": "shop", "name": "web", "judged": "applied"});
     let two = world.verify(":prod", &["-o", "json", "--env", "dev"]).exits(3).json();
     let lines = format!("{one}\n{two}\n");
     let audit = |format: &str, input: &str| {
@@ -82,6 +85,8 @@ async fn many_records_come_as_lines_and_go_as_lines() {
     };
     let again = audit("json", &lines);
     assert_eq!(String::from_utf8(again.stdout).unwrap(), lines);
+    let text = String::from_utf8(audit("text", &lines).stdout).unwrap();
+    assert!(text.starts_with("Delivery shop/web (applied)\n127.0.0.1:"), "{text}");
     let junit = String::from_utf8(audit("junit", &lines).stdout).unwrap();
     assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
     let broken = audit("text", &format!("{one}\n{{\"a\": 1}}\n"));

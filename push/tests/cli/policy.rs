@@ -156,16 +156,16 @@ async fn explain_says_which_policies_match_and_why() {
     assert_eq!(
         text,
         "policy other (other.yaml:1) does not match\n  \
-         match.repositories   \"127.0.0.1:*/acme/*\" matches REGISTRY/acme/shop\n  \
-         match.repositories   \"b.example/**\" does not match REGISTRY/acme/shop\n  \
-         match.namespaces     \"web-*\" does not match shop\n\n\
+         match.repositories     \"127.0.0.1:*/acme/*\" matches REGISTRY/acme/shop\n  \
+         match.repositories     \"b.example/**\" does not match REGISTRY/acme/shop\n  \
+         match.namespaces       \"web-*\" does not match shop\n\n\
          policy shop (policy.yaml:1) matches and must be satisfied\n  \
-         match.repositories   \"127.0.0.1:*/acme/**\" matches REGISTRY/acme/shop\n  \
-         match.namespaces     not set: every namespace\n  \
-         require              needs 1 of [ci], all on the same statement\n  \
-         authority            ci: key sha256:…\n  \
-         release.environment  prod\n  \
-         release.streams      glob acme/*\n"
+         match.repositories     \"127.0.0.1:*/acme/**\" matches REGISTRY/acme/shop\n  \
+         match.namespaces       not set: every namespace\n  \
+         require                needs 1 of [ci], all on the same statement\n  \
+         authority              ci: key sha256:…\n  \
+         release.environment    prod\n  \
+         release.streams        glob acme/*\n"
     );
     assert_eq!(world.registry.requests(), Default::default(), "without a tag nothing is fetched");
 }

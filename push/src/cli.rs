@@ -7,8 +7,11 @@ pub(crate) mod keygen;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod push;
+pub(crate) mod refresh;
 pub(crate) mod registry;
+pub(crate) mod sign;
 pub(crate) mod status;
+pub(crate) mod tag;
 pub(crate) mod verify;
 pub(crate) mod verify_bundle;
 
@@ -47,6 +50,9 @@ Start here:
 pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
     Push(push::PushArgs),
+    Sign(sign::SignArgs),
+    Tag(tag::TagArgs),
+    Refresh(refresh::RefreshArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
     Policy(policy::PolicyArgs),

@@ -1,9 +1,11 @@
-//! The command line of Sealift: push, verify, audit, policy, inspect, plan, status, keygen, a small registry.
+//! The command line of Sealift: push, sign, tag, refresh, verify, audit, policy, inspect,
+//! plan, status, keygen, a small registry.
 //!
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
 mod audit;
+mod channel;
 mod cli;
 mod cluster;
 mod completion;
@@ -21,10 +23,14 @@ mod plan;
 mod policies;
 mod policy;
 mod push;
+mod refresh;
 mod registry_serve;
+mod release;
+mod sign;
 mod signing;
 mod status;
 mod table;
+mod tag;
 mod transport;
 mod verify;
 mod verify_bundle;
@@ -77,6 +83,9 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Push(args) => push::run(&args, output).await,
+        Command::Sign(args) => sign::run(&args, output).await,
+        Command::Tag(args) => tag::run(&args, output).await,
+        Command::Refresh(args) => refresh::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
         Command::Audit(args) => audit::run(&args, output),
         Command::Policy(args) => policy::run(&args, output).await,

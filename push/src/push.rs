@@ -1,37 +1,35 @@
 //! `sealift push`: manifests to a signed release. The steps in order; those marked *registry* send requests.
 
-mod channel;
+mod head;
 mod package;
 mod report;
 mod statement;
 
-use std::{collections::BTreeMap, fs, path::Path};
-
 use bytes::Bytes;
 use jiff::Timestamp;
-use sealift_registry::client::{Attached, Client, PutAs};
+use sealift_registry::client::{Client, PutAs};
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST, Limits},
     digest::Digest,
     reference::Reference,
-    statement::{PREDICATE_TYPE, Statement},
+    statement::Statement,
 };
 
-pub(crate) use self::package::scope_of;
-use self::{
-    channel::{Channel, Moved},
-    package::Package,
-    report::Pushed,
-    statement::Draft,
+use self::{head::Reader, package::Package, report::Pushed, statement::Draft};
+pub(crate) use self::{
+    package::scope_of,
+    statement::{expiry, is_channel, next_sequence},
 };
 use crate::{
+    channel::{self, Channel},
     cli::push::PushArgs,
     exit::Exit,
     failure::{Failure, usage},
     manifests,
     origin::{self, Origin},
     output::{Format, Output},
-    signing::{self, Asked, KeyFile, KeyPair, Signer},
+    release,
+    signing::{self, Signer},
     transport,
 };
 
@@ -47,14 +45,14 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&objects, args.format.into(), annotations)?;
     let origin = Origin::find(&args.origin, &args.files);
-    let key = read_key(&args.key)?;
+    let key = signing::read_key(&args.key)?;
 
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::client(&args.reference.repository, &args.registry).await?;
     let draft = Draft::new(args, &package, parameters, &origin, Timestamp::now())?;
-    let channel = Channel { client: &client, key: key.public_key(), draft: &draft, tag: target.tag };
+    let reader = Reader { client: &client, key: key.public_key(), draft: &draft };
     output.progress("reading the channel");
-    let head = channel.head().await?;
+    let head = reader.head(target.tag).await?;
     let statement = draft.follow(head.as_ref())?;
     let immutable = statement::immutable_tag(&statement);
     let taken = channel::resolve(&client, &args.reference.repository, &immutable).await?;
@@ -68,15 +66,21 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     output.progress(format_args!("uploading {} bytes", package.layer.bytes.len()));
     upload(&client, &args.reference, &package).await?;
     output.progress("attaching the signature");
-    let attached = attach(&client, &args.reference, &package, bundle.into(), created).await?;
+    let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
+    let attached = release::attach(&client, &args.reference.repository, subject, bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
     output.progress("moving tags");
+    let manifest = package.bytes.clone().into();
+    let to = channel::Target { digest: package.digest, manifest, position: statement.release.position() };
     if taken.is_none() {
-        channel::tag(&client, &args.reference.repository, &immutable, &package).await?;
+        channel::set(&client, &args.reference.repository, &immutable, &to.manifest).await?;
     }
     let moved = match target.tag.filter(|_| !args.no_tag) {
-        Some(tag) if tag != immutable => Some((tag, channel.advance(&package, &statement).await?)),
+        Some(tag) if tag != immutable => {
+            let channel = Channel { client: &client, repository: &args.reference.repository, tag };
+            Some((tag, channel.advance(&to, async |digest| reader.position_of(digest).await).await?))
+        }
         _ => None,
     };
     let pushed = Pushed {
@@ -100,13 +104,7 @@ fn finish(args: &PushArgs, pushed: &Pushed<'_>, output: &mut Output) -> Result<E
         Format::Text => output.product(&pushed.reference)?,
         Format::Json => output.json(&pushed.json())?,
     }
-    match &pushed.moved {
-        Some((tag, Moved::Superseded { by, .. })) => {
-            output.warn(format_args!("tag {tag} already names newer release {by}, and was left there"));
-            Ok(Exit::Superseded)
-        }
-        _ => Ok(Exit::Done),
-    }
+    Ok(pushed.moved.map_or(Exit::Done, |(tag, moved)| moved.exit(tag, output)))
 }
 
 /// The channel a release goes to, if one is named.
@@ -125,7 +123,7 @@ impl<'a> Target<'a> {
             let hint = "name the tag that clusters follow, oci://HOST/REPO:TAG, or say --no-tag";
             return Err(usage(format!("{repository} has no tag to move")).hint(hint));
         }
-        match tag.filter(|tag| tag.starts_with("sha256-") || statement::is_sequence_tag(tag)) {
+        match tag.filter(|tag| !is_channel(tag)) {
             Some(tag) => {
                 Err(usage(format!("{tag:?} cannot be a channel: such tags belong to signatures and single releases")))
             }
@@ -143,39 +141,6 @@ fn distinct(args: &PushArgs) -> Result<Vec<sealift_verify::parameters::Parameter
     }
 }
 
-/// The key file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{} is no key to sign with", path.display())]
-struct BadKey {
-    path: std::path::PathBuf,
-    #[source]
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-fn read_key(path: &Path) -> Result<KeyPair, Failure> {
-    let bad = |exit, source: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::new(exit, BadKey { path: path.to_owned(), source })
-    };
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => bad(Exit::NotFound, error.into()).hint("make a pair with `sealift keygen`"),
-        _ => bad(Exit::InvalidInput, error.into()),
-    })?;
-    let unusable = |error: signing::KeyFileError| {
-        let hint = error.hint();
-        bad(Exit::InvalidInput, error.into()).hint(hint)
-    };
-    match KeyFile::parse(&text).map_err(unusable)? {
-        KeyFile::Open(key) => Ok(*key),
-        KeyFile::Encrypted(container) => {
-            let password = signing::password(Asked::ToOpen).map_err(|error| {
-                bad(Exit::InvalidInput, error.into())
-                    .hint("set SEALIFT_PASSWORD (or COSIGN_PASSWORD), if need be to nothing")
-            })?;
-            KeyPair::decrypt(&container, &password).map_err(unusable)
-        }
-    }
-}
-
 /// Config, layer and manifest, each by its digest. What the registry has is not sent again.
 async fn upload(client: &Client, to: &Reference, package: &Package) -> Result<(), Failure> {
     let manifest = &package.manifest;
@@ -185,27 +150,6 @@ async fn upload(client: &Client, to: &Reference, package: &Package) -> Result<()
     )?;
     client.put_manifest(&to.repository, PutAs::Digest, IMAGE_MANIFEST, package.bytes.clone().into()).await?;
     Ok(())
-}
-
-/// The bundle as a referrer of the manifest, with the annotations that cosign writes.
-async fn attach(
-    client: &Client,
-    to: &Reference,
-    package: &Package,
-    bundle: Bytes,
-    created: Option<Timestamp>,
-) -> Result<Attached, Failure> {
-    let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let annotations = BTreeMap::from(
-        [
-            ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
-            ("dev.sigstore.bundle.predicateType", PREDICATE_TYPE.to_owned()),
-            ("org.opencontainers.image.created", created.unwrap_or(now).to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    Ok(client.attach_bundle(&to.repository, subject, bundle, annotations).await?)
 }
 
 /// The digest of a statement's payload: what `previous`, memory and evidence name it by.

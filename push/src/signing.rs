@@ -3,6 +3,7 @@
 mod cosign_key;
 mod key_file;
 mod password;
+mod read;
 
 use sealift_verify::{keys::PublicKey, statement::PAYLOAD_TYPE};
 use sigstore_bundle::{BundleV03, VerificationMaterialV03};
@@ -16,6 +17,7 @@ pub(crate) use self::{
     cosign_key::encrypt,
     key_file::{KeyFile, KeyFileError, KeyPair},
     password::{Asked, password},
+    read::read_key,
 };
 
 /// Holds a private key, or reaches one, and signs with it.

@@ -11,8 +11,8 @@ use sealift_registry::client::{Attached, AttachedBy};
 use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
 use serde_json::{Value, json};
 
-use super::{channel::Moved, package::Package, statement::layer_line};
-use crate::{cli::push::FormatArg, exit::Exit, failure::Failure, output::Output};
+use super::{package::Package, statement::layer_line};
+use crate::{channel::Moved, cli::push::FormatArg, exit::Exit, failure::Failure, output::Output};
 
 /// A finished push.
 #[derive(Debug)]
@@ -67,21 +67,16 @@ impl Pushed<'_> {
             release.position(),
             self.key.short()
         ));
+        // What a second person names to sign the same.
+        output.note(format_args!("statement {}", self.payload));
         let by = match self.attached.by {
             AttachedBy::Registry => "",
             AttachedBy::FallbackTag | AttachedBy::Nothing => " (by tag: the registry has no referrers API)",
         };
         output.note(format_args!("attached  {}{by}", self.attached.pinned.digest));
         output.note(format_args!("tagged    {}", self.immutable));
-        match self.moved {
-            Some((tag, Moved::To { from: Some(from) })) => {
-                output.note(format_args!("moved     {tag} from {}", from.short()))
-            }
-            Some((tag, Moved::To { from: None })) => output.note(format_args!("moved     {tag}, which is new")),
-            Some((tag, Moved::AlreadyThere)) => {
-                output.note(format_args!("unmoved   {tag} already names this artifact"))
-            }
-            Some((_, Moved::Superseded { .. })) | None => {}
+        if let Some((tag, moved)) = self.moved {
+            moved.note(tag, output);
         }
         if format == FormatArg::Sealift {
             output.note("format    sealift, for Sealift's own readers; --format flux or oci is for other tools");
@@ -91,13 +86,7 @@ impl Pushed<'_> {
     pub(super) fn json(&self) -> Value {
         let Self { reference, package, statement, payload, key, attached, immutable, moved } = self;
         let release = &statement.release;
-        let channel = moved.map(|(tag, moved)| match moved {
-            Moved::To { from } => json!({"tag": tag, "moved": true, "from": from}),
-            Moved::AlreadyThere => json!({"tag": tag, "moved": false}),
-            Moved::Superseded { by, digest } => {
-                json!({"tag": tag, "moved": false, "supersededBy": by, "digest": digest})
-            }
-        });
+        let channel = moved.map(|(tag, moved)| moved.json(tag));
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
         json!({
             "schema": "sealift.dev/push/v1",

@@ -4,18 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 use sealift_verify::{
     artifact::Descriptor,
     digest::Digest,
+    duration::Duration,
     parameters::Parameter,
     reference::is_tag,
     statement::{Previous, Release, Statement},
 };
 
-use super::{channel::Head, package::Package, payload_digest};
-use crate::{
-    cli::push::{PushArgs, StatementArgs},
-    exit::Exit,
-    failure::Failure,
-    origin::Origin,
-};
+use super::{head::Head, package::Package, payload_digest};
+use crate::{cli::push::PushArgs, exit::Exit, failure::Failure, origin::Origin};
 
 /// A default sequence further ahead than this comes from a clock or a counter gone wrong, and would burn the stream.
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -30,7 +26,7 @@ pub(super) struct Draft {
 
 /// Why no statement is signed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StatementError {
+pub(crate) enum StatementError {
     #[error("version {0:?} is not a semantic version that can be a tag, such as 1.4.2 or v2.0.0-rc.1")]
     Version(String),
     #[error("--not-before {not_before} is not before the expiry {expires_at}")]
@@ -77,7 +73,7 @@ impl Draft {
         }
         let repository = args.reference.repository.clone();
         let stream = wanted.stream.clone().unwrap_or_else(|| repository.path().to_owned());
-        let expires_at = expiry(wanted, now)?;
+        let expires_at = wanted.expires_in.map(|length| expiry(length, wanted.not_before, now)).transpose()?;
         let mut repositories = vec![repository.clone()];
         repositories.extend(wanted.repository.iter().filter(|other| **other != repository).cloned());
         let release = Release {
@@ -123,7 +119,10 @@ impl Draft {
         release.epoch = self.epoch.or(before.map(|p| p.epoch)).unwrap_or_default();
         release.sequence = match self.sequence {
             Some(sequence) => sequence,
-            None => self.next(before.filter(|p| p.epoch == release.epoch).map(|p| p.sequence))?,
+            None => next_sequence(
+                before.filter(|p| p.epoch == release.epoch).map(|p| p.sequence),
+                self.statement.release.issued_at,
+            )?,
         };
         if before == Some(release.position()) {
             let (sequence, epoch) = (release.sequence, release.epoch);
@@ -137,27 +136,30 @@ impl Draft {
         });
         Ok(statement)
     }
-
-    fn next(&self, before: Option<u64>) -> Result<u64, StatementError> {
-        let now = self.statement.release.issued_at;
-        let millisecond = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
-        let sequence = before.map_or(0, |before| before.saturating_add(1)).max(millisecond(now));
-        let latest = now.checked_add(MOST_AHEAD).unwrap_or(Timestamp::MAX);
-        if sequence > millisecond(latest) {
-            return Err(StatementError::Ahead { sequence, now });
-        }
-        Ok(sequence)
-    }
 }
 
-/// When the statement expires, if it does; never before it begins.
-fn expiry(wanted: &StatementArgs, now: Timestamp) -> Result<Option<Timestamp>, StatementError> {
-    let Some(length) = wanted.expires_in else { return Ok(None) };
+/// The sequence after `before`, and never behind the clock.
+pub(crate) fn next_sequence(before: Option<u64>, now: Timestamp) -> Result<u64, StatementError> {
+    let millisecond = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
+    let sequence = before.map_or(0, |before| before.saturating_add(1)).max(millisecond(now));
+    let latest = now.checked_add(MOST_AHEAD).unwrap_or(Timestamp::MAX);
+    if sequence > millisecond(latest) {
+        return Err(StatementError::Ahead { sequence, now });
+    }
+    Ok(sequence)
+}
+
+/// When a statement that lasts for `length` expires; never before it begins.
+pub(crate) fn expiry(
+    length: Duration,
+    not_before: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Timestamp, StatementError> {
     let length = SignedDuration::try_from(length.get()).map_err(|_| StatementError::Expiry)?;
     let expires_at = now.checked_add(length).map_err(|_| StatementError::Expiry)?;
-    match wanted.not_before.filter(|not_before| *not_before >= expires_at) {
+    match not_before.filter(|not_before| *not_before >= expires_at) {
         Some(not_before) => Err(StatementError::Window { not_before, expires_at }),
-        None => Ok(Some(expires_at)),
+        None => Ok(expires_at),
     }
 }
 
@@ -171,9 +173,10 @@ pub(super) fn immutable_tag(statement: &Statement) -> String {
     }
 }
 
-/// True for tags as [`immutable_tag`] makes them of sequences.
-pub(super) fn is_sequence_tag(tag: &str) -> bool {
-    tag.strip_prefix("seq-").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+/// False for tags that belong to signatures or, as [`immutable_tag`] makes them, to single releases.
+pub(crate) fn is_channel(tag: &str) -> bool {
+    let sequence = tag.strip_prefix("seq-").map(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+    !tag.starts_with("sha256-") && sequence != Some(true)
 }
 
 /// The failure of a release whose own tag is taken by something else.

@@ -23,6 +23,8 @@ mod refusals;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod sign;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod verify;

@@ -16,6 +16,7 @@ async fn standard_output_is_the_pinned_reference_and_nothing_else() {
         world.scrub(&pushed.stderr),
         "packed    2 objects in 2 files, N bytes, application/vnd.oci.image.layer.v1.tar+zstd\n\
          signed    stream acme/shop for prod, release 0.NOW, key …\n\
+         statement sha256:…\n\
          attached  sha256:…\n\
          tagged    seq-NOW\n\
          moved     prod, which is new\n\

@@ -22,6 +22,20 @@ impl World {
         (Client::new(&host, ClientConfig::default()).unwrap(), repository)
     }
 
+    /// Hangs everything that refers to one artifact (`@DIGEST`) onto another one as well.
+    pub(crate) async fn copy_signatures(&self, from: &str, to: &str) {
+        let (client, repository) = self.client();
+        let digest = |rest: &str| rest.trim_start_matches('@').parse::<Digest>().unwrap();
+        let subject = client.manifest(&repository.pin(digest(to))).await.unwrap();
+        for referrer in client.referrers(&repository.pin(digest(from)), 8).await.unwrap().descriptors {
+            let referrer = client.manifest(&repository.pin(referrer.digest)).await.unwrap();
+            let referrer: Manifest = serde_json::from_slice(&referrer).unwrap();
+            let bundle = client.blob(&repository, &referrer.layers[0]).await.unwrap();
+            let subject = Descriptor::of(IMAGE_MANIFEST, &subject);
+            client.attach_bundle(&repository, subject, bundle, BTreeMap::new()).await.unwrap();
+        }
+    }
+
     async fn manifest(&self, tag: &str) -> (Digest, Bytes, Manifest) {
         let (client, repository) = self.client();
         let digest = client.resolve(&repository, tag).await.unwrap();

@@ -1,0 +1,39 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use sealift_verify::{
+    digest::Digest,
+    reference::{Reference, Repository},
+};
+
+use super::{RegistryAccess, reference, repository};
+
+const EXAMPLES: &str = "\
+Examples:
+  sealift sign oci://registry.example/acme/shop@sha256:… --key second.key
+  sealift sign oci://registry.example/acme/shop@sha256:… --key second.key --statement sha256:…
+
+A release by two people: the first pushes with --no-tag, the second signs the same statement, and `sealift tag` moves
+the channel once the policy is satisfied. Signatures on different statements never add up, so the very bytes that the
+first one signed are signed again. What is signed is shown first, and the key is opened only then. Signing twice with
+the same key changes nothing.";
+
+/// Add a signature to a release statement that somebody else signed
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SignArgs {
+    /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
+    #[arg(value_name = "REFERENCE", value_parser = reference)]
+    pub(crate) reference: Reference,
+    /// Private key to sign with: cosign's encrypted cosign.key, PKCS#8 or SEC1 PEM (ECDSA P-256)
+    #[arg(long, value_name = "FILE", env = "SEALIFT_KEY")]
+    pub(crate) key: PathBuf,
+    /// Digest of the statement's payload, as push and inspect show it [default: the only one there is]
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) statement: Option<Digest>,
+    /// The logical repository, if the bytes lie elsewhere
+    #[arg(long = "as", value_name = "REPOSITORY", value_parser = repository)]
+    pub(crate) as_repository: Option<Repository>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryAccess,
+}

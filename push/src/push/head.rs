@@ -1,0 +1,58 @@
+//! What the channel names now, in the eyes of whoever pushes to it.
+
+use sealift_registry::{
+    client::{Client, ClientError},
+    fetch,
+};
+use sealift_verify::{
+    digest::Digest,
+    keys::PublicKey,
+    signature::Envelope,
+    statement::{Position, Statement},
+};
+
+use super::statement::Draft;
+use crate::channel::resolve;
+
+/// The release a channel names: the highest statement about it that is of this stream and signed with this key.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) statement: Statement,
+}
+
+/// Who reads statements, and as what.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) client: &'a Client,
+    pub(super) key: &'a PublicKey,
+    pub(super) draft: &'a Draft,
+}
+
+impl Reader<'_> {
+    /// What a channel names now; `None` without a tag, or if nothing there is ours.
+    pub(super) async fn head(&self, tag: Option<&str>) -> Result<Option<Head>, ClientError> {
+        let Some(tag) = tag else { return Ok(None) };
+        match resolve(self.client, self.draft.repository(), tag).await? {
+            Some(digest) => self.statement_of(digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Where an artifact stands in the stream, if a statement about it is ours.
+    pub(super) async fn position_of(&self, digest: Digest) -> Result<Option<Position>, ClientError> {
+        Ok(self.statement_of(digest).await?.map(|head| head.statement.release.position()))
+    }
+
+    /// The highest statement about an artifact that is ours. Junk and foreign signatures are passed over.
+    async fn statement_of(&self, digest: Digest) -> Result<Option<Head>, ClientError> {
+        let limits = self.client.limits();
+        let found = fetch::signatures(self.client, &self.draft.repository().pin(digest), limits).await?;
+        let ours = found.candidates.iter().filter_map(|candidate| {
+            let envelope = Envelope::parse(candidate, limits.bundle).ok()?;
+            let statement = envelope.signed_by(self.key).then(|| Statement::parse(envelope.payload()).ok())??;
+            (statement.artifact == digest && self.draft.is_about(&statement)).then_some(statement)
+        });
+        let highest = ours.max_by_key(|statement| statement.release.position());
+        Ok(highest.map(|statement| Head { statement }))
+    }
+}

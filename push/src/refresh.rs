@@ -1,0 +1,118 @@
+//! `sealift refresh`: the same release said again, to last longer. No tag moves: the artifact stays what it is.
+
+use jiff::Timestamp;
+use sealift_verify::{
+    digest::Digest,
+    duration::Duration,
+    keys::PublicKey,
+    statement::{Previous, Statement},
+};
+use serde_json::json;
+
+use crate::{
+    cli::refresh::RefreshArgs,
+    exit::Exit,
+    failure::{Failure, usage},
+    output::{Format, Output},
+    push::{expiry, next_sequence},
+    release::{self, Artifact},
+    signing::{self, Signer},
+    transport,
+};
+
+/// Why nothing is signed.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error("no release statement about {0} is signed with this key")]
+    NotOurs(sealift_verify::reference::Pinned),
+    #[error("the statement {0} holds fields that this version of sealift does not know, and a new one would lose them")]
+    Unknown(Digest),
+}
+
+pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let key = signing::read_key(&args.key)?;
+    let repository = &args.reference.repository;
+    let client = transport::client(repository, &args.registry).await?;
+    let place = repository.pin(transport::digest(&client, &args.reference, output).await?);
+    output.progress("reading statements");
+    let artifact = Artifact::fetch(&client, place.clone()).await?;
+    // Among what was not looked at may be a newer one, which says other things.
+    artifact.all_seen()?;
+    let newest = newest(&artifact, key.public_key(), args)?;
+    let statement = renewed(newest, args.expires_in, Timestamp::now())?;
+
+    let payload = statement.to_payload();
+    let bundle = signing::sign_statement(&key, &payload).map_err(|error| Failure::new(Exit::Failed, error))?;
+    output.progress("attaching the signature");
+    let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
+    let (digest, release) = (Digest::of(&payload), &statement.release);
+    let id = key.public_key().id();
+    output.note(format_args!("signed    {}, key {}", release::line(release), id.short()));
+    output.note(format_args!("statement {digest}"));
+    output.note(format_args!("attached  {}", attached.pinned.digest));
+    if let Some(expires_at) = release.expires_at {
+        output.note(format_args!("expires   {expires_at}"));
+    }
+    match output.format {
+        Format::Text => output.product(&place)?,
+        Format::Json => output.json(&json!({
+            "schema": "sealift.dev/refresh/v1",
+            "reference": place.to_string(),
+            "digest": place.digest,
+            "statement": {
+                "digest": digest,
+                "stream": release.stream,
+                "environment": release.environment,
+                "version": release.version,
+                "epoch": release.epoch,
+                "sequence": release.sequence,
+                "previous": release.previous,
+                "issuedAt": release.issued_at,
+                "expiresAt": release.expires_at,
+            },
+            "signature": {"keyId": id, "referrer": attached.pinned.digest},
+        }))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The newest statement of ours, in the one stream and environment that it can be about.
+fn newest(artifact: &Artifact, key: &PublicKey, args: &RefreshArgs) -> Result<Statement, Failure> {
+    let wanted = |statement: &Statement| {
+        let release = &statement.release;
+        args.stream.as_ref().is_none_or(|stream| *stream == release.stream)
+            && args.env.as_ref().is_none_or(|env| Some(env) == release.environment.as_ref())
+    };
+    let ours = artifact.releases().into_iter().filter(|(payload, statement)| {
+        wanted(statement) && payload.envelopes.iter().any(|envelope| envelope.signed_by(key))
+    });
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort_by_key(|(_, statement)| statement.release.position());
+    let Some((payload, newest)) = ours.pop() else {
+        let error = RefreshError::NotOurs(artifact.place.clone());
+        return Err(Failure::new(Exit::NotFound, error).hint("`sealift inspect` shows who signed what"));
+    };
+    let place = |statement: &Statement| (statement.release.stream.clone(), statement.release.environment.clone());
+    if let Some((_, other)) = ours.iter().find(|(_, other)| place(other) != place(&newest)) {
+        let (one, two) = (release::line(&newest.release), release::line(&other.release));
+        let several = format!("this key signed {} for more than one place: {one}; {two}", artifact.place);
+        return Err(usage(several).hint("say which is meant with --stream and --env"));
+    }
+    if newest.to_payload() != payload.bytes {
+        return Err(Failure::new(Exit::InvalidInput, RefreshError::Unknown(payload.digest))
+            .hint("refresh it with the version that signed it, or push it again"));
+    }
+    Ok(newest)
+}
+
+/// The same statement, later in the stream and for longer.
+fn renewed(before: Statement, length: Duration, now: Timestamp) -> Result<Statement, Failure> {
+    let previous = Previous { statement: Digest::of(&before.to_payload()), sequence: before.release.sequence };
+    let mut statement = before;
+    let release = &mut statement.release;
+    release.sequence = next_sequence(Some(release.sequence), now)?;
+    release.expires_at = Some(expiry(length, release.not_before, now)?);
+    release.previous = Some(previous);
+    release.issued_at = now;
+    Ok(statement)
+}

@@ -1,0 +1,113 @@
+//! An artifact in a registry with what is signed about it, and how one more signature is attached.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use sealift_registry::{
+    client::{Attached, Client, ClientError},
+    fetch,
+};
+use sealift_verify::{
+    artifact::{Descriptor, IMAGE_MANIFEST},
+    digest::Digest,
+    reference::{Pinned, Repository},
+    signature::Envelope,
+    statement::{PREDICATE_TYPE, Release, Statement},
+};
+
+use crate::{exit::Exit, failure::Failure};
+
+/// What was found; none of it is believed.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    pub(crate) place: Pinned,
+    pub(crate) manifest: Bytes,
+    envelopes: Vec<Envelope>,
+    truncated: bool,
+}
+
+/// The bytes that one or more signatures are about.
+#[derive(Debug)]
+pub(crate) struct Payload<'a> {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) envelopes: Vec<&'a Envelope>,
+}
+
+/// The list of referrers is longer than may be looked at, so what was not found may still be there.
+#[derive(Debug, thiserror::Error)]
+#[error("more refers to {0} than may be looked at, and what was asked for is not among the first")]
+struct Truncated(Pinned);
+
+impl Artifact {
+    pub(crate) async fn fetch(client: &Client, place: Pinned) -> Result<Self, ClientError> {
+        let limits = client.limits();
+        let (manifest, found) =
+            tokio::try_join!(fetch::artifact(client, &place), fetch::signatures(client, &place, limits))?;
+        let read = found.candidates.iter().filter_map(|candidate| Envelope::parse(candidate, limits.bundle).ok());
+        Ok(Self { place, manifest, envelopes: read.collect(), truncated: found.truncated })
+    }
+
+    /// Every payload once, with all signatures on it.
+    pub(crate) fn payloads(&self) -> Vec<Payload<'_>> {
+        let mut payloads: BTreeMap<Digest, Payload<'_>> = BTreeMap::new();
+        for envelope in self.envelopes.iter().filter(|envelope| !envelope.payload().is_empty()) {
+            let bytes = envelope.payload();
+            let digest = Digest::of(bytes);
+            let payload = payloads.entry(digest).or_insert(Payload { digest, bytes, envelopes: Vec::new() });
+            payload.envelopes.push(envelope);
+        }
+        payloads.into_values().collect()
+    }
+
+    /// The payloads that read as release statements about this very artifact.
+    pub(crate) fn releases(&self) -> Vec<(Payload<'_>, Statement)> {
+        let read = self.payloads().into_iter().filter_map(|payload| {
+            let statement = Statement::parse(payload.bytes).ok()?;
+            (statement.artifact == self.place.digest).then_some((payload, statement))
+        });
+        read.collect()
+    }
+
+    /// What attached manifests name as their subject.
+    pub(crate) fn subject(&self) -> Descriptor {
+        Descriptor::of(IMAGE_MANIFEST, &self.manifest)
+    }
+
+    /// Fails where a longer look could have found more.
+    pub(crate) fn all_seen(&self) -> Result<(), Failure> {
+        match self.truncated {
+            false => Ok(()),
+            true => Err(Failure::new(Exit::CouldNotCheck, Truncated(self.place.clone()))
+                .hint("remove what does not belong there from the registry, and try again")),
+        }
+    }
+}
+
+/// A release on one line.
+pub(crate) fn line(release: &Release) -> String {
+    let environment = release.environment.as_deref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let version = release.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+    format!("stream {}{environment}, release {}{version}", release.stream, release.position())
+}
+
+/// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.
+pub(crate) async fn attach(
+    client: &Client,
+    repository: &Repository,
+    subject: Descriptor,
+    bundle: Vec<u8>,
+    created: Option<Timestamp>,
+) -> Result<Attached, ClientError> {
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let annotations = BTreeMap::from(
+        [
+            ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
+            ("dev.sigstore.bundle.predicateType", PREDICATE_TYPE.to_owned()),
+            ("org.opencontainers.image.created", created.unwrap_or(now).to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    client.attach_bundle(repository, subject, bundle.into(), annotations).await
+}

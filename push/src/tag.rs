@@ -1,0 +1,125 @@
+//! `sealift tag`: moves a channel to a release that the policies accept, and only forward.
+
+use sealift_registry::{client::ClientError, fetch};
+use sealift_verify::{
+    digest::Digest,
+    reference::{Reference, Repository},
+    render::Rendering,
+    statement::{Position, Statement},
+    verify::{Facts, admit},
+};
+use serde_json::json;
+
+use crate::{
+    channel::{Channel, Target},
+    cli::tag::TagArgs,
+    delivery::{self, Settings},
+    exit::Exit,
+    failure::{Failure, usage},
+    judge::{Subject, explain_keys, judge},
+    output::{Format, Output},
+    policies::{self, Trust},
+    push::is_channel,
+    release,
+    table::plain_lines,
+    transport,
+};
+
+pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let Reference { repository, digest: Some(digest), tag: _ } = &args.reference else {
+        // A tag is the registry's word for what is meant, and this is the command that decides.
+        let hint = "name it as `sealift push` printed it, HOST/REPO@sha256:…";
+        return Err(usage(format!("{} names no digest", args.reference)).hint(hint));
+    };
+    let trust = policies::read(&args.policy, output)?;
+    let settings = Settings::of(&args.facts, output).await?;
+    let logical = args.facts.as_repository.as_ref().unwrap_or(repository);
+    sealift_verify::policy::select(&trust.policies, logical, settings.namespace.as_deref())?;
+
+    // registry: the verdict first, by the function that clusters call.
+    let client = transport::client(repository, &args.registry).await?;
+    let facts = settings.facts(&trust.roots);
+    let rendering = Rendering {
+        values: settings.values.clone(),
+        target_namespace: settings.target_namespace.clone(),
+        default_namespace: settings.namespace.clone(),
+        discovered: delivery::scopes(settings.cluster.as_ref()).await?,
+    };
+    let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
+    output.progress(format_args!("verifying {}", subject.place));
+    let judged = judge(&client, &subject, &trust.policies, &facts, &rendering).await?;
+    let verified = match judged.decision.outcome {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            output.note(plain_lines(&judged.decision.evidence.to_string()));
+            explain_keys(&refusal, &judged.candidates, &trust.policies, output);
+            return Err(refusal.into());
+        }
+    };
+    // What is stale may be kept where it runs; it is no release to send anybody to.
+    if let Some(refusal) = verified.stale() {
+        return Err(refusal.clone().into());
+    }
+    let statement = verified.statement();
+    output.note(format_args!("verified  {}", release::line(&statement.release)));
+
+    // registry: the tag.
+    output.progress("moving the tag");
+    let channel = Channel { client: &client, repository, tag: &args.tag };
+    let manifest = fetch::artifact(&client, &subject.place).await?;
+    let to = Target { digest: *digest, manifest, position: statement.release.position() };
+    let named = Named { client: &client, repository, logical, trust: &trust, facts: &facts, statement };
+    let moved = channel.advance(&to, async |digest| named.position(digest).await).await?;
+    moved.note(&args.tag, output);
+    match output.format {
+        Format::Text => output.product(&subject.place)?,
+        Format::Json => output.json(&json!({
+            "schema": "sealift.dev/tag/v1",
+            "reference": subject.place.to_string(),
+            "digest": digest,
+            "statement": verified.payload(),
+            "channel": moved.json(&args.tag),
+        }))?,
+    }
+    Ok(moved.exit(&args.tag, output))
+}
+
+/// What the channel may name now, judged as the new release is.
+struct Named<'a> {
+    client: &'a sealift_registry::client::Client,
+    repository: &'a Repository,
+    logical: &'a Repository,
+    trust: &'a Trust,
+    facts: &'a Facts<'a>,
+    statement: &'a Statement,
+}
+
+impl Named<'_> {
+    /// Where an artifact stands in the stream of the new release, by a statement that those whom the policies trust
+    /// have signed: if that has expired since, it is newer all the same. Half-approved releases hold nothing up.
+    async fn position(&self, digest: Digest) -> Result<Option<Position>, Failure> {
+        let (place, logical) = (self.repository.pin(digest), self.logical.pin(digest));
+        let unverified = match fetch::unverified(self.client, &place, &logical).await {
+            Ok(unverified) => unverified,
+            Err(ClientError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let wanted = &self.statement.release;
+        let (stream, environment) = (Some(wanted.stream.as_str()), wanted.environment.as_deref());
+        let facts = Facts { stream, environment, memory: None, ..self.facts.clone() };
+        let statement = admit(&unverified, &self.trust.policies, &facts).evidence.statement;
+        let same = statement.filter(|found| found.stream == wanted.stream && found.environment == wanted.environment);
+        Ok(same.map(|found| found.position))
+    }
+}
+
+/// A tag that a channel can be.
+pub(crate) fn channel_name(text: &str) -> Result<String, String> {
+    if !sealift_verify::reference::is_tag(text) {
+        return Err("not a tag: letters, digits, '_', '.' and '-', at most 128".to_owned());
+    }
+    match is_channel(text) {
+        true => Ok(text.to_owned()),
+        false => Err("such tags belong to signatures and single releases".to_owned()),
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use futures::{StreamExt as _, stream};
 use reqwest::{Client, Method, Response, StatusCode, header};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
@@ -97,6 +98,44 @@ impl Attacker {
             let bytes = manifest.to_string().into_bytes();
             self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
         }
+    }
+
+    /// Copies an artifact and everything that refers to it into another repository, under a tag there.
+    pub async fn replay_in(&self, other: &Self, artifact: Digest, tag: &str) {
+        let manifest = self.bytes(&format!("manifests/{artifact}")).await;
+        self.copy_content(other, &manifest).await;
+        other.put_manifest(tag, &manifest).await;
+        for referrer in self.referrers(artifact).await {
+            let bytes = referrer.to_string().into_bytes();
+            self.copy_content(other, &bytes).await;
+            other.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+        }
+    }
+
+    async fn copy_content(&self, other: &Self, manifest: &[u8]) {
+        let manifest: Value = serde_json::from_slice(manifest).expect("a manifest is JSON");
+        for content in manifest["layers"].as_array().into_iter().flatten().chain([&manifest["config"]]) {
+            other.put_blob(self.blob(content["digest"].as_str().expect("a descriptor has a digest")).await).await;
+        }
+    }
+
+    /// Attaches that many manifests that call themselves signatures and hold junk, each a little different.
+    pub async fn litter(&self, subject: Digest, count: usize, created: Option<&str>) {
+        let junk = b"no bundle".to_vec();
+        let mut like = self.referrers(subject).await.swap_remove(0);
+        like["layers"][0]["digest"] = json!(Digest::of(&junk));
+        like["layers"][0]["size"] = json!(junk.len());
+        self.put_blob(junk).await;
+        let put = (0..count).map(async |number| {
+            let mut manifest = like.clone();
+            manifest["annotations"] = json!({"number": number.to_string()});
+            if let Some(created) = created {
+                manifest["annotations"]["org.opencontainers.image.created"] = json!(created);
+            }
+            let bytes = manifest.to_string().into_bytes();
+            self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+        });
+        stream::iter(put).buffer_unordered(8).collect::<()>().await;
     }
 
     /// The digest of the only layer of an artifact.

@@ -36,6 +36,7 @@ use crate::{
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
     let target = Target::of(args)?;
     let limits = Limits::default();
+    let opening = signing::Opening::start(&args.key);
     // Everything that can be wrong on this side is found before the first request.
     let created = origin::source_date()?;
     let mut parameters = distinct(args)?;
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&objects, args.format.into(), annotations)?;
     let origin = Origin::find(&args.origin, &args.files);
-    let key = signing::read_key(&args.key)?;
+    let key = opening.key().await?;
 
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::client(&args.reference.repository, &args.registry).await?;

@@ -17,7 +17,7 @@ pub(crate) use self::{
     cosign_key::encrypt,
     key_file::{KeyFile, KeyFileError, KeyPair},
     password::{Asked, password},
-    read::read_key,
+    read::{Opening, read_key},
 };
 
 /// Holds a private key, or reaches one, and signs with it.

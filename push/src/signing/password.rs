@@ -39,6 +39,11 @@ pub(crate) enum PasswordError {
     NotText(&'static str),
 }
 
+/// True if nobody has to be asked.
+pub(super) fn is_at_hand() -> bool {
+    VARIABLES.iter().any(|name| env::var_os(name).is_some())
+}
+
 /// The password for a key. An empty one counts where a variable says so explicitly.
 pub(crate) fn password(asked: Asked) -> Result<SecretString, PasswordError> {
     for name in VARIABLES {

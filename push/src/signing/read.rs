@@ -1,17 +1,51 @@
 //! The key that the person named, opened.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use super::{Asked, KeyFile, KeyFileError, KeyPair, password};
+use tokio::task::JoinHandle;
+
+use super::{
+    Asked, KeyFile, KeyFileError, KeyPair,
+    password::{self, password},
+};
 use crate::{exit::Exit, failure::Failure};
 
 /// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is no key to sign with", path.display())]
 struct BadKey {
-    path: std::path::PathBuf,
+    path: PathBuf,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A key that is being opened while something else goes on.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    path: PathBuf,
+    /// `None` if a person may have to be asked, which waits until nothing else can go wrong.
+    task: Option<JoinHandle<Result<KeyPair, Failure>>>,
+}
+
+impl Opening {
+    /// Deriving a key from its password takes about as long as reading and packing many manifests: both at once, where
+    /// the password is at hand.
+    pub(crate) fn start(path: &Path) -> Self {
+        let owned = path.to_owned();
+        let task = password::is_at_hand().then(|| tokio::task::spawn_blocking(move || read_key(&owned)));
+        Self { path: path.to_owned(), task }
+    }
+
+    /// The key.
+    pub(crate) async fn key(self) -> Result<KeyPair, Failure> {
+        match self.task {
+            Some(task) => task.await.map_err(|error| Failure::new(Exit::Failed, error))?,
+            None => read_key(&self.path),
+        }
+    }
 }
 
 /// Reads the key file, and asks for its password if it is encrypted.

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealift_registry::fetch;
-use sealift_verify::{
-    artifact::Manifest, digest::Digest, objects::Objects, refusal::Refusal, signature::Envelope, statement::Statement,
-};
+use sealift_verify::{artifact::Manifest, digest::Digest, objects::Objects, refusal::Refusal, statement::Statement};
 use serde_json::json;
 
 use crate::{
@@ -137,7 +135,7 @@ fn show(statement: &Statement, payload: &Payload<'_>, objects: &Objects, output:
         output.note(format_args!("source    {} {}", plain(&source.uri), plain(&revision.join(" "))));
     }
     output.note(format_args!("issued    {}{}", release.issued_at, window(statement)));
-    let signers: Vec<String> = payload.envelopes.iter().map(|envelope| plain(&claimed_by(envelope))).collect();
+    let signers: Vec<String> = payload.envelopes.iter().map(|envelope| plain(&claimed(envelope))).collect();
     output.note(format_args!("signed by {} (as the registry claims)", signers.join(", ")));
     if release.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now()) {
         output.warn("this statement has expired: no cluster will apply anything new on its word");
@@ -145,10 +143,6 @@ fn show(statement: &Statement, payload: &Payload<'_>, objects: &Objects, output:
     if statement.to_payload() != payload.bytes {
         output.warn("the statement says more than is shown here: this version of sealift does not know all its fields");
     }
-}
-
-fn claimed_by(envelope: &&Envelope) -> String {
-    claimed(envelope)
 }
 
 fn window(statement: &Statement) -> String {

@@ -15,6 +15,7 @@ use sealift_apply::{
 use sealift_verify::{
     artifact::Limits,
     objects::Objects,
+    parameters::Parameter,
     policy::Policy,
     reference::{Reference, Repository},
     refusal::Refusal,
@@ -62,11 +63,11 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
         discovered: delivery::scopes(Some(&cluster)).await?,
     };
     let objects = match (files, &args.reference) {
-        (Some(objects), _) => {
+        (Some((objects, parameters)), _) => {
             output.note("a preview: nothing here is signed or verified");
-            // Files declare no variables, so values have nowhere to go.
-            let rendering = Rendering { values: BTreeMap::new(), ..rendering };
-            render::<Arc<Policy>>(objects, &[], &rendering, &[])?.0
+            // Where nothing is declared, a Delivery's values have nowhere to go.
+            let values = if parameters.is_empty() { BTreeMap::new() } else { rendering.values.clone() };
+            render::<Arc<Policy>>(objects, &parameters, &Rendering { values, ..rendering }, &[])?.0
         }
         (None, Some(reference)) => verified(args, reference, &trust, &settings, &rendering, output).await?,
         (None, None) => return Err(usage("name an artifact, or files with -f")),
@@ -84,13 +85,15 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
     Ok(if changes && args.exit_code { Exit::Changes } else { Exit::Done })
 }
 
-fn local(args: &PlanArgs, output: &mut Output) -> Result<Objects, Failure> {
+fn local(args: &PlanArgs, output: &mut Output) -> Result<(Objects, Vec<Parameter>), Failure> {
     let limits = Limits::default();
-    if !args.set.is_empty() {
-        return Err(usage("--set needs a release, which declares its variables; files have none yet"));
+    if args.var.is_empty() && !args.set.is_empty() {
+        return Err(usage("--set needs a variable to set: files declare none, so declare it with --var as push does"));
     }
+    let mut parameters = args.var.clone();
     let sources = manifests::sources(&args.files, &limits, output)?;
-    Ok(manifests::read(&sources, &limits)?)
+    let objects = manifests::read_with(sources, &mut parameters, &limits)?;
+    Ok((objects, parameters))
 }
 
 /// What the Delivery says, remembers and owns; without one, what the command line says, and nothing owned.

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use sealift_verify::reference::Reference;
+use sealift_verify::{parameters::Parameter, reference::Reference};
 
 use super::{ClusterAccess, RegistryAccess, assignment, reference, repository, verify::delivery};
 
@@ -10,6 +10,7 @@ Examples:
   sealift plan oci://registry.example/acme/shop:prod --policy prod.yaml --delivery shop/web
   sealift plan oci://registry.example/acme/shop:prod --policy prod.yaml --context staging --namespace shop --exit-code
   sealift plan -f rendered/ --namespace shop            a preview before any push: nothing is verified
+  sealift plan -f rendered/ --delivery shop/web --var DOMAIN --var REPLICAS:int=2
 
 Nothing is written: the API server is asked by dry-run. Values of Secrets are masked.";
 
@@ -35,7 +36,10 @@ pub(crate) struct PlanArgs {
     /// Namespace that every namespaced object is put into
     #[arg(long, value_name = "NAMESPACE", conflicts_with = "delivery")]
     pub(crate) target_namespace: Option<String>,
-    /// Value of a parameter the release declares; may be repeated
+    /// Declare a variable of the files, as `push --var` does; may be repeated
+    #[arg(long, value_name = "NAME[:TYPE][=DEFAULT]", requires = "files")]
+    pub(crate) var: Vec<Parameter>,
+    /// Value of a parameter that the release, or --var, declares; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
     /// The logical repository, if the bytes lie elsewhere

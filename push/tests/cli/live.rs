@@ -150,3 +150,19 @@ async fn a_delivery_is_planned_shown_and_remembered() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_of_files_takes_the_variables_that_a_push_would_declare() {
+    in_cluster(async |live| {
+        live.world.write(
+            "manifests/variable.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: variable}\nimmutable: ${FROZEN}\ndata: {colour: \"${COLOUR}\"}\n",
+        );
+        let declared = ["--var", "COLOUR", "--var", "FROZEN:bool=true"];
+        let plan = live.plan(&[&declared[..], &["--set", "COLOUR=red"]].concat()).exits(10);
+        assert!(plan.stdout.contains("+ ConfigMap") && plan.stdout.ends_with("3 to create\n"), "{plan:?}");
+        live.plan(&declared).exits(3).silent().says(&["BadParameter", "COLOUR", "has no value and no default"]);
+        live.plan(&["--set", "COLOUR=red"]).exits(2).silent().says(&["--var"]);
+    })
+    .await;
+}

@@ -6,7 +6,7 @@
 # that context of your kubeconfig, and removes there what it made.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bin=${SEALIFT_BIN_DIR:-$root/target/debug}
+bin=${SEALIFT_BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}
 
 if [[ -z ${KUBE_CONTEXT:-} && -z ${SEALIFT_DEMO_INSIDE:-} ]]; then
 	SEALIFT_DEMO_INSIDE=1 exec "$bin/testenv" run -- bash "${BASH_SOURCE[0]}"

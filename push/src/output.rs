@@ -151,7 +151,8 @@ impl Output {
         let _ = writeln!(self.stderr, "{text}");
     }
 
-    fn clear_status(&mut self) {
+    /// Takes the line of progress away.
+    pub(crate) fn clear_status(&mut self) {
         if std::mem::take(&mut self.status_shown) {
             let _ = write!(self.stderr, "\r\u{1b}[K");
         }

@@ -46,6 +46,8 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&objects, args.format.into(), annotations)?;
     let origin = Origin::find(&args.origin, &args.files);
+    // A person may be asked for a password on this line.
+    output.clear_status();
     let key = opening.key().await?;
 
     // registry: what the channel names now decides the sequence and what the new statement follows.

@@ -30,6 +30,7 @@ enum RefreshError {
 }
 
 pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit, Failure> {
+    output.clear_status();
     let key = signing::read_key(&args.key)?;
     let repository = &args.reference.repository;
     let client = transport::client(repository, &args.registry).await?;

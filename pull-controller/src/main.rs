@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "sealift-controller: {}", chain(error.as_ref()));
+            let _ = writeln!(std::io::stderr(), "sealift-controller: {}", sealift_verify::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -43,14 +43,4 @@ fn print_crds() -> Result<(), Box<dyn Error>> {
         write!(out, "---\n{}\n", text.trim_end())?;
     }
     Ok(out.flush()?)
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -115,11 +115,11 @@ pub(crate) struct ClusterAccess {
 }
 
 pub(crate) fn reference(text: &str) -> Result<Reference, String> {
-    text.parse().map_err(|error| chain(&error))
+    text.parse().map_err(|error| sealift_verify::chain(&error))
 }
 
 pub(crate) fn repository(text: &str) -> Result<Repository, String> {
-    text.parse().map_err(|error| chain(&error))
+    text.parse().map_err(|error| sealift_verify::chain(&error))
 }
 
 /// `NAME=VALUE`.
@@ -128,12 +128,6 @@ pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
-}
-
-/// clap shows one message, so the causes have to be in it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

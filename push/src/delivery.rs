@@ -7,7 +7,7 @@ use sealift_apply::{
     api::{AcceptedRelease, Delivery, accepted_release_name},
     cluster::Cluster,
 };
-use sealift_verify::{memory::Memory, objects::scope::Scope, sigstore::TrustRoots, verify::Facts};
+use sealift_verify::{memory::Memory, objects::scope::Scope, render::Rendering, sigstore::TrustRoots, verify::Facts};
 use serde_json::Value;
 
 use crate::{
@@ -83,6 +83,16 @@ impl Settings {
             require: &self.require,
             ..Facts::at(Timestamp::now())
         }
+    }
+
+    /// What is added to the signed objects; `cluster` tells the scopes of kinds that only it knows.
+    pub(crate) async fn rendering(&self, cluster: Option<&Cluster>) -> Result<Rendering, Failure> {
+        Ok(Rendering {
+            values: self.values.clone(),
+            target_namespace: self.target_namespace.clone(),
+            default_namespace: self.namespace.clone(),
+            discovered: scopes(cluster).await?,
+        })
     }
 
     /// Takes over what the Delivery says.

@@ -56,12 +56,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
     settings.namespace.get_or_insert(connected.namespace);
     settings.values.extend(args.set.iter().cloned());
     output.progress("asking the cluster for its kinds");
-    let rendering = Rendering {
-        values: settings.values.clone(),
-        target_namespace: settings.target_namespace.clone(),
-        default_namespace: settings.namespace.clone(),
-        discovered: delivery::scopes(Some(&cluster)).await?,
-    };
+    let rendering = settings.rendering(Some(&cluster)).await?;
     let objects = match (files, &args.reference) {
         (Some((objects, parameters)), _) => {
             output.note("a preview: nothing here is signed or verified");

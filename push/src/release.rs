@@ -15,6 +15,7 @@ use sealift_verify::{
     signature::Envelope,
     statement::{PREDICATE_TYPE, Release, Statement},
 };
+use serde_json::{Value, json};
 
 use crate::{exit::Exit, failure::Failure};
 
@@ -90,6 +91,21 @@ pub(crate) fn line(release: &Release) -> String {
     let environment = release.environment.as_deref().map(|name| format!(" for {name}")).unwrap_or_default();
     let version = release.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
     format!("stream {}{environment}, release {}{version}", release.stream, release.position())
+}
+
+/// A statement as documents show it.
+pub(crate) fn statement_json(payload: &Digest, release: &Release) -> Value {
+    json!({
+        "digest": payload,
+        "stream": release.stream,
+        "environment": release.environment,
+        "version": release.version,
+        "epoch": release.epoch,
+        "sequence": release.sequence,
+        "previous": release.previous,
+        "issuedAt": release.issued_at,
+        "expiresAt": release.expires_at,
+    })
 }
 
 /// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.

@@ -4,7 +4,6 @@ use sealift_registry::{client::ClientError, fetch};
 use sealift_verify::{
     digest::Digest,
     reference::{Reference, Repository},
-    render::Rendering,
     statement::{Position, Statement},
     verify::{Facts, admit},
 };
@@ -13,7 +12,7 @@ use serde_json::json;
 use crate::{
     channel::{Channel, Target},
     cli::tag::TagArgs,
-    delivery::{self, Settings},
+    delivery::Settings,
     exit::Exit,
     failure::{Failure, usage},
     judge::{Subject, explain_keys, judge},
@@ -39,12 +38,7 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     // registry: the verdict first, by the function that clusters call.
     let client = transport::client(repository, &args.registry).await?;
     let facts = settings.facts(&trust.roots);
-    let rendering = Rendering {
-        values: settings.values.clone(),
-        target_namespace: settings.target_namespace.clone(),
-        default_namespace: settings.namespace.clone(),
-        discovered: delivery::scopes(settings.cluster.as_ref()).await?,
-    };
+    let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
     output.progress(format_args!("verifying {}", subject.place));
     let judged = judge(&client, &subject, &trust.policies, &facts, &rendering).await?;

@@ -4,13 +4,12 @@ use jiff::Timestamp;
 use sealift_verify::{
     evidence::{Evidence, Outcome, junit, sarif},
     reference::{Reference, Repository},
-    render::Rendering,
     verify::Facts,
 };
 
 use crate::{
     cli::{RegistryAccess, verify::VerifyArgs},
-    delivery::{self, Settings},
+    delivery::Settings,
     exit::Exit,
     failure::Failure,
     judge::{Judged, Subject, explain_keys, judge},
@@ -68,12 +67,7 @@ pub(crate) async fn decide(
     let digest = transport::digest(&client, reference, output).await?;
     let facts = settings.facts(&trust.roots);
     let facts = Facts { now: now.unwrap_or(facts.now), version: *version, ..facts };
-    let rendering = Rendering {
-        values: settings.values.clone(),
-        target_namespace: settings.target_namespace.clone(),
-        default_namespace: settings.namespace.clone(),
-        discovered: delivery::scopes(settings.cluster.as_ref()).await?,
-    };
+    let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     output.progress(format_args!("verifying {}", subject.place));
     judge(&client, &subject, &trust.policies, &facts, &rendering).await

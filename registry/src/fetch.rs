@@ -4,7 +4,7 @@
 //! candidates are fetched; a candidate that is junk is listed with its reason and stops no other. But "the registry
 //! did not answer" is an error, never a shorter list.
 
-use std::{cmp::Reverse, error::Error};
+use std::cmp::Reverse;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -128,7 +128,7 @@ async fn candidate(
     let place = subject.repository.pin(referrer.digest);
     let bytes = match client.manifest(&place).await {
         Ok(bytes) => bytes,
-        Err(error) if is_junk(&error) => return passed_over(chain(&error)),
+        Err(error) if is_junk(&error) => return passed_over(sealift_verify::chain(&error)),
         Err(error) => return Err(error),
     };
     let layer = match bundle_layer(&bytes, &place, subject) {
@@ -137,14 +137,14 @@ async fn candidate(
     };
     match client.blob_within(&subject.repository, &layer, limits.bundle, None).await {
         Ok(bundle) => Ok(Ok(Candidate { referrer: referrer.digest, bundle: bundle.into() })),
-        Err(error) if is_junk(&error) => passed_over(chain(&error)),
+        Err(error) if is_junk(&error) => passed_over(sealift_verify::chain(&error)),
         Err(error) => Err(error),
     }
 }
 
 /// The layer of a referrer's manifest that holds its bundle.
 fn bundle_layer(bytes: &[u8], place: &Pinned, subject: &Pinned) -> Result<Descriptor, String> {
-    let manifest = Manifest::parse(bytes, &place.digest).map_err(|error| chain(&error))?;
+    let manifest = Manifest::parse(bytes, &place.digest).map_err(|error| sealift_verify::chain(&error))?;
     if manifest.subject.as_ref().is_none_or(|about| about.digest != subject.digest) {
         return Err("its subject is another manifest".to_owned());
     }
@@ -170,16 +170,6 @@ fn is_junk(error: &ClientError) -> bool {
         | ClientError::Refused { .. }
         | ClientError::Contended { .. } => false,
     }
-}
-
-/// An error and its causes on one line, for a field that holds text.
-fn chain(error: &dyn Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! passed in. `sealift verify` and the controller call the very same [`verify`] functions.
 
 pub mod artifact;
+mod chain;
 pub mod digest;
 pub mod duration;
 pub mod evidence;
@@ -20,3 +21,5 @@ pub mod signature;
 pub mod sigstore;
 pub mod statement;
 pub mod verify;
+
+pub use self::chain::chain;

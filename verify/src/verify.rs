@@ -27,7 +27,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::content::chain;
 pub use self::{admit::admit, content::verify};
 use crate::{
     artifact::{Descriptor, Format, Limits},

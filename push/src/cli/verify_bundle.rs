@@ -50,7 +50,7 @@ pub(crate) enum Artifact {
 
 fn artifact(text: &str) -> Result<Artifact, String> {
     match text.starts_with("sha256:") {
-        true => text.parse().map(Artifact::Digest).map_err(|error| super::chain(&error)),
+        true => text.parse().map(Artifact::Digest).map_err(|error| sealift_verify::chain(&error)),
         false => Ok(Artifact::File(text.into())),
     }
 }

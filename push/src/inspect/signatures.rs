@@ -22,12 +22,13 @@ struct Claim {
 
 fn claims(signatures: &Signatures, largest: u64) -> Vec<Result<Claim, (Digest, String)>> {
     let read = signatures.candidates.iter().map(|candidate| {
-        let envelope = Envelope::parse(candidate, largest).map_err(|error| (candidate.referrer, chain(&error)))?;
+        let envelope =
+            Envelope::parse(candidate, largest).map_err(|error| (candidate.referrer, sealift_verify::chain(&error)))?;
         Ok(Claim {
             referrer: candidate.referrer,
             signer: claimed(&envelope),
             payload: Digest::of(envelope.payload()),
-            statement: Statement::parse(envelope.payload()).map_err(|error| chain(&error)),
+            statement: Statement::parse(envelope.payload()).map_err(|error| sealift_verify::chain(&error)),
         })
     });
     let skipped = signatures.skipped.iter().map(|skipped| Err((skipped.referrer, skipped.reason.clone())));
@@ -124,9 +125,4 @@ pub(super) fn json(signatures: &Signatures, reference: &Pinned, largest: u64) ->
         }
     }
     json!({"statements": statements, "others": others, "truncated": signatures.truncated})
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -100,17 +100,7 @@ impl Pushed<'_> {
             "objects": package.content.objects,
             "files": package.content.files,
             "images": package.images,
-            "statement": {
-                "digest": payload,
-                "stream": release.stream,
-                "environment": release.environment,
-                "version": release.version,
-                "epoch": release.epoch,
-                "sequence": release.sequence,
-                "previous": release.previous,
-                "issuedAt": release.issued_at,
-                "expiresAt": release.expires_at,
-            },
+            "statement": crate::release::statement_json(payload, release),
             "signature": {"keyId": key, "referrer": attached.pinned.digest},
         })
     }

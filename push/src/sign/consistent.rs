@@ -12,7 +12,7 @@ use sealift_verify::{
 
 /// The statement, if it is one and speaks of this artifact in this repository.
 pub(super) fn statement(payload: &[u8], about: &Pinned) -> Result<Statement, Refusal> {
-    let statement = Statement::parse(payload).map_err(|error| Refusal::BadStatement(chain(&error)))?;
+    let statement = Statement::parse(payload).map_err(|error| Refusal::BadStatement(sealift_verify::chain(&error)))?;
     same("the statement's subject", about.digest, statement.artifact)?;
     let repositories = &statement.release.repositories;
     if !repositories.contains(&about.repository) {
@@ -36,9 +36,11 @@ pub(super) fn objects(
 ) -> Result<Objects, Refusal> {
     let content = &statement.release.content;
     same("the layer", content.layer, Digest::of(bytes))?;
-    let unpacked = layer::unpack(bytes, format, limits).map_err(|error| Refusal::BadLayer(chain(&error)))?;
+    let unpacked =
+        layer::unpack(bytes, format, limits).map_err(|error| Refusal::BadLayer(sealift_verify::chain(&error)))?;
     same("the expanded layer", content.uncompressed, unpacked.uncompressed)?;
-    let objects = layer::objects(&unpacked, format, limits).map_err(|error| Refusal::BadLayer(chain(&error)))?;
+    let objects =
+        layer::objects(&unpacked, format, limits).map_err(|error| Refusal::BadLayer(sealift_verify::chain(&error)))?;
     let inventory = layer::inventory(&objects);
     let found = (unpacked.files.len(), objects.len(), inventory);
     if found != (content.files, content.objects, content.inventory) {
@@ -53,9 +55,4 @@ pub(super) fn objects(
 
 fn same(what: &'static str, expected: Digest, actual: Digest) -> Result<(), Refusal> {
     if expected == actual { Ok(()) } else { Err(Refusal::DigestMismatch { what, expected, actual }) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::chain;
 use crate::{
     digest::Digest,
     evidence::SignatureRecord,
@@ -86,14 +85,14 @@ impl<'a> Judged<'a> {
             true => signed.prove_key(Subject::Stated, &key, self.root(authority)?, authority.demands),
             false => signed.prove_signature(Subject::Stated, &key),
         };
-        proof.map_err(|error| does_not_count(authority, &chain(&error)))
+        proof.map_err(|error| does_not_count(authority, &crate::chain(&error)))
     }
 
     fn of_certificate(&mut self, authority: &Authority) -> Result<Proof, String> {
         let root = self.root(authority)?;
         let signed = self.envelope.signed();
         let prove =
-            || signed.prove_certificate(Subject::Stated, root, authority.demands).map_err(|error| chain(&error));
+            || signed.prove_certificate(Subject::Stated, root, authority.demands).map_err(|error| crate::chain(&error));
         let proven = self.certified.entry((root.digest(), authority.demands)).or_insert_with(prove);
         proven.clone().map_err(|problem| does_not_count(authority, &problem))
     }

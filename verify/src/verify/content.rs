@@ -85,7 +85,7 @@ fn signed_objects(admitted: &Admitted, bytes: &[u8], evidence: &mut Evidence) ->
             Err((CheckId::Layer, Refusal::DigestMismatch { what, expected, actual }))
         }
     };
-    let bad = |error: &dyn std::error::Error| (CheckId::Layer, Refusal::BadLayer(chain(error)));
+    let bad = |error: &dyn std::error::Error| (CheckId::Layer, Refusal::BadLayer(crate::chain(error)));
     same("the signed layer", content.layer, described.digest)?;
     same("the layer", described.digest, Digest::of(bytes))?;
     let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
@@ -131,15 +131,4 @@ fn values_digest(statement: &Statement, rendering: &Rendering) -> Digest {
         }
     }
     hasher.finish()
-}
-
-/// An error with its causes, for a message that has no room for a source.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

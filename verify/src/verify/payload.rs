@@ -111,7 +111,7 @@ pub(super) fn group(
     for candidate in candidates {
         let skip = |reason| Skipped { referrer: candidate.referrer, reason };
         match Envelope::parse(candidate, largest) {
-            Err(error) => evidence.skipped.push(skip(super::chain(&error))),
+            Err(error) => evidence.skipped.push(skip(crate::chain(&error))),
             Ok(envelope) => {
                 let reasons = add(&mut payloads, &envelope, policies, judge);
                 evidence.skipped.extend(reasons.into_iter().map(skip));

@@ -12,8 +12,9 @@
 //! Objects that were never verified do not become verified by writing them down:
 //!
 //! ```compile_fail
-//! fn forge(objects: sealift_verify::objects::Objects) -> sealift_verify::verify::Verified {
-//!     sealift_verify::verify::Verified { objects, ..unimplemented!() }
+//! # use sealift_verify::{objects::Objects, verify::Verified};
+//! fn forge(objects: Objects, other: Verified) -> Verified {
+//!     Verified { objects, ..other }
 //! }
 //! ```
 

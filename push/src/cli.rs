@@ -10,6 +10,7 @@ pub(crate) mod push;
 pub(crate) mod refresh;
 pub(crate) mod registry;
 pub(crate) mod sign;
+pub(crate) mod signer;
 pub(crate) mod status;
 pub(crate) mod tag;
 pub(crate) mod verify;

@@ -14,7 +14,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::{Format, Output},
-    signing::{Asked, KeyPair, Signer, encrypt, password},
+    signing::{Asked, KeyPair, encrypt, password},
 };
 
 /// Why there is no new key pair.

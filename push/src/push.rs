@@ -28,15 +28,13 @@ use crate::{
     manifests,
     origin::{self, Origin},
     output::{Format, Output},
-    release,
-    signing::{self, Signer},
-    transport,
+    release, signing, transport,
 };
 
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
     let target = Target::of(args)?;
     let limits = Limits::default();
-    let opening = signing::Opening::start(&args.key);
+    let opening = signing::Opening::start(&args.signer);
     // Everything that can be wrong on this side is found before the first request.
     let created = origin::source_date()?;
     let mut parameters = distinct(args)?;
@@ -48,12 +46,12 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let origin = Origin::find(&args.origin, &args.files);
     // A person may be asked for a password on this line.
     output.clear_status();
-    let key = opening.key().await?;
+    let signer = opening.signer().await?;
 
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::client(&args.reference.repository, &args.registry).await?;
     let draft = Draft::new(args, &package, parameters, &origin, Timestamp::now())?;
-    let reader = Reader { client: &client, key: key.public_key(), draft: &draft };
+    let reader = Reader { client: &client, signatory: signer.signatory(), draft: &draft };
     output.progress("reading the channel");
     let head = reader.head(target.tag).await?;
     let statement = draft.follow(head.as_ref())?;
@@ -65,12 +63,12 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
 
     // registry: by digest first, so that nothing names what is not there.
     let payload = statement.to_payload();
-    let bundle = signing::sign_statement(&key, &payload).map_err(|error| Failure::new(Exit::Failed, error))?;
+    let signed = signer.sign(&payload).await?;
     output.progress(format_args!("uploading {} bytes", package.layer.bytes.len()));
     upload(&client, &args.reference, &package).await?;
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
-    let attached = release::attach(&client, &args.reference.repository, subject, bundle, created).await?;
+    let attached = release::attach(&client, &args.reference.repository, subject, signed.bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
     output.progress("moving tags");
@@ -91,7 +89,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
         package: &package,
         statement: &statement,
         payload: Digest::of(&payload),
-        key: key.public_key().id(),
+        signatory: signer.signatory(),
         attached: &attached,
         immutable: &immutable,
         moved: moved.as_ref().map(|(tag, moved)| (*tag, moved)),

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use sealift_verify::{
     digest::Digest,
     duration::Duration,
-    keys::PublicKey,
     statement::{Previous, Statement},
 };
 use serde_json::json;
@@ -16,7 +15,7 @@ use crate::{
     output::{Format, Output},
     push::{expiry, next_sequence},
     release::{self, Artifact},
-    signing::{self, Signer},
+    signing::{self, Signatory},
     transport,
 };
 
@@ -31,7 +30,8 @@ enum RefreshError {
 
 pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit, Failure> {
     output.clear_status();
-    let key = signing::read_key(&args.key)?;
+    let signer = signing::open(&args.signer).await?;
+    let signatory = signer.signatory();
     let repository = &args.reference.repository;
     let client = transport::client(repository, &args.registry).await?;
     let place = repository.pin(transport::digest(&client, &args.reference, output).await?);
@@ -39,16 +39,15 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     // Among what was not looked at may be a newer one, which says other things.
     artifact.all_seen()?;
-    let newest = newest(&artifact, key.public_key(), args)?;
+    let newest = newest(&artifact, signatory, args)?;
     let statement = renewed(newest, args.expires_in, Timestamp::now())?;
 
     let payload = statement.to_payload();
-    let bundle = signing::sign_statement(&key, &payload).map_err(|error| Failure::new(Exit::Failed, error))?;
+    let signed = signer.sign(&payload).await?;
     output.progress("attaching the signature");
-    let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
+    let attached = release::attach(&client, repository, artifact.subject(), signed.bundle, None).await?;
     let (digest, release) = (Digest::of(&payload), &statement.release);
-    let id = key.public_key().id();
-    output.note(format_args!("signed    {}, key {}", release::line(release), id.short()));
+    output.note(format_args!("signed    {}, {signatory}", release::line(release)));
     output.note(format_args!("statement {digest}"));
     output.note(format_args!("attached  {}", attached.pinned.digest));
     if let Some(expires_at) = release.expires_at {
@@ -61,21 +60,21 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
             "reference": place.to_string(),
             "digest": place.digest,
             "statement": release::statement_json(&digest, release),
-            "signature": {"keyId": id, "referrer": attached.pinned.digest},
+            "signature": signatory.json(&attached.pinned.digest),
         }))?,
     }
     Ok(Exit::Done)
 }
 
 /// The newest statement of ours, in the one stream and environment that it can be about.
-fn newest(artifact: &Artifact, key: &PublicKey, args: &RefreshArgs) -> Result<Statement, Failure> {
+fn newest(artifact: &Artifact, signatory: &Signatory, args: &RefreshArgs) -> Result<Statement, Failure> {
     let wanted = |statement: &Statement| {
         let release = &statement.release;
         args.stream.as_ref().is_none_or(|stream| *stream == release.stream)
             && args.env.as_ref().is_none_or(|env| Some(env) == release.environment.as_ref())
     };
     let ours = artifact.releases().into_iter().filter(|(payload, statement)| {
-        wanted(statement) && payload.envelopes.iter().any(|envelope| envelope.signed_by(key))
+        wanted(statement) && payload.envelopes.iter().any(|envelope| signatory.made(envelope))
     });
     let mut ours: Vec<_> = ours.collect();
     ours.sort_by_key(|(_, statement)| statement.release.position());

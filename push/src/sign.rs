@@ -16,7 +16,7 @@ use crate::{
     judge::claimed,
     output::{Format, Output},
     release::{self, Artifact, Payload},
-    signing::{self, Signer},
+    signing,
     table::plain,
     transport,
 };
@@ -50,20 +50,19 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
     show(&statement, &payload, &objects, output);
 
     // Last, so that whoever is asked for a password has read what it is for.
-    let key = signing::read_key(&args.key)?;
-    let id = key.public_key().id();
-    let signed = payload.envelopes.iter().find(|envelope| envelope.signed_by(key.public_key()));
+    let signer = signing::open(&args.signer).await?;
+    let signatory = signer.signatory();
+    let signed = payload.envelopes.iter().find(|envelope| signatory.made(envelope));
     let (outcome, referrer) = match signed {
         Some(envelope) => {
             output.note(format_args!("unchanged this key has signed the statement already: {}", envelope.referrer));
             ("already-signed", envelope.referrer)
         }
         None => {
-            let bundle = signing::sign_statement(&key, payload.bytes);
-            let bundle = bundle.map_err(|error| Failure::new(Exit::Failed, error))?;
+            let signed = signer.sign(payload.bytes).await?;
             output.progress("attaching the signature");
-            let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
-            output.note(format_args!("attached  {}, key {}", attached.pinned.digest, id.short()));
+            let attached = release::attach(&client, repository, artifact.subject(), signed.bundle, None).await?;
+            output.note(format_args!("attached  {}, {signatory}", attached.pinned.digest));
             ("signed", attached.pinned.digest)
         }
     };
@@ -82,7 +81,7 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
                 "epoch": statement.release.epoch,
                 "sequence": statement.release.sequence,
             },
-            "signature": {"keyId": id, "referrer": referrer},
+            "signature": signatory.json(&referrer),
         }))?,
     }
     Ok(Exit::Done)

@@ -1,9 +1,15 @@
-//! Signing statements: who holds the key, and the bundle that carries the signature.
+//! Signing statements: who signs, and the bundle that carries the signature.
+//!
+//! Every command that signs takes [`SignerArgs`](crate::cli::signer::SignerArgs), opens the [`Signer`] that they name,
+//! reads what is there in the eyes of its [`Signatory`], and attaches the bundle of a [`Signed`].
 
 mod cosign_key;
 mod key_file;
+mod open;
 mod password;
-mod read;
+mod signatory;
+
+use std::pin::Pin;
 
 use sealift_verify::{keys::PublicKey, statement::PAYLOAD_TYPE};
 use sigstore_bundle::{BundleV03, VerificationMaterialV03};
@@ -16,17 +22,29 @@ use sigstore_types::{
 pub(crate) use self::{
     cosign_key::encrypt,
     key_file::{KeyFile, KeyFileError, KeyPair},
+    open::{Opening, open},
     password::{Asked, password},
-    read::{Opening, read_key},
+    signatory::Signatory,
 };
+use crate::{exit::Exit, failure::Failure};
 
-/// Holds a private key, or reaches one, and signs with it.
-pub(crate) trait Signer: std::fmt::Debug {
-    /// The public half.
-    fn public_key(&self) -> &PublicKey;
+/// Holds a private key, or reaches one, and signs statements with it.
+pub(crate) trait Signer: std::fmt::Debug + Send + Sync {
+    /// Who signs. Known before anything is signed.
+    fn signatory(&self) -> &Signatory;
 
-    /// The signature over `message`.
-    fn sign(&self, message: &[u8]) -> Result<SignatureBytes, SigningError>;
+    /// Signs an in-toto statement: the payload of the bundle is these very bytes, so that several can sign the same.
+    fn sign<'a>(&'a self, payload: &'a [u8]) -> Signing<'a>;
+}
+
+/// A signature in the making.
+pub(crate) type Signing<'a> = Pin<Box<dyn Future<Output = Result<Signed, SigningError>> + Send + 'a>>;
+
+/// A statement that was signed.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    /// The Sigstore bundle v0.3, to be attached.
+    pub(crate) bundle: Vec<u8>,
 }
 
 /// Why there is no signature.
@@ -40,15 +58,29 @@ pub(crate) enum SigningError {
     Bundle(#[source] sigstore_types::Error),
 }
 
-/// The signature bundle over a statement's payload: DSSE in a Sigstore bundle v0.3 that names the key by its hint.
-pub(crate) fn sign_statement(signer: &dyn Signer, payload: &[u8]) -> Result<Vec<u8>, SigningError> {
-    let signature = signer.sign(&pae(PAYLOAD_TYPE, payload))?;
-    // cosign writes no key id either; the bundle's hint names the key.
-    let signature = DsseSignature::new(signature, String::new().into());
-    let envelope = DsseEnvelope::new(PAYLOAD_TYPE, payload.to_vec().into(), signature);
-    let material = VerificationMaterialV03::PublicKey { hint: signer.public_key().hint() };
-    let bundle = BundleV03::new(material, SignatureContent::DsseEnvelope(envelope)).into_bundle();
-    bundle.to_json().map(String::into_bytes).map_err(SigningError::Bundle)
+impl From<SigningError> for Failure {
+    fn from(error: SigningError) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+/// What a key signs of a payload: its DSSE pre-authentication encoding.
+fn message(payload: &[u8]) -> Vec<u8> {
+    pae(PAYLOAD_TYPE, payload)
+}
+
+/// The bundle of a key's signature over [`message`], with neither log entry nor timestamp; it names the key by its hint.
+fn key_bundle(key: &PublicKey, payload: &[u8], signature: SignatureBytes) -> Result<Signed, SigningError> {
+    let material = VerificationMaterialV03::PublicKey { hint: key.hint() };
+    let content = SignatureContent::DsseEnvelope(envelope(payload, signature));
+    let bundle = BundleV03::new(material, content).into_bundle();
+    let bundle = bundle.to_json().map(String::into_bytes).map_err(SigningError::Bundle)?;
+    Ok(Signed { bundle })
+}
+
+/// cosign writes no key id either: it is the bundle that says who signed.
+fn envelope(payload: &[u8], signature: SignatureBytes) -> DsseEnvelope {
+    DsseEnvelope::new(PAYLOAD_TYPE, payload.to_vec().into(), DsseSignature::new(signature, String::new().into()))
 }
 
 #[cfg(test)]
@@ -60,15 +92,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_verifier_reads_what_was_signed_and_refuses_another_key() {
+    #[tokio::test]
+    async fn the_verifier_reads_what_was_signed_and_refuses_another_key() {
         let (ours, theirs) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let bundle = sign_statement(&ours, b"{\"a\":1}").unwrap();
+        let Signed { bundle } = ours.sign(b"{\"a\":1}").await.unwrap();
         let candidate = Candidate { referrer: Digest::of(b""), bundle };
         let envelope = Envelope::parse(&candidate, 1 << 20).unwrap();
         assert_eq!(envelope.payload(), b"{\"a\":1}");
         assert_eq!(envelope.claimed_key(), Some(ours.public_key().hint().as_str()));
-        assert!(envelope.signed_by(ours.public_key()));
-        assert!(!envelope.signed_by(theirs.public_key()));
+        assert!(ours.signatory().made(&envelope));
+        assert!(!theirs.signatory().made(&envelope));
     }
 }

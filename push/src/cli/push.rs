@@ -9,7 +9,7 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use super::{RegistryAccess, assignment, reference, repository};
+use super::{RegistryAccess, assignment, reference, repository, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,9 +33,6 @@ pub(crate) struct PushArgs {
     /// Manifests: a file, a folder (every .yaml, .yml and .json in it), or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', required = true, value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
-    /// Private key to sign with: cosign's encrypted cosign.key, PKCS#8 or SEC1 PEM (ECDSA P-256)
-    #[arg(long, value_name = "FILE", env = "SEALIFT_KEY")]
-    pub(crate) key: PathBuf,
     /// How the artifact is packed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: FormatArg,
@@ -46,6 +43,8 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) statement: StatementArgs,
     #[command(flatten)]

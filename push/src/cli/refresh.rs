@@ -1,9 +1,7 @@
-use std::path::PathBuf;
-
 use clap::{Args, builder::NonEmptyStringValueParser};
 use sealift_verify::{duration::Duration, reference::Reference};
 
-use super::{RegistryAccess, reference};
+use super::{RegistryAccess, reference, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,15 +14,14 @@ Where a policy wants several signatures, the others follow with `sealift sign`. 
 statement makes this artifact the newest of its stream, and with it the one a cluster may be sent back to.";
 
 /// Renew a release's expiry by a new statement about the same artifact
+///
+/// What is renewed is the newest statement about it by the same signer.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RefreshArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
     #[arg(value_name = "REFERENCE", value_parser = reference)]
     pub(crate) reference: Reference,
-    /// Private key to sign with; the newest statement that it signed is renewed
-    #[arg(long, value_name = "FILE", env = "SEALIFT_KEY")]
-    pub(crate) key: PathBuf,
     /// How long the new statement lasts, such as 720h
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires_in: Duration,
@@ -34,6 +31,8 @@ pub(crate) struct RefreshArgs {
     /// The environment, if the key signed the artifact for several
     #[arg(long, value_name = "ENVIRONMENT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) env: Option<String>,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
 }

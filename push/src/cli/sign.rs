@@ -1,12 +1,10 @@
-use std::path::PathBuf;
-
 use clap::Args;
 use sealift_verify::{
     digest::Digest,
     reference::{Reference, Repository},
 };
 
-use super::{RegistryAccess, reference, repository};
+use super::{RegistryAccess, reference, repository, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,15 +23,14 @@ pub(crate) struct SignArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
     #[arg(value_name = "REFERENCE", value_parser = reference)]
     pub(crate) reference: Reference,
-    /// Private key to sign with: cosign's encrypted cosign.key, PKCS#8 or SEC1 PEM (ECDSA P-256)
-    #[arg(long, value_name = "FILE", env = "SEALIFT_KEY")]
-    pub(crate) key: PathBuf,
     /// Digest of the statement's payload, as push and inspect show it [default: the only one there is]
     #[arg(long, value_name = "DIGEST")]
     pub(crate) statement: Option<Digest>,
     /// The logical repository, if the bytes lie elsewhere
     #[arg(long = "as", value_name = "REPOSITORY", value_parser = repository)]
     pub(crate) as_repository: Option<Repository>,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
 }

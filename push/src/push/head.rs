@@ -6,15 +6,14 @@ use sealift_registry::{
 };
 use sealift_verify::{
     digest::Digest,
-    keys::PublicKey,
     signature::Envelope,
     statement::{Position, Statement},
 };
 
 use super::statement::Draft;
-use crate::channel::resolve;
+use crate::{channel::resolve, signing::Signatory};
 
-/// The release a channel names: the highest statement about it that is of this stream and signed with this key.
+/// The release a channel names: the highest statement about it that is of this stream and by this signer.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) statement: Statement,
@@ -24,7 +23,7 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) client: &'a Client,
-    pub(super) key: &'a PublicKey,
+    pub(super) signatory: &'a Signatory,
     pub(super) draft: &'a Draft,
 }
 
@@ -49,7 +48,7 @@ impl Reader<'_> {
         let found = fetch::signatures(self.client, &self.draft.repository().pin(digest), limits).await?;
         let ours = found.candidates.iter().filter_map(|candidate| {
             let envelope = Envelope::parse(candidate, limits.bundle).ok()?;
-            let statement = envelope.signed_by(self.key).then(|| Statement::parse(envelope.payload()).ok())??;
+            let statement = self.signatory.made(&envelope).then(|| Statement::parse(envelope.payload()).ok())??;
             (statement.artifact == digest && self.draft.is_about(&statement)).then_some(statement)
         });
         let highest = ours.max_by_key(|statement| statement.release.position());

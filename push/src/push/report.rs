@@ -12,7 +12,7 @@ use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
 use serde_json::{Value, json};
 
 use super::{package::Package, statement::layer_line};
-use crate::{channel::Moved, cli::push::FormatArg, exit::Exit, failure::Failure, output::Output};
+use crate::{channel::Moved, cli::push::FormatArg, exit::Exit, failure::Failure, output::Output, signing::Signatory};
 
 /// A finished push.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Pushed<'a> {
     pub(super) package: &'a Package,
     pub(super) statement: &'a Statement,
     pub(super) payload: Digest,
-    pub(super) key: Digest,
+    pub(super) signatory: &'a Signatory,
     pub(super) attached: &'a Attached,
     pub(super) immutable: &'a str,
     pub(super) moved: Option<(&'a str, &'a Moved)>,
@@ -62,10 +62,10 @@ impl Pushed<'_> {
         ));
         let environment = release.environment.as_deref().map(|e| format!(" for {e}")).unwrap_or_default();
         output.note(format_args!(
-            "signed    stream {}{environment}, release {}, key {}",
+            "signed    stream {}{environment}, release {}, {}",
             release.stream,
             release.position(),
-            self.key.short()
+            self.signatory
         ));
         // What a second person names to sign the same.
         output.note(format_args!("statement {}", self.payload));
@@ -84,7 +84,7 @@ impl Pushed<'_> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { reference, package, statement, payload, key, attached, immutable, moved } = self;
+        let Self { reference, package, statement, payload, signatory, attached, immutable, moved } = self;
         let release = &statement.release;
         let channel = moved.map(|(tag, moved)| moved.json(tag));
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
@@ -101,7 +101,7 @@ impl Pushed<'_> {
             "files": package.content.files,
             "images": package.images,
             "statement": crate::release::statement_json(payload, release),
-            "signature": {"keyId": key, "referrer": attached.pinned.digest},
+            "signature": signatory.json(&attached.pinned.digest),
         })
     }
 }

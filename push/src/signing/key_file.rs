@@ -3,11 +3,11 @@
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use sealift_verify::keys::{KeyError, PublicKey};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use sigstore_types::SignatureBytes;
 
 use super::{
-    Signer, SigningError,
+    Signatory, Signer, Signing, SigningError,
     cosign_key::{self, CosignKeyError},
+    key_bundle, message,
 };
 
 /// A private key in memory. It does not print.
@@ -15,6 +15,7 @@ pub(crate) struct KeyPair {
     keys: sigstore_crypto::KeyPair,
     pkcs8: SecretSlice<u8>,
     public: PublicKey,
+    signatory: Signatory,
     public_pem: String,
 }
 
@@ -109,7 +110,13 @@ impl KeyPair {
         // The encoder ends lines as on Windows; cosign writes plain ones.
         let public_pem = keys.public_key_der().map_err(algorithm)?.to_pem().replace('\r', "");
         let public = PublicKey::from_pem(&public_pem).map_err(KeyFileError::Public)?;
-        Ok(Self { keys, pkcs8, public, public_pem })
+        let signatory = Signatory::Key(public.clone());
+        Ok(Self { keys, pkcs8, public, signatory, public_pem })
+    }
+
+    /// The public half.
+    pub(crate) fn public_key(&self) -> &PublicKey {
+        &self.public
     }
 
     /// The private key, to be encrypted and nothing else.
@@ -124,12 +131,15 @@ impl KeyPair {
 }
 
 impl Signer for KeyPair {
-    fn public_key(&self) -> &PublicKey {
-        &self.public
+    fn signatory(&self) -> &Signatory {
+        &self.signatory
     }
 
-    fn sign(&self, message: &[u8]) -> Result<SignatureBytes, SigningError> {
-        self.keys.sign(message).map_err(SigningError::Key)
+    fn sign<'a>(&'a self, payload: &'a [u8]) -> Signing<'a> {
+        Box::pin(async {
+            let signature = self.keys.sign(&message(payload)).map_err(SigningError::Key)?;
+            key_bundle(&self.public, payload, signature)
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The key that the person named, opened.
+//! The signer that the person named, opened.
 
 use std::{
     fs, io,
@@ -8,10 +8,10 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::{
-    Asked, KeyFile, KeyFileError, KeyPair,
+    Asked, KeyFile, KeyFileError, KeyPair, Signer,
     password::{self, password},
 };
-use crate::{exit::Exit, failure::Failure};
+use crate::{cli::signer::SignerArgs, exit::Exit, failure::Failure};
 
 /// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +22,10 @@ struct BadKey {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// A key that is being opened while something else goes on.
+/// A signer that is being opened while something else goes on.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    path: PathBuf,
+    args: SignerArgs,
     /// `None` if a person may have to be asked, which waits until nothing else can go wrong.
     task: Option<JoinHandle<Result<KeyPair, Failure>>>,
 }
@@ -33,23 +33,28 @@ pub(crate) struct Opening {
 impl Opening {
     /// Deriving a key from its password takes about as long as reading and packing many manifests: both at once, where
     /// the password is at hand.
-    pub(crate) fn start(path: &Path) -> Self {
-        let owned = path.to_owned();
-        let task = password::is_at_hand().then(|| tokio::task::spawn_blocking(move || read_key(&owned)));
-        Self { path: path.to_owned(), task }
+    pub(crate) fn start(args: &SignerArgs) -> Self {
+        let path = args.key.clone();
+        let task = password::is_at_hand().then(|| tokio::task::spawn_blocking(move || read_key(&path)));
+        Self { args: args.clone(), task }
     }
 
-    /// The key.
-    pub(crate) async fn key(self) -> Result<KeyPair, Failure> {
+    /// The signer.
+    pub(crate) async fn signer(self) -> Result<Box<dyn Signer>, Failure> {
         match self.task {
-            Some(task) => task.await.map_err(|error| Failure::new(Exit::Failed, error))?,
-            None => read_key(&self.path),
+            Some(task) => Ok(Box::new(task.await.map_err(|error| Failure::new(Exit::Failed, error))??)),
+            None => open(&self.args).await,
         }
     }
 }
 
+/// Opens the signer that is named. A person may be asked for a password.
+pub(crate) async fn open(args: &SignerArgs) -> Result<Box<dyn Signer>, Failure> {
+    Ok(Box::new(read_key(&args.key)?))
+}
+
 /// Reads the key file, and asks for its password if it is encrypted.
-pub(crate) fn read_key(path: &Path) -> Result<KeyPair, Failure> {
+fn read_key(path: &Path) -> Result<KeyPair, Failure> {
     let bad = |exit, source: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(exit, BadKey { path: path.to_owned(), source })
     };

@@ -6,6 +6,7 @@ mod accepted_release;
 mod conditions;
 mod crds;
 mod delivery;
+mod drift;
 mod inventory;
 mod schema;
 mod signature_policy;
@@ -18,6 +19,7 @@ pub use delivery::{
     CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, KeyReference, LastApplied, LastAttempted,
     Parameter, ParameterSource, Select, Selection, VerificationStatus, WouldRefuse,
 };
+pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};

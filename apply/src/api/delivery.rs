@@ -12,7 +12,7 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::DeliveryReference;
+use super::{DeliveryReference, DriftSpec, DriftStatus};
 
 /// What is delivered, from where, how often and as whom. No field can weaken a policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -75,6 +75,9 @@ pub struct DeliverySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub pull_secret_name: Option<String>,
+    /// What is done about changes that others make to applied objects.
+    #[serde(default, skip_serializing_if = "DriftSpec::is_default")]
+    pub drift: DriftSpec,
     /// Whether objects that leave the release are deleted.
     #[serde(default = "yes")]
     pub prune: bool,
@@ -201,6 +204,12 @@ pub struct DeliveryStatus {
     /// Why what was last applied would be refused if it came now. It runs on all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_refuse_now: Option<WouldRefuse>,
+    /// What was found to differ from what was applied, and what was done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
+    /// How objects are followed where it is not by watches: past the bound on watches, or for want of a right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watching: Option<String>,
     /// How many objects the inventory holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
@@ -340,6 +349,7 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::DriftMode;
 
     #[test]
     fn selects_exactly_one() {
@@ -356,5 +366,9 @@ mod tests {
         assert_eq!((spec.interval, spec.timeout), (Duration::from_secs(600), Duration::from_secs(300)));
         assert!(spec.prune && !spec.suspend && spec.deletion_policy == DeletionPolicy::Delete);
         assert_eq!(spec.repository().unwrap().to_string(), "localhost:5000/app");
+        assert_eq!((spec.drift.mode, spec.drift.is_default()), (DriftMode::Correct, true));
+        assert_eq!(spec.drift.take_over, ["kubectl*", "before-first-apply"]);
+        let report: DriftSpec = serde_json::from_value(serde_json::json!({"mode": "report"})).unwrap();
+        assert_eq!((report.mode, report.take_over), (DriftMode::Report, spec.drift.take_over));
     }
 }

@@ -1,86 +1,82 @@
 //! `sealift audit`: recorded evidence again, offline. What contradicts itself is refused and not shown.
 
-use std::{
-    fs, io,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+mod in_cluster;
+mod in_file;
 
 use sealift_verify::evidence::{
     Evidence, junit,
     record::{self, RecordError},
     sarif,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cli::audit::AuditArgs,
+    cli::audit::{About, AuditArgs},
+    cluster,
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, usage},
     output::{Output, Report},
     table::{plain, plain_lines},
 };
 
 /// The field of the predicate in which a controller says whose decision it was.
 const DELIVERY: &str = "https://sealift.dev/delivery/v1";
-/// A log of many thousand decisions; beyond, it is not read into memory at once.
-const LARGEST: u64 = 256 << 20;
 
-/// Why a file holds no usable evidence.
+/// Nothing was recorded about what was asked for, or not here.
 #[derive(Debug, thiserror::Error)]
-enum AuditError {
-    #[error("{} cannot be read", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{} is longer than {LARGEST} bytes", .0.display())]
-    TooLarge(PathBuf),
-    #[error("record {number} of {} is not JSON", path.display())]
-    Json {
-        path: PathBuf,
-        number: usize,
-        #[source]
-        source: serde_json::Error,
-    },
-    #[error("record {number} of {} is not evidence", path.display())]
-    Record {
-        path: PathBuf,
-        number: usize,
-        #[source]
-        source: RecordError,
-    },
-    #[error("{} holds no record", .0.display())]
-    Empty(PathBuf),
+#[error("{place} holds no record about {what}")]
+struct NoRecord {
+    place: String,
+    what: String,
 }
 
-impl From<AuditError> for Failure {
-    fn from(error: AuditError) -> Self {
-        let exit = match &error {
-            AuditError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
-            AuditError::Record { source: RecordError::Contradiction(_) | RecordError::Summary(_), .. } => Exit::Refused,
-            _ => Exit::InvalidInput,
-        };
-        let hint = match &error {
-            AuditError::Record { source: RecordError::Contradiction(_) | RecordError::Summary(_), .. } => Some(
-                "the record was changed after it was written, or by something other than sealift: do not rely on it",
-            ),
-            AuditError::Record { .. } | AuditError::Json { .. } | AuditError::Empty(_) => {
-                Some("evidence is what `sealift verify -o json` writes")
-            }
-            AuditError::Read { .. } | AuditError::TooLarge(_) => None,
-        };
-        let failure = Self::new(exit, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
+pub(crate) async fn run(args: &AuditArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let records = match (&args.about, args.records.as_slice()) {
+        (About::File(_), [_, ..]) => {
+            return Err(usage("--records goes with a Delivery or a reference, not with a file"));
         }
-    }
+        (About::File(path), []) => in_file::records(path)?,
+        (About::Delivery(name), []) => {
+            let connected = cluster::connect(args.cluster.context.as_deref()).await?;
+            let namespace = args.namespace.as_ref().unwrap_or(&connected.namespace);
+            vec![in_cluster::of_delivery(&connected, namespace, name, output).await?]
+        }
+        (About::Artifact(pinned), []) => {
+            let connected = cluster::connect(args.cluster.context.as_deref()).await?;
+            in_cluster::about_artifact(&connected, pinned, output).await?
+        }
+        (about, files) => in_files(about, files, args.namespace.as_deref())?,
+    };
+    show(records, output)
 }
 
-pub(crate) fn run(args: &AuditArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let records = records(&args.file, &read(&args.file)?)?;
+/// What files hold of the Delivery or artifact, in their order.
+fn in_files(about: &About, files: &[std::path::PathBuf], namespace: Option<&str>) -> Result<Vec<Record>, Failure> {
+    let (what, is_meant): (String, Box<dyn Fn(&Record) -> bool>) = match about {
+        About::Delivery(name) => {
+            let namespace =
+                namespace.ok_or_else(|| usage("without a cluster no namespace is known: name it with -n"))?;
+            let whose = (namespace.to_owned(), name.clone());
+            (format!("Delivery {namespace}/{name}"), Box::new(move |record| record.whose().as_ref() == Some(&whose)))
+        }
+        About::Artifact(pinned) => {
+            let reference = pinned.to_string();
+            (reference.clone(), Box::new(move |record| record.evidence.reference == reference))
+        }
+        About::File(path) => return Err(usage(format!("{} is no Delivery", path.display()))),
+    };
+    let mut records = Vec::new();
+    for path in files {
+        records.extend(in_file::records(path)?.into_iter().filter(&is_meant));
+    }
+    if records.is_empty() {
+        let place = files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(Failure::new(Exit::NotFound, NoRecord { place, what }));
+    }
+    Ok(records)
+}
+
+fn show(records: Vec<Record>, output: &mut Output) -> Result<Exit, Failure> {
     match output.report {
         Report::Text => output.product(records.iter().map(Record::text).collect::<Vec<_>>().join("\n\n"))?,
         Report::Json => match records.as_slice() {
@@ -102,49 +98,51 @@ fn evidence(records: Vec<Record>) -> Vec<Evidence> {
 }
 
 /// A record that can be relied on, and the document it stood in.
+#[derive(Debug)]
 struct Record {
     document: Value,
     evidence: Evidence,
 }
 
 impl Record {
+    fn read(document: Value) -> Result<Self, RecordError> {
+        let evidence = record::read(&document)?;
+        Ok(Self { document, evidence })
+    }
+
+    /// What a cluster keeps about a Delivery: the same document that its audit log has, as far as it was decided then.
+    fn of_delivery(evidence: Evidence, namespace: &str, name: &str) -> Self {
+        let mut document = evidence.to_json();
+        document["predicate"][DELIVERY] = json!({"namespace": namespace, "name": name, "judged": "selected"});
+        Self { document, evidence }
+    }
+
     fn text(&self) -> String {
         let text = plain_lines(&self.evidence.to_string());
-        match self.whose() {
-            Some(whose) => format!("{whose}\n{text}"),
-            None => text,
+        match (self.whose(), self.field("judged")) {
+            (Some((namespace, name)), judged) => {
+                let judged = judged.map(|judged| format!(" ({})", plain(judged))).unwrap_or_default();
+                format!("Delivery {}/{}{judged}\n{text}", plain(&namespace), plain(&name))
+            }
+            (None, _) => text,
         }
     }
 
-    /// The Delivery that a controller judged for, as its audit log says.
-    fn whose(&self) -> Option<String> {
-        let whose = self.document.get("predicate")?.get(DELIVERY)?;
-        let field = |name: &str| whose.get(name).and_then(Value::as_str).map(plain);
-        let judged = field("judged").map(|judged| format!(" ({judged})")).unwrap_or_default();
-        Some(format!("Delivery {}/{}{judged}", field("namespace")?, field("name")?))
+    /// The Delivery that a controller judged for, by namespace and name.
+    fn whose(&self) -> Option<(String, String)> {
+        Some((self.field("namespace")?.to_owned(), self.field("name")?.to_owned()))
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.document.get("predicate")?.get(DELIVERY)?.get(name)?.as_str()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
-    let unreadable = |source| AuditError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    match path.as_os_str() == "-" {
-        true => io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes),
-        false => fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)),
-    }
-    .map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST { Err(AuditError::TooLarge(path.to_owned())) } else { Ok(bytes) }
-}
+/// What to say of a record that contradicts itself.
+const CHANGED: &str =
+    "the record was changed after it was written, or by something other than sealift: do not rely on it";
 
-/// Every record, or the first that cannot be relied on.
-fn records(path: &Path, bytes: &[u8]) -> Result<Vec<Record>, AuditError> {
-    let documents = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
-    let numbered = documents.zip(1..).map(|(document, number)| {
-        let document = document.map_err(|source| AuditError::Json { path: path.to_owned(), number, source })?;
-        let evidence = record::read(&document);
-        let evidence = evidence.map_err(|source| AuditError::Record { path: path.to_owned(), number, source })?;
-        Ok(Record { document, evidence })
-    });
-    let records = numbered.collect::<Result<Vec<_>, _>>()?;
-    if records.is_empty() { Err(AuditError::Empty(path.to_owned())) } else { Ok(records) }
+/// True if something is wrong with what the record says, rather than with how it is written.
+fn contradicts(error: &RecordError) -> bool {
+    matches!(error, RecordError::Contradiction(_) | RecordError::Summary(_))
 }

@@ -119,17 +119,30 @@ pub(crate) async fn accepted(
     name: &str,
     output: &mut Output,
 ) -> Result<Memory, Failure> {
-    let record = accepted_release_name(namespace, name);
-    let Some(found) = custom::<AcceptedRelease>(cluster, None, &record).await? else {
-        output
-            .note(format_args!("the cluster remembers nothing of {namespace}/{name}: this would be its first release"));
-        return Ok(Memory::default());
-    };
-    let of = &found.spec.delivery;
-    if (of.namespace.as_str(), of.name.as_str()) != (namespace, name) {
-        return Err(Failure::new(Exit::InvalidInput, OtherMemory(record)));
+    match accepted_record(cluster, namespace, name).await? {
+        Some(found) => Ok(found.spec.memory()),
+        None => {
+            output.note(format_args!(
+                "the cluster remembers nothing of {namespace}/{name}: this would be its first release"
+            ));
+            Ok(Memory::default())
+        }
     }
-    Ok(found.spec.memory())
+}
+
+/// The memory of trust of a Delivery as the cluster holds it.
+pub(crate) async fn accepted_record(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<AcceptedRelease>, Failure> {
+    let record = accepted_release_name(namespace, name);
+    let found = custom::<AcceptedRelease>(cluster, None, &record).await?;
+    let whose = found.as_ref().map(|found| (&*found.spec.delivery.namespace, &*found.spec.delivery.name));
+    match whose.is_none_or(|whose| whose == (namespace, name)) {
+        true => Ok(found),
+        false => Err(Failure::new(Exit::InvalidInput, OtherMemory(record))),
+    }
 }
 
 /// Scopes of kinds that only a cluster knows; none without one.

@@ -87,7 +87,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Tag(args) => tag::run(&args, output).await,
         Command::Refresh(args) => refresh::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
-        Command::Audit(args) => audit::run(&args, output),
+        Command::Audit(args) => audit::run(&args, output).await,
         Command::Policy(args) => policy::run(&args, output).await,
         Command::VerifyBundle(args) => verify_bundle::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output).await,

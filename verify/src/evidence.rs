@@ -1,6 +1,7 @@
 //! The record of one decision. Every rendering is made from the rows, so it cannot claim a check that was not made.
 
 pub mod junit;
+pub mod packed;
 pub mod record;
 pub mod sarif;
 

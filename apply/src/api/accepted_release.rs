@@ -33,6 +33,11 @@ pub struct AcceptedReleaseSpec {
     #[serde(default)]
     #[schemars(transform = prune)]
     pub marks: Vec<Mark>,
+    /// The record of the decision by which a mark was last raised, as `sealift audit` shows it: base64 over zstd over the
+    /// evidence. Absent where it was too long to keep; the controller's audit log has it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 49152))]
+    pub evidence: Option<String>,
 }
 
 /// A Delivery by name, whatever its uid: memory outlives the object.

@@ -28,7 +28,7 @@ pub(super) async fn applied(
     report: &mut Report,
 ) -> Result<(), Stop> {
     let prepared = prepare(access, plan, inventory).await?;
-    memory::advance(access.controller, remembered, verified, now).await?;
+    memory::advance(access.controller, remembered, verified, report.evidence.as_ref(), now).await?;
     match apply(access, prepared, inventory).await {
         Ok(changes) => {
             report.changes.extend(changes);

@@ -9,7 +9,12 @@ use sealift_apply::{
     api::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, DeliveryReference, accepted_release_name},
     cluster::{Cluster, ClusterError, Resource},
 };
-use sealift_verify::{memory::Memory, objects::ObjectId, verify::Verified};
+use sealift_verify::{
+    evidence::{Evidence, packed},
+    memory::Memory,
+    objects::ObjectId,
+    verify::Verified,
+};
 
 use super::stop::Stop;
 
@@ -36,11 +41,12 @@ pub(super) async fn read(controller: &Cluster, owner: &DeliveryReference) -> Res
     Ok(Remembered { delivery, memory: record.spec.memory(), version: record.metadata.resource_version })
 }
 
-/// Raises the mark to a verified release; no request if it stands there already.
+/// Raises the mark to a verified release, and keeps the record of why; no request if it stands there already.
 pub(super) async fn advance(
     controller: &Cluster,
     remembered: &Remembered,
     verified: &Verified,
+    evidence: Option<&Evidence>,
     now: Timestamp,
 ) -> Result<(), Stop> {
     let Remembered { delivery, memory, version } = remembered;
@@ -49,7 +55,8 @@ pub(super) async fn advance(
         return Ok(());
     }
     let failed = |source| Stop::Cluster { doing: "writing the memory of trust", source };
-    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks: advanced.marks };
+    let evidence = evidence.filter(|evidence| evidence.artifact == verified.digest()).and_then(packed::pack);
+    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks: advanced.marks, evidence };
     let mut record = AcceptedRelease::new(&id(delivery).name, spec);
     record.metadata.resource_version.clone_from(version);
     let value =

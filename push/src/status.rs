@@ -1,6 +1,6 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
-use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, WouldRefuse, condition};
+use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, LastApplied, WouldRefuse, condition};
 use serde_json::{Value, json};
 
 use crate::{
@@ -82,17 +82,19 @@ fn list(deliveries: &[Delivery]) -> String {
                 |r| r.reason.clone(),
             ),
             verdict.map(|verdict| verdict.verdict.clone()).unwrap_or_default(),
-            applied
-                .map(|applied| {
-                    applied.version.clone().unwrap_or_else(|| format!("{}.{}", applied.epoch, applied.sequence))
-                })
-                .unwrap_or_default(),
+            applied.map(release).unwrap_or_default(),
             applied.map(|applied| applied.short.clone()).unwrap_or_default(),
             plain(&message.unwrap_or_default()),
         ]
     };
     let rows: Vec<_> = deliveries.iter().map(row).collect();
     table(0, ["NAMESPACE", "NAME", "READY", "REASON", "VERDICT", "RELEASE", "DIGEST", "MESSAGE"], &rows)
+}
+
+/// Which release runs, as short as it can be said.
+fn release(applied: &LastApplied) -> String {
+    let position = || applied.position().map(|position| position.to_string());
+    applied.version.clone().or_else(position).unwrap_or_else(|| "no statement".to_owned())
 }
 
 fn detail(delivery: &Delivery) -> String {
@@ -124,10 +126,11 @@ fn detail(delivery: &Delivery) -> String {
     }
     if let Some(applied) = last_applied {
         let version = applied.version.as_ref().map(|version| format!(" version {version}")).unwrap_or_default();
-        lines.push(format!(
-            "  applied     {}{version} release {}.{} at {}",
-            applied.digest, applied.epoch, applied.sequence, applied.at
-        ));
+        let release = match applied.position() {
+            Some(position) => format!("release {position}"),
+            None => "signed by a third party, no release statement".to_owned(),
+        };
+        lines.push(format!("  applied     {}{version} {release} at {}", applied.digest, applied.at));
     }
     lines.extend(would_refuse_now.iter().map(|refused| {
         let WouldRefuse { reason, message, since } = refused;

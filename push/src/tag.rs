@@ -4,8 +4,9 @@ use sealift_registry::{client::ClientError, fetch};
 use sealift_verify::{
     digest::Digest,
     reference::{Reference, Repository},
+    refusal::Refusal,
     statement::{Position, Statement},
-    verify::{Facts, admit},
+    verify::{Facts, Stated, admit},
 };
 use serde_json::json;
 
@@ -54,7 +55,10 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     if let Some(refusal) = verified.stale() {
         return Err(refusal.clone().into());
     }
-    let statement = verified.statement();
+    let Some(Stated { statement, payload, .. }) = verified.grounds().stated() else {
+        let demanded = "the channel needs to know which of two is newer".to_owned();
+        return Err(Refusal::NoStatement { artifact: *digest, demanded }.into());
+    };
     output.note(format_args!("verified  {}", release::line(&statement.release)));
 
     // registry: the tag.
@@ -71,7 +75,7 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
             "schema": "sealift.dev/tag/v1",
             "reference": subject.place.to_string(),
             "digest": digest,
-            "statement": verified.payload(),
+            "statement": payload,
             "channel": moved.json(&args.tag),
         }))?,
     }

@@ -41,6 +41,8 @@ reasons! {
     BadLayer,
     /// A trusted signature over a statement that cannot be read or contradicts itself.
     BadStatement,
+    /// Trusted signatures without a release statement, where something demands one.
+    NoStatement,
     /// The statement speaks for a stream the policy does not allow.
     WrongStream,
     /// The statement is for another environment.
@@ -144,6 +146,14 @@ pub enum Refusal {
     /// See [`Reason::BadStatement`].
     #[error("the signed statement cannot be used: {0}")]
     BadStatement(String),
+    /// See [`Reason::NoStatement`].
+    #[error("trusted signatures and no release statement about {artifact}, which {demanded}")]
+    NoStatement {
+        /// The artifact that is signed.
+        artifact: Digest,
+        /// What a statement alone can meet, and who demands it.
+        demanded: String,
+    },
     /// See [`Reason::WrongStream`].
     #[error("the statement speaks for stream {stream:?}, which {by} does not allow")]
     WrongStream {
@@ -266,6 +276,7 @@ impl Refusal {
             Self::BadManifest(_) => Reason::BadManifest,
             Self::BadLayer(_) => Reason::BadLayer,
             Self::BadStatement(_) => Reason::BadStatement,
+            Self::NoStatement { .. } => Reason::NoStatement,
             Self::WrongStream { .. } => Reason::WrongStream,
             Self::WrongEnvironment { .. } => Reason::WrongEnvironment,
             Self::WrongRepository { .. } => Reason::WrongRepository,
@@ -294,6 +305,7 @@ impl Refusal {
             self.reason(),
             Reason::Unsigned
                 | Reason::NoTrustedSignature
+                | Reason::NoStatement
                 | Reason::TooManySignatures
                 | Reason::WrongStream
                 | Reason::WrongEnvironment
@@ -329,6 +341,9 @@ impl Refusal {
             Reason::BadStatement => "sign again with the version of sealift that the verifier's operators run",
             Reason::WrongStream | Reason::WrongEnvironment | Reason::WrongRepository => {
                 "the signature is fine but meant for somewhere else: sign a statement for this stream, environment and repository"
+            }
+            Reason::NoStatement => {
+                "push with `sealift push --key …`, or sign a release statement about this digest with `sealift sign`"
             }
             Reason::NotYetValid => "wait, or check this machine's clock",
             Reason::Expired | Reason::TooOld => "push the release again, or sign a fresh statement about it",

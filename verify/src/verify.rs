@@ -21,6 +21,7 @@
 mod admit;
 mod candidate;
 mod content;
+mod grounds;
 mod payload;
 mod proofs;
 
@@ -28,12 +29,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use self::{admit::admit, content::verify};
+pub use self::{
+    admit::admit,
+    content::verify,
+    grounds::{Grounds, Stated, ThirdParty},
+};
 use crate::{
     artifact::{Descriptor, Format, Limits},
     digest::Digest,
     evidence::Evidence,
-    memory::{Memory, Standing},
+    memory::Memory,
     objects::{Objects, scope::Scopes},
     policy::Policy,
     reference::Pinned,
@@ -109,15 +114,13 @@ pub struct Decision<T> {
     pub outcome: Result<T, Refusal>,
 }
 
-/// An artifact whose statement is trusted, and whose layer may be fetched.
+/// An artifact that is trusted, and whose layer may be fetched.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     reference: Pinned,
     layer: Descriptor,
     format: Format,
-    statement: Statement,
-    payload: Digest,
-    standing: Standing,
+    grounds: Grounds,
     stale: Option<Refusal>,
     policies: Vec<Arc<Policy>>,
     auditing: Vec<Arc<Policy>>,
@@ -131,19 +134,14 @@ impl Admitted {
         &self.layer
     }
 
-    /// The trusted statement.
-    pub fn statement(&self) -> &Statement {
-        &self.statement
+    /// What it is trusted on.
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 
-    /// Digest of the statement's payload.
-    pub fn payload(&self) -> Digest {
-        self.payload
-    }
-
-    /// How the statement stands to the memory.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    /// The trusted statement; `None` where a third party signed and there is no release statement.
+    pub fn statement(&self) -> Option<&Statement> {
+        self.grounds.stated().map(|stated| &stated.statement)
     }
 
     /// What was checked so far.
@@ -156,9 +154,7 @@ impl Admitted {
 #[derive(Debug, Clone)]
 pub struct Verified {
     reference: Pinned,
-    statement: Statement,
-    payload: Digest,
-    standing: Standing,
+    grounds: Grounds,
     stale: Option<Refusal>,
     objects: Objects,
     scopes: Scopes,
@@ -176,19 +172,14 @@ impl Verified {
         self.reference.digest
     }
 
-    /// The trusted statement.
-    pub fn statement(&self) -> &Statement {
-        &self.statement
+    /// What it is trusted on.
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 
-    /// Digest of the statement's payload.
-    pub fn payload(&self) -> Digest {
-        self.payload
-    }
-
-    /// How the statement stands to the memory.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    /// The trusted statement; `None` where a third party signed and there is no release statement.
+    pub fn statement(&self) -> Option<&Statement> {
+        self.grounds.stated().map(|stated| &stated.statement)
     }
 
     /// Why nothing new may be applied, if the statement has expired or is too old: what runs may be repaired.

@@ -9,6 +9,7 @@ use sealift_verify::{
     digest::Digest,
     duration::Duration,
     reference::{ReferenceError, Repository},
+    statement::Position,
 };
 use serde::{Deserialize, Serialize};
 
@@ -242,12 +243,15 @@ pub struct LastApplied {
     /// The release's version, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The release's epoch.
-    pub epoch: u64,
+    /// The release's epoch; absent, as everything a release statement says, where a third party's signature was enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// The release's sequence.
-    pub sequence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// Digest of the statement's payload.
-    pub statement: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Digest>,
     /// Digest of the objects as applied, after parameters and target namespace.
     pub objects: Digest,
     /// Digest of the parameters' values, if there were any.
@@ -299,6 +303,13 @@ pub struct CheckRow {
     /// What was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+impl LastApplied {
+    /// Where the release stands in its stream, if a statement says so.
+    pub fn position(&self) -> Option<Position> {
+        Some(Position { epoch: self.epoch?, sequence: self.sequence? })
+    }
 }
 
 impl Select {

@@ -26,7 +26,8 @@ pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Re
     let turned = condition(&previous.conditions, READY).map(word) != Some(word(ready));
     let digest = |status: &DeliveryStatus| status.last_attempted.as_ref().map(|last| last.digest);
     let other = ready.status == "False" && digest(previous) != digest(next);
-    let applied = |status: &DeliveryStatus| status.last_applied.as_ref().map(|last| (last.statement, last.objects));
+    let applied =
+        |status: &DeliveryStatus| status.last_applied.as_ref().map(|last| (last.digest, last.statement, last.objects));
     let released = applied(previous) != applied(next);
     if ready.reason == PROGRESSING && !released || !(turned || other || released) {
         return None;

@@ -41,7 +41,8 @@ pub(super) async fn read(controller: &Cluster, owner: &DeliveryReference) -> Res
     Ok(Remembered { delivery, memory: record.spec.memory(), version: record.metadata.resource_version })
 }
 
-/// Raises the mark to a verified release, and keeps the record of why; no request if it stands there already.
+/// Raises the mark to a verified release, and keeps the record of why; no request if it stands there already, or if no
+/// statement gives it a place.
 pub(super) async fn advance(
     controller: &Cluster,
     remembered: &Remembered,
@@ -50,7 +51,8 @@ pub(super) async fn advance(
     now: Timestamp,
 ) -> Result<(), Stop> {
     let Remembered { delivery, memory, version } = remembered;
-    let advanced = memory.advanced(verified.payload(), verified.statement(), now);
+    let Some(stated) = verified.grounds().stated() else { return Ok(()) };
+    let advanced = memory.advanced(stated.payload, &stated.statement, now);
     if advanced == *memory {
         return Ok(());
     }

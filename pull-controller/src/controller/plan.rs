@@ -30,12 +30,13 @@ pub(super) async fn planned(
     Ok((plan(verified, &inventory, live), inventory))
 }
 
-/// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this.
+/// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this; where
+/// there is no statement, nobody has said that none is needed.
 pub(super) async fn discovered(
     access: Access<'_>,
     admitted: &Admitted,
 ) -> Result<BTreeMap<(String, String), Scope>, Stop> {
-    if admitted.statement().release.scope.unknown.is_empty() {
+    if admitted.statement().is_some_and(|statement| statement.release.scope.unknown.is_empty()) {
         return Ok(BTreeMap::new());
     }
     access.controller.scopes().await.map_err(|source| Stop::Cluster { doing: "discovering the kinds", source })

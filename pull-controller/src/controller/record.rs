@@ -22,8 +22,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     verdicts: Vec<Verdict>,
-    /// Statement and objects that run.
-    applied: Option<(Digest, Digest)>,
+    /// Artifact, statement and objects that run.
+    applied: Option<(Digest, Option<Digest>, Digest)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn news<'a>(
     }
     let told = Told {
         verdicts: decisions.iter().map(|(_, evidence)| Verdict::of(evidence)).collect(),
-        applied: next.last_applied.as_ref().map(|last| (last.statement, last.objects)),
+        applied: next.last_applied.as_ref().map(|last| (last.digest, last.statement, last.objects)),
     };
     let is_old = |evidence: &Evidence| {
         before.is_some_and(|before| before.applied == told.applied && before.verdicts.contains(&Verdict::of(evidence)))
@@ -171,9 +171,9 @@ mod tests {
             digest,
             short: digest.short(),
             version: None,
-            epoch: 0,
-            sequence: 1,
-            statement: digest,
+            epoch: Some(0),
+            sequence: Some(1),
+            statement: Some(digest),
             objects: digest,
             parameters: None,
             at: Timestamp::UNIX_EPOCH,

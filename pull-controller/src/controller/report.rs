@@ -52,14 +52,15 @@ impl Report {
 
 /// What status says of a release once it is applied; `at` is kept as long as the rest stays equal.
 pub(super) fn last_applied(verified: &Verified, evidence: &Evidence) -> LastApplied {
-    let release = &verified.statement().release;
+    let stated = verified.grounds().stated();
+    let release = stated.map(|stated| &stated.statement.release);
     LastApplied {
         digest: verified.digest(),
         short: verified.digest().short(),
-        version: release.version.clone(),
-        epoch: release.epoch,
-        sequence: release.sequence,
-        statement: verified.payload(),
+        version: release.and_then(|release| release.version.clone()),
+        epoch: release.map(|release| release.epoch),
+        sequence: release.map(|release| release.sequence),
+        statement: stated.map(|stated| stated.payload),
         objects: verified.inventory(),
         parameters: evidence.parameters,
         at: evidence.time,

@@ -308,9 +308,10 @@ pub(super) fn deadline(status: &DeliveryStatus, timeout: Duration) -> Option<Tim
 }
 
 fn release_name(last: &LastApplied) -> String {
-    match &last.version {
-        Some(version) => format!("release {version} ({})", last.short),
-        None => format!("release {}.{} ({})", last.epoch, last.sequence, last.short),
+    match (&last.version, last.position()) {
+        (Some(version), _) => format!("release {version} ({})", last.short),
+        (None, Some(position)) => format!("release {position} ({})", last.short),
+        (None, None) => format!("artifact {}", last.short),
     }
 }
 

@@ -39,7 +39,9 @@ pub(super) async fn admitted(
     let age = interval.map_or(Age::Any, |interval| Age::AtMost(interval.saturating_mul(ROUNDS)));
     let fetched = artifacts.unverified(source, resolved, age).await?;
     let decision = judge(policies, facts, &fetched);
-    let confirmed = decision.outcome.as_ref().is_ok_and(|admitted| !runs_out(&admitted.statement().release, facts.now));
+    let in_force =
+        |admitted: &Admitted| admitted.statement().is_none_or(|statement| !runs_out(&statement.release, facts.now));
+    let confirmed = decision.outcome.as_ref().is_ok_and(in_force);
     if confirmed || interval.is_none() && decision.outcome.is_ok() {
         return take(decision, fetched, evidence);
     }
@@ -92,7 +94,10 @@ pub(super) async fn verified(
 
 /// True unless this very release with these very objects was applied last.
 pub(super) fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
-    let same = |last: &LastApplied| last.objects == verified.inventory() && last.statement == verified.payload();
+    let payload = verified.grounds().stated().map(|stated| stated.payload);
+    let same = |last: &LastApplied| {
+        (last.digest, last.objects, last.statement) == (verified.digest(), verified.inventory(), payload)
+    };
     !previous.last_applied.as_ref().is_some_and(same)
 }
 

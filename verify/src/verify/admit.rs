@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Admitted, Decision, Facts, Unverified,
+    Admitted, Decision, Facts, Grounds, Stated, Unverified,
     candidate::Judge,
     payload::{Payload, group},
     proofs::rows,
@@ -75,9 +75,7 @@ impl Admission<'_> {
             reference: self.unverified.reference.clone(),
             layer: layer.clone(),
             format,
-            payload: payload.digest,
-            statement,
-            standing,
+            grounds: Grounds::Stated(Box::new(Stated { statement, payload: payload.digest, standing })),
             stale,
             policies: selected.enforcing,
             auditing: selected.auditing,

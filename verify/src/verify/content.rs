@@ -1,15 +1,16 @@
 //! The second half of the verdict: the layer is the one signed, its objects are the ones signed, all are allowed.
 
-use super::{Admitted, Decision, Verified};
+use super::{Admitted, Decision, Grounds, Verified};
 use crate::{
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence},
     layer,
     objects::{Objects, scope::Scopes},
+    parameters::Parameter,
     policy::Policy,
     refusal::Refusal,
     render::{Rendering, render},
-    statement::Statement,
+    statement::Content,
 };
 
 /// Judges the layer of an admitted artifact and the objects that come of it. The only maker of [`Verified`].
@@ -36,17 +37,22 @@ fn judge(
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
     let signed = signed_objects(admitted, bytes, evidence)?;
-    let Admitted { reference, statement, payload, standing, stale, policies, auditing, .. } = admitted;
-    let release = &statement.release;
-    evidence.parameters = (!release.parameters.is_empty()).then(|| values_digest(statement, rendering));
-    let (objects, scopes) = render(signed, &release.parameters, rendering, policies).map_err(|refusal| {
+    let Admitted { reference, grounds, stale, policies, auditing, .. } = admitted;
+    let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
+    evidence.parameters = (!declared.is_empty()).then(|| values_digest(reference.digest, declared, rendering));
+    let (objects, scopes) = render(signed, declared, rendering, policies).map_err(|refusal| {
         let check =
             if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
         (check, refusal)
     })?;
-    match release.parameters.len() {
-        0 => evidence.set(CheckId::Parameters, CheckResult::NotPresent, "the release declares none"),
-        n => evidence.pass(CheckId::Parameters, format!("{n} declared")),
+    match (declared.len(), grounds) {
+        (0, Grounds::Stated(_)) => {
+            evidence.set(CheckId::Parameters, CheckResult::NotPresent, "the release declares none")
+        }
+        (0, Grounds::ThirdParty(_)) => {
+            evidence.set(CheckId::Parameters, CheckResult::NotPresent, "no statement declares any");
+        }
+        (n, _) => evidence.pass(CheckId::Parameters, format!("{n} declared")),
     }
     let inventory = layer::inventory(&objects);
     evidence.final_inventory = Some(inventory);
@@ -64,9 +70,7 @@ fn judge(
     evidence.pass(CheckId::Objects, format!("{} objects allowed", objects.len()));
     Ok(Verified {
         reference: reference.clone(),
-        statement: statement.clone(),
-        payload: *payload,
-        standing: *standing,
+        grounds: grounds.clone(),
         stale: stale.clone(),
         objects,
         scopes,
@@ -74,38 +78,54 @@ fn judge(
     })
 }
 
-/// The objects of the layer, if layer, tar stream, counts and inventory are those of the statement.
+/// The objects of the layer, if it is the manifest's, and, where a statement says what is in it, if layer, tar stream,
+/// counts and inventory are those of the statement.
 fn signed_objects(admitted: &Admitted, bytes: &[u8], evidence: &mut Evidence) -> Result<Objects, Refused> {
-    let Admitted { layer: described, format, statement, limits, .. } = admitted;
-    let content = &statement.release.content;
-    let same = |what, expected: Digest, actual: Digest| {
-        if expected == actual {
-            Ok(())
-        } else {
-            Err((CheckId::Layer, Refusal::DigestMismatch { what, expected, actual }))
-        }
-    };
+    let Admitted { layer: described, format, grounds, limits, .. } = admitted;
+    let content = grounds.stated().map(|stated| &stated.statement.release.content);
     let bad = |error: &dyn std::error::Error| (CheckId::Layer, Refusal::BadLayer(crate::chain(error)));
-    same("the signed layer", content.layer, described.digest)?;
+    if let Some(content) = content {
+        same("the signed layer", content.layer, described.digest)?;
+    }
     same("the layer", described.digest, Digest::of(bytes))?;
     let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
-    same("the expanded layer", content.uncompressed, unpacked.uncompressed)?;
+    if let Some(content) = content {
+        same("the expanded layer", content.uncompressed, unpacked.uncompressed)?;
+    }
     evidence.pass(CheckId::Layer, format!("{}, {} files", described.digest, unpacked.files.len()));
     let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
     let inventory = layer::inventory(&objects);
     evidence.signed_inventory = Some(inventory);
-    let differs = if unpacked.files.len() != content.files {
-        Some(format!("{} files, {} signed", unpacked.files.len(), content.files))
-    } else if objects.len() != content.objects {
-        Some(format!("{} objects, {} signed", objects.len(), content.objects))
-    } else {
-        (inventory != content.inventory).then(|| format!("inventory {inventory}, {} signed", content.inventory))
-    };
-    if let Some(difference) = differs {
-        return Err((CheckId::Inventory, Refusal::InventoryMismatch(difference)));
+    match content {
+        Some(content) => stated_inventory(content, unpacked.files.len(), &objects, inventory)?,
+        None => {
+            let detail = format!("no statement names one; computed: {} objects, {inventory}", objects.len());
+            evidence.set(CheckId::Inventory, CheckResult::NotPresent, detail);
+            return Ok(objects);
+        }
     }
     evidence.pass(CheckId::Inventory, format!("{} objects, {inventory}", objects.len()));
     Ok(objects)
+}
+
+fn same(what: &'static str, expected: Digest, actual: Digest) -> Result<(), Refused> {
+    match expected == actual {
+        true => Ok(()),
+        false => Err((CheckId::Layer, Refusal::DigestMismatch { what, expected, actual })),
+    }
+}
+
+fn stated_inventory(content: &Content, files: usize, objects: &Objects, inventory: Digest) -> Result<(), Refused> {
+    let difference = if files != content.files {
+        format!("{files} files, {} signed", content.files)
+    } else if objects.len() != content.objects {
+        format!("{} objects, {} signed", objects.len(), content.objects)
+    } else if inventory != content.inventory {
+        format!("inventory {inventory}, {} signed", content.inventory)
+    } else {
+        return Ok(());
+    };
+    Err((CheckId::Inventory, Refusal::InventoryMismatch(difference)))
 }
 
 fn forbidden(policy: &Policy, objects: &Objects, scopes: &Scopes) -> Option<Refusal> {
@@ -119,11 +139,11 @@ fn forbidden(policy: &Policy, objects: &Objects, scopes: &Scopes) -> Option<Refu
     })
 }
 
-/// Digest over the values in force, salted with the statement so that equal values of two releases look different.
-fn values_digest(statement: &Statement, rendering: &Rendering) -> Digest {
+/// Digest over the values in force, salted with the artifact so that equal values of two releases look different.
+fn values_digest(artifact: Digest, declared: &[Parameter], rendering: &Rendering) -> Digest {
     let mut hasher = crate::digest::Hasher::new();
-    hasher.update(statement.artifact.as_bytes());
-    for parameter in &statement.release.parameters {
+    hasher.update(artifact.as_bytes());
+    for parameter in declared {
         let value = rendering.values.get(&parameter.name).or(parameter.default.as_ref());
         for part in [parameter.name.as_str(), value.map_or("", String::as_str)] {
             hasher.update(&(part.len() as u64).to_be_bytes());

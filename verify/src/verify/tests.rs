@@ -309,7 +309,7 @@ fn the_highest_statement_meant_for_this_place_counts() {
         .changed(|r| (r.sequence, r.environment) = (45, Some("prod".into())), &key);
     let facts = Facts { environment: Some("prod"), ..Facts::at(now()) };
     let decision = world.judge(&policies, &facts);
-    assert_eq!(decision.outcome.unwrap().statement().release.sequence, 45);
+    assert_eq!(decision.outcome.unwrap().statement().unwrap().release.sequence, 45);
     let twins = World::signed(&key).changed(|r| r.version = Some("9.9.9".into()), &key);
     assert_eq!(reason(&twins.judge(&policies, &facts)), Some(Reason::Equivocation));
 }

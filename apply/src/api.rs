@@ -16,8 +16,8 @@ pub use accepted_release::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, a
 pub use conditions::{Condition, condition, is_true, set_condition};
 pub use crds::{crds, file_name, render};
 pub use delivery::{
-    CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, KeyReference, LastApplied, LastAttempted,
-    Parameter, ParameterSource, Select, Selection, VerificationStatus, WouldRefuse,
+    Adopt, CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, Immutable, KeyReference, LastApplied,
+    LastAttempted, Parameter, ParameterSource, Select, Selection, Validation, VerificationStatus, WouldRefuse,
 };
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
@@ -38,6 +38,12 @@ pub const PRUNE_ANNOTATION: &str = "sealift.dev/prune";
 
 /// Annotation that takes over an object from another delivery tool: `enabled`.
 pub const ADOPT_ANNOTATION: &str = "sealift.dev/adopt";
+
+/// Annotation that says how an object of a release is applied: `ignore`, `ifNotPresent` or `merge`.
+pub const APPLY_ANNOTATION: &str = "sealift.dev/apply";
+
+/// Annotation that deletes and creates an object anew where a field that must change is immutable: `recreate`.
+pub const IMMUTABLE_ANNOTATION: &str = "sealift.dev/immutable";
 
 /// Annotation whose new value makes the controller reconcile at once.
 pub const REQUESTED_AT_ANNOTATION: &str = "reconcile.sealift.dev/requestedAt";

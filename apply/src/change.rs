@@ -93,6 +93,16 @@ pub enum Why {
         /// Who.
         by: String,
     },
+    /// An annotation of the release says nothing that is known.
+    #[error("the annotation {annotation}: {value:?} means nothing; it is {wanted}")]
+    Annotation {
+        /// The annotation.
+        annotation: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        wanted: String,
+    },
     /// The server took a definition and does not serve it.
     #[error("the definition is not served: {reason}")]
     NotEstablished {
@@ -118,6 +128,7 @@ impl Why {
             | Self::Reserved
             | Self::NotNamespaced { .. }
             | Self::ManagedElsewhere { .. }
+            | Self::Annotation { .. }
             | Self::NotEstablished { .. } => false,
         }
     }

@@ -17,10 +17,12 @@ pub mod explain;
 pub mod health;
 pub mod inventory;
 pub mod observe;
+pub mod options;
 pub mod order;
 pub mod owner;
 pub mod plan;
 pub mod prune;
+pub mod takeover;
 
 /// The field manager of everything Sealift applies.
 pub const FIELD_MANAGER: &str = "sealift";

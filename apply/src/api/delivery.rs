@@ -85,6 +85,22 @@ pub struct DeliverySpec {
     /// What happens to the objects when the Delivery is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// Whether the API server is asked by a dry-run before anything is written.
+    #[serde(default)]
+    pub validation: Validation,
+    /// What happens to objects that are there already and that another tool (Flux, Helm, Argo CD) manages. The annotation
+    /// `sealift.dev/adopt: enabled` in the release takes over a single object. What another Delivery wants stays refused.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// Field managers whose fields become the Delivery's own, so that what the release does not hold goes. `*` stands for
+    /// any characters.
+    #[serde(default = "kubectl")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
+    pub take_over: Vec<String>,
+    /// What happens to an object whose change the API server refuses because a field is immutable. The annotation
+    /// `sealift.dev/immutable: recreate` in the release says so for a single object.
+    #[serde(default)]
+    pub immutable: Immutable,
     /// Stops everything but deletion.
     #[serde(default)]
     pub suspend: bool,
@@ -180,6 +196,41 @@ pub enum DeletionPolicy {
     Orphan,
     /// They are deleted; the Delivery goes once they are gone.
     Wait,
+}
+
+/// What the API server is asked before anything is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Validation {
+    /// Everything that changes is dry-run first, and nothing is applied where something is refused that no earlier stage
+    /// could cure.
+    #[default]
+    DryRun,
+    /// Nothing: each object costs one request, and what is refused is refused between objects that were applied.
+    None,
+}
+
+/// What happens to objects that another tool manages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Adopt {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They become this Delivery's.
+    TakeOver,
+}
+
+/// What happens to an object of which a field that must change is immutable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Immutable {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is deleted and created anew, but for namespaces, volumes, their claims and definitions: these only where the
+    /// object's own annotation says so.
+    Recreate,
 }
 
 /// What the controller found and did.
@@ -357,6 +408,11 @@ fn yes() -> bool {
     true
 }
 
+/// What people apply by hand before a tool takes over, and what an API server calls fields older than field managers.
+fn kubectl() -> Vec<String> {
+    vec!["kubectl*".to_owned(), "before-first-apply".to_owned()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +432,11 @@ mod tests {
         let spec: DeliverySpec = serde_json::from_value(spec).unwrap();
         assert_eq!((spec.interval, spec.timeout), (Duration::from_secs(600), Duration::from_secs(300)));
         assert!(spec.prune && !spec.suspend && spec.deletion_policy == DeletionPolicy::Delete);
+        assert_eq!(
+            (spec.validation, spec.adopt, spec.immutable),
+            (Validation::DryRun, Adopt::Refuse, Immutable::Refuse)
+        );
+        assert_eq!(spec.take_over, ["kubectl*", "before-first-apply"]);
         assert_eq!(spec.repository().unwrap().to_string(), "localhost:5000/app");
         assert_eq!((spec.drift.mode, spec.drift.is_default()), (DriftMode::Correct, true));
         assert_eq!(spec.drift.take_over, ["kubectl*", "before-first-apply"]);

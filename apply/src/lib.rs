@@ -13,6 +13,7 @@ pub mod assess;
 pub mod change;
 pub mod cluster;
 pub mod diff;
+pub mod drift;
 pub mod explain;
 pub mod health;
 pub mod inventory;

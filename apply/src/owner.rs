@@ -1,6 +1,9 @@
 //! Who a live object belongs to, and what its metadata tells about what happened to it since.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use sealift_verify::digest::Digest;
@@ -40,6 +43,23 @@ pub struct Meta {
     pub owner: LiveOwner,
     /// Whether it says that it must not be pruned.
     pub keep: bool,
+    /// Whether it goes with an owner of its own, by the cluster's garbage collection.
+    pub owned: bool,
+    /// Who else wrote to it outside status.
+    pub writers: Vec<Writer>,
+}
+
+/// Somebody else's entry in the managed fields, reduced to what tells whether it moved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Writer {
+    /// The field manager.
+    pub manager: String,
+    /// Such as `scale`; empty for the object itself.
+    pub subresource: String,
+    /// When it last wrote.
+    pub time: Option<jiff::Timestamp>,
+    /// Short digest of the set of fields it owns.
+    pub fields: String,
 }
 
 impl Meta {
@@ -53,7 +73,25 @@ impl Meta {
             deleting: metadata.deletion_timestamp.is_some(),
             owner: owner(metadata.labels.as_ref().unwrap_or(&empty), annotations),
             keep: annotations.get(PRUNE_ANNOTATION).is_some_and(|value| value.eq_ignore_ascii_case("disabled")),
+            owned: metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
+            writers: writers(metadata),
         }
+    }
+
+    /// The uid of the Delivery whose label it carries.
+    pub fn delivery(&self) -> Option<&str> {
+        match &self.owner {
+            LiveOwner::Delivery { uid, .. } => Some(uid),
+            LiveOwner::Nobody | LiveOwner::Elsewhere(_) => None,
+        }
+    }
+
+    /// Equal for observations between which nobody wrote outside status. Not stable over versions of this program.
+    pub fn fingerprint(&self) -> u64 {
+        let Self { mark, resource_version: _, deleting, owner: _, keep: _, owned: _, writers } = self;
+        let mut hasher = DefaultHasher::new();
+        (mark, deleting, self.delivery(), writers).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// True if the object carries this Delivery's label and fields we applied: only such an object is ever deleted.
@@ -145,7 +183,20 @@ fn mark(metadata: &ObjectMeta) -> Mark {
     }
 }
 
-fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+/// Entries of others outside status.
+fn writers(metadata: &ObjectMeta) -> Vec<Writer> {
+    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+    let others = entries.iter().filter(|entry| !is_ours(entry) && entry.subresource.as_deref() != Some("status"));
+    let writer = |entry: &ManagedFieldsEntry| Writer {
+        manager: entry.manager.clone().unwrap_or_default(),
+        subresource: entry.subresource.clone().unwrap_or_default(),
+        time: entry.time.as_ref().map(|time| time.0),
+        fields: set(entry),
+    };
+    others.map(writer).collect()
+}
+
+pub(crate) fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(FIELD_MANAGER)
         && entry.operation.as_deref() == Some("Apply")
         && entry.subresource.as_deref().unwrap_or_default().is_empty()

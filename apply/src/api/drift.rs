@@ -4,17 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is done about changes that others make to applied objects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftSpec {
     /// Whether drift is put right or only told. A new release is applied in either mode.
     #[serde(default)]
     pub mode: DriftMode,
-    /// Field managers, as globs, whose fields on applied objects are taken over: what they set beside the release is
-    /// removed as drift. What other managers add stays. Fields in status or set through a subresource are never removed.
-    #[serde(default = "take_over")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
-    pub take_over: Vec<String>,
     /// Fields that are left as they are in the cluster once the object exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -127,12 +122,6 @@ pub struct ForeignFields {
     pub fields: Vec<String>,
 }
 
-impl Default for DriftSpec {
-    fn default() -> Self {
-        Self { mode: DriftMode::default(), take_over: take_over(), ignore: vec![] }
-    }
-}
-
 impl DriftSpec {
     /// True if nothing differs from what holds without it.
     pub fn is_default(&self) -> bool {
@@ -154,9 +143,4 @@ impl DriftState {
     pub fn is_open(self) -> bool {
         self != Self::Corrected
     }
-}
-
-/// kubectl in all its commands, and what an object had before anybody kept account of fields.
-fn take_over() -> Vec<String> {
-    ["kubectl*", "before-first-apply"].map(str::to_owned).to_vec()
 }

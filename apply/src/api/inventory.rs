@@ -70,7 +70,7 @@ pub struct Row {
 }
 
 /// What metadata tells about a live object: while it stays equal, nobody touched what we own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
     /// The object's uid: a new one is another object.

@@ -45,7 +45,7 @@ fn resource(id: &ObjectId) -> Resource {
 
 fn meta(owner: LiveOwner) -> Meta {
     let mark = Mark { uid: "x".into(), generation: Some(3), fields: Some("f".into()), time: None, others: None };
-    Meta { mark, resource_version: "7".into(), deleting: false, owner, keep: false }
+    Meta { mark, resource_version: "7".into(), deleting: false, owner, keep: false, owned: false, writers: vec![] }
 }
 
 fn ours() -> Meta {

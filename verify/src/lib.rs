@@ -4,6 +4,7 @@
 //! passed in. `sealift verify` and the controller call the very same [`verify`] functions.
 
 pub mod artifact;
+pub mod cel;
 mod chain;
 pub mod digest;
 pub mod duration;

@@ -56,7 +56,8 @@ pub async fn assess(account: &Cluster, ids: &[ObjectId]) -> HealthReport {
             Err(error) => report.rest.push((id.clone(), unknown(&error))),
         }
     }
-    let looks = groups.into_values().map(|(resource, ids)| look(account, resource, ids));
+    // Collected: a closure that lives on in the stream would make the future one that cannot be spawned.
+    let looks: Vec<_> = groups.into_values().map(|(resource, ids)| look(account, resource, ids)).collect();
     let found: Vec<_> = stream::iter(looks).buffer_unordered(SIDE).collect().await;
     for (id, health) in found.into_iter().flatten() {
         match health {
@@ -89,7 +90,8 @@ async fn look(account: &Cluster, resource: Resource, ids: Vec<&ObjectId>) -> Vec
         };
         (id, found)
     };
-    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(SIDE).collect().await
+    let looks: Vec<_> = ids.into_iter().cloned().map(look).collect();
+    stream::iter(looks).buffer_unordered(SIDE).collect().await
 }
 
 /// Items of a list name neither kind nor API version; the rules go by both.

@@ -232,7 +232,9 @@ impl Cluster {
     async fn once<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
         // Never closed, and taken before the clock starts: waiting for our own bound is no time-out of the server.
         let _slot = self.slots.acquire().await.ok();
-        match tokio::time::timeout(CALL_LIMIT, self.client.request(request)).await {
+        let answer = tokio::time::timeout(CALL_LIMIT, self.client.request(request)).await;
+        crate::progress::made();
+        match answer {
             Ok(answer) => answer.map_err(ClusterError::from),
             Err(_) => Err(ClusterError::Timeout { seconds: CALL_LIMIT.as_secs() }),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sealift_verify::objects::{ObjectId, Objects};
 
@@ -84,7 +84,8 @@ pub(crate) async fn look_at(
             Err(error) => return Err(error),
         }
     }
-    let looks = groups.into_values().map(|(resource, ids)| look(account, resource, ids, inventory));
+    // Collected: a closure that lives on in the stream would make the future one that cannot be spawned.
+    let looks: Vec<_> = groups.into_values().map(|(resource, ids)| look(account, resource, ids, inventory)).collect();
     let found: Vec<Vec<(Key, Seen)>> = stream::iter(looks).buffer_unordered(SIDE).collect().await;
     seen.extend(found.into_iter().flatten());
     Ok(seen)
@@ -106,12 +107,10 @@ async fn owners(
             _ => None,
         })
         .collect();
-    stream::iter(uids)
-        .map(|uid| async move { Ok(store::wanted_by(controller, uid).await?.map(|wanted| (uid.clone(), wanted))) })
-        .buffer_unordered(IN_FLIGHT)
-        .try_filter_map(|found| async move { Ok(found) })
-        .try_collect()
-        .await
+    let asked: Vec<_> =
+        uids.into_iter().map(|uid| async move { (uid.clone(), store::wanted_by(controller, uid).await) }).collect();
+    let found: Vec<_> = stream::iter(asked).buffer_unordered(IN_FLIGHT).collect().await;
+    found.into_iter().filter_map(|(uid, wanted)| Some(wanted.transpose()?.map(|wanted| (uid, wanted)))).collect()
 }
 
 /// Looks at objects of one kind in one namespace.
@@ -143,7 +142,8 @@ async fn look(
         };
         (Key::of(&id), seen)
     };
-    stream::iter(ids.into_iter().cloned()).map(look).buffer_unordered(SIDE).collect().await
+    let looks: Vec<_> = ids.into_iter().cloned().map(look).collect();
+    stream::iter(looks).buffer_unordered(SIDE).collect().await
 }
 
 fn seen(answer: Result<Option<ObjectMeta>, ClusterError>, resource: &Resource) -> Seen {

@@ -126,6 +126,8 @@ async fn prune_stage(
             (id, outcome)
         }
     });
+    // Collected: a closure that lives on in the stream would make the future one that cannot be spawned.
+    let outcomes: Vec<_> = outcomes.collect();
     Ok(stream::iter(outcomes).buffered(IN_FLIGHT).collect().await)
 }
 

@@ -32,14 +32,13 @@ mod versions;
 mod wait;
 
 use std::{
-    panic::AssertUnwindSafe,
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::FutureExt as _;
 use jiff::Timestamp;
-use kube::{ResourceExt as _, runtime::controller::Action};
+use kube::ResourceExt as _;
 use sealift_apply::{
     api::{Delivery, DeliveryStatus, REQUESTED_AT_ANNOTATION},
     cluster::ClusterError,
@@ -60,9 +59,13 @@ use self::{
     report::Report,
     schedule::When,
     status::About,
-    tell::{count, name, random, tell},
+    tell::{count, random, tell},
 };
-use crate::metrics::Outcome;
+use crate::{
+    metrics::{Outcome, Stalled},
+    queue::{Key, Taken},
+    workers::{Ended, Work},
+};
 
 /// What could not be told in the Delivery's own status. Everything else that goes wrong is written there.
 #[derive(Debug, thiserror::Error)]
@@ -70,66 +73,76 @@ pub enum ReconcileError {
     /// The record itself could not be written.
     #[error("the status or finalizer of the Delivery cannot be written")]
     Record(#[from] ClusterError),
-    /// A bug; the panic's message is in the log.
-    #[error("the reconcile panicked")]
-    Panicked,
 }
 
-/// One reconcile. What one Delivery trips over stops no other: a bug that panics is this Delivery's error.
-///
-/// # Errors
-/// [`ReconcileError`]; it is tried again soon.
-pub async fn reconcile(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let outcome = AssertUnwindSafe(bring_about(delivery, context)).catch_unwind().await;
-    outcome.unwrap_or(Err(ReconcileError::Panicked))
+impl Work for Arc<Context> {
+    /// One reconcile. What one Delivery trips over stops no other.
+    fn look(&self, taken: Taken) -> impl Future<Output = Option<Duration>> + Send + 'static {
+        let context = Self::clone(self);
+        async move {
+            context.metrics.turn(taken.reasons, taken.waited);
+            let delivery = context.deliveries.get(&(&taken.key).into())?;
+            match bring_about(&context, Arc::clone(&delivery)).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(delivery = %taken.key, error = %stop::chain(&error), "not recorded");
+                    Some(context.failed_again(&delivery.uid().unwrap_or_default()))
+                }
+            }
+        }
+    }
+
+    fn broke(&self, key: &Key, ended: &Ended) -> Duration {
+        let Some(delivery) = self.deliveries.get(&key.into()) else { return Duration::ZERO };
+        let pause = self.failed_again(&delivery.uid().unwrap_or_default());
+        let Ended::Stalled { step, silence } = ended else {
+            tracing::error!(delivery = %key, "the reconcile panicked");
+            self.metrics.reconciled(Outcome::Failed, Duration::ZERO);
+            return pause;
+        };
+        self.metrics.stalled(Stalled::Reconcile);
+        let (step, silence) = (*step, silence.as_secs());
+        tracing::error!(delivery = %key, reason = "Stalled", step, silence, "no progress; the reconcile is ended and tried again");
+        let context = Self::clone(self);
+        tokio::spawn(async move { events::publish(&context, &delivery, &events::stalled(step, silence)).await });
+        pause
+    }
 }
 
-/// Brings the cluster to what a Delivery asks for, as far as policies allow.
-async fn bring_about(delivery: Arc<Delivery>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+/// Brings the cluster to what a Delivery asks for, as far as policies allow. Answers when to look again; `None` waits for
+/// a change.
+async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Option<Duration>, ReconcileError> {
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
     let previous = publish::current(&delivery, &memo);
     if delivery.metadata.deletion_timestamp.is_some() {
-        let action = finalize::finalize(&context, &delivery, &mut memo, &previous).await?;
+        let pause = finalize::finalize(context, &delivery, &mut memo, &previous).await?;
         context.metrics.reconciled(Outcome::Deleting, began.elapsed());
-        return Ok(action);
+        return Ok(pause);
     }
     if delivery.spec.suspend {
         let next = status::suspended(&previous, about(&delivery));
-        tell(&context, &delivery, &mut memo, &previous, &next, &Report::default()).await?;
+        tell(context, &delivery, &mut memo, &previous, &next, &Report::default()).await?;
         context.remember(&uid, memo);
         context.metrics.reconciled(Outcome::Suspended, began.elapsed());
-        return Ok(Action::await_change());
+        return Ok(None);
     }
-    let delivery = with_finalizer(&context, delivery).await?;
+    let delivery = with_finalizer(context, delivery).await?;
     let mut report = Report::default();
-    report.stop = deliver::deliver(&context, &delivery, &mut memo, &previous, &mut report).await.err();
+    report.stop = deliver::deliver(context, &delivery, &mut memo, &previous, &mut report).await.err();
     let next = status::next(&previous, about(&delivery), &report);
-    memo.failures =
-        if report.stop.as_ref().is_some_and(|stop| stop.retry() != Retry::Interval) { memo.failures + 1 } else { 0 };
+    memo.failures = if report.stop.as_ref().is_some_and(|stop| stop.retry().is_soon()) { memo.failures + 1 } else { 0 };
     memo.looks = if report.stop.is_none() && !report.is_settled() { memo.looks + 1 } else { 0 };
     if report.stop.is_some() || report.is_settled() {
         memo.awaited = None;
     }
     let pause = pause(&delivery, &memo, &report, &next);
-    record::record(&context, &delivery, &mut memo, &next, &report);
-    let told = tell(&context, &delivery, &mut memo, &previous, &next, &report).await;
+    record::record(context, &delivery, &mut memo, &next, &report);
+    let told = tell(context, &delivery, &mut memo, &previous, &next, &report).await;
     context.remember(&uid, memo);
     told?;
-    count(&context, &report, began.elapsed());
-    Ok(Action::requeue(pause))
-}
-
-/// What to do when not even the status could be written.
-#[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
-pub fn on_error(delivery: Arc<Delivery>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let uid = delivery.uid().unwrap_or_default();
-    let mut memo = context.memo(&uid);
-    memo.failures += 1;
-    tracing::warn!(delivery = %name(&delivery), error = %stop::chain(error), "not recorded");
-    let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(memo.failures.min(6)));
-    context.remember(&uid, memo);
-    Action::requeue(pause)
+    count(context, &report, began.elapsed());
+    Ok(pause)
 }
 
 /// The Delivery with our finalizer on it: before anything is applied, so that nothing is left behind unknown.
@@ -149,7 +162,7 @@ fn about(delivery: &Delivery) -> About<'_> {
     }
 }
 
-fn pause(delivery: &Delivery, memo: &Memo, report: &Report, status: &DeliveryStatus) -> Duration {
+fn pause(delivery: &Delivery, memo: &Memo, report: &Report, status: &DeliveryStatus) -> Option<Duration> {
     let when = When {
         interval: delivery.spec.interval.get(),
         timeout: delivery.spec.timeout.get(),

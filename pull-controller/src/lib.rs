@@ -5,9 +5,13 @@
 
 pub mod audit;
 pub mod controller;
+mod delivery_watch;
 pub mod metrics;
 pub mod options;
 mod policy_watch;
+pub mod queue;
 pub mod run;
 pub mod server;
 pub mod telemetry;
+pub mod vitals;
+mod workers;

@@ -16,6 +16,8 @@ use prometheus_client::{
 use sealift_apply::change::{Action, ChangeSet};
 use sealift_verify::refusal::Reason;
 
+use crate::queue::{Depth, Reasons};
+
 /// The counters of a run. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
@@ -31,6 +33,19 @@ struct Inner {
     requests: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Gauge>,
     audited: Family<ResultLabel, Counter>,
+    queue: Family<StateLabel, Gauge>,
+    waited: Histogram,
+    wakes: Family<ReasonLabel, Counter>,
+    stalls: Family<WhatLabel, Counter>,
+}
+
+/// What made no progress for its bound, and was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stalled {
+    /// The look at one Delivery.
+    Reconcile,
+    /// A loop of the program; it was begun anew.
+    Loop,
 }
 
 /// How a reconcile ended.
@@ -80,6 +95,16 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReadyLabel {
     ready: &'static str,
 }
@@ -125,6 +150,14 @@ impl Metrics {
         registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
         let audited = Family::default();
         registry.register("audit_lines", "Lines of the audit log by what became of them", audited.clone());
+        let queue = Family::default();
+        registry.register("queue", "Deliveries by where they are in the queue", queue.clone());
+        let waited = Histogram::new(exponential_buckets(0.001, 4.0, 10));
+        registry.register("queue_wait_seconds", "How long Deliveries waited for their turn", waited.clone());
+        let wakes = Family::default();
+        registry.register("wake", "Turns by the reasons that led to them", wakes.clone());
+        let stalls = Family::default();
+        registry.register("stalls", "What made no progress for its bound and was ended", stalls.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self(Arc::new(Inner {
             registry,
@@ -136,6 +169,10 @@ impl Metrics {
             requests,
             refused,
             audited,
+            queue,
+            waited,
+            wakes,
+            stalls,
         }))
     }
 
@@ -171,6 +208,31 @@ impl Metrics {
     /// A line of the audit log was written or lost.
     pub fn audited(&self, result: &'static str) {
         self.0.audited.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// A Delivery got its turn.
+    pub fn turn(&self, reasons: Reasons, waited: Duration) {
+        self.0.waited.observe(waited.as_secs_f64());
+        for reason in reasons.names() {
+            self.0.wakes.get_or_create(&ReasonLabel { reason }).inc();
+        }
+    }
+
+    /// How full the queue is now.
+    pub fn queue(&self, depth: Depth) {
+        let Depth { waiting, running, later } = depth;
+        for (state, count) in [("waiting", waiting), ("running", running), ("later", later)] {
+            self.0.queue.get_or_create(&StateLabel { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Something made no progress and was ended.
+    pub fn stalled(&self, what: Stalled) {
+        let what = match what {
+            Stalled::Reconcile => "reconcile",
+            Stalled::Loop => "loop",
+        };
+        self.0.stalls.get_or_create(&WhatLabel { what }).inc();
     }
 
     /// The reasons for which what is applied would be refused now, one a Delivery. They are read from statuses, so what is
@@ -226,6 +288,9 @@ mod tests {
         metrics.deliveries(ByReadiness { ready: 2, ..ByReadiness::default() });
         metrics.would_refuse(["Denied", "Denied", "a tenant wrote this"].into_iter());
         metrics.audited("written");
+        metrics.turn(crate::queue::Reason::Due.into(), Duration::from_millis(3));
+        metrics.queue(Depth { waiting: 4, running: 2, later: 1 });
+        metrics.stalled(Stalled::Reconcile);
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -238,6 +303,10 @@ mod tests {
             "sealift_would_refuse{reason=\"Other\"} 1",
             "sealift_would_refuse{reason=\"Unsigned\"} 0",
             "sealift_audit_lines_total{result=\"written\"} 1",
+            "sealift_queue{state=\"waiting\"} 4",
+            "sealift_queue_wait_seconds_count 1",
+            "sealift_wake_total{reason=\"due\"} 1",
+            "sealift_stalls_total{what=\"reconcile\"} 1",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

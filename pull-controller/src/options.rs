@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sealift_verify::reference::Repository;
+use sealift_verify::{duration::Duration, reference::Repository};
 
 /// Pulls releases, verifies them and applies exactly what was signed.
 #[derive(Debug, Parser)]
@@ -56,9 +56,13 @@ pub struct Options {
     /// controllers must never look after the same one.
     #[arg(long, value_name = "NAMESPACE")]
     pub watch_namespace: Vec<String>,
-    /// How many Deliveries are reconciled at the same time.
+    /// How many Deliveries are reconciled at the same time. Namespaces take turns, and none holds more than three quarters
+    /// of these.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
+    /// A reconcile that makes no progress for so long is ended, told and tried again.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub stall_timeout: Duration,
     /// Append one JSON line a decision to this file: the evidence, whose it is and what was done. `-` is standard output,
     /// which holds nothing else. A line comes when a verdict or what is applied changes, and once after each start. The file
     /// is never rotated here: copy and truncate it, or move it away and start anew.

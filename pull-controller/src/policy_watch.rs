@@ -1,6 +1,6 @@
 //! Following the policies of the cluster, and the trust roots they name.
 
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use kube::{
@@ -17,54 +17,73 @@ use sealift_apply::{
     cluster::Cluster,
 };
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 
-use crate::controller::Policies;
+use crate::{
+    controller::Policies,
+    vitals::{BEAT, Vitals},
+};
 
-/// Follows policies and trust roots; a change of either wakes whoever holds the receiver.
+/// The name of this loop among the [`Vitals`].
+pub(crate) const LOOP: &str = "policies";
+/// An event is worth no longer wait.
+const EVENT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Follows policies and trust roots for ever; a change of either wakes whoever holds a receiver.
 ///
 /// They are read as JSON, not as a type: a policy with a field this version does not know is an error to be told, not an
 /// object to be passed over.
-pub(crate) fn watch_policies(
-    cluster: &Cluster,
-) -> (watch::Receiver<Arc<Policies>>, impl Future<Output = ()> + Send + 'static) {
-    let (sender, receiver) = watch::channel(Arc::new(Policies::default()));
-    let (policies, of_policies) = follow::<SignaturePolicy>(cluster);
-    let (roots, of_roots) = follow::<TrustRoot>(cluster);
+pub(crate) async fn follow_policies(cluster: Cluster, sender: Arc<watch::Sender<Arc<Policies>>>, vitals: Vitals) {
+    let (policies, of_policies) = follow::<SignaturePolicy>(&cluster);
+    let (roots, of_roots) = follow::<TrustRoot>(&cluster);
     let recorder = Recorder::new(cluster.client().clone(), Reporter::from("sealift-controller"));
-    let following = async move {
-        let of_policies = of_policies.map(|event| (Kind::Policy, event));
-        let mut events = pin!(stream::select(of_policies, of_roots.map(|event| (Kind::Root, event))));
-        let mut listed = [false; 2];
-        while let Some((kind, event)) = events.next().await {
-            match event {
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
-                Ok(watcher::Event::InitDone) => listed[kind as usize] = true,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the watch of SignaturePolicies or TrustRoots broke off; it is taken up again"
-                    );
-                    continue;
-                }
-            }
-            // A policy judged before the roots are known would be refused for want of one.
-            if listed.contains(&false) {
+    let of_policies = of_policies.map(|event| (Kind::Policy, event));
+    let mut events = pin!(stream::select(of_policies, of_roots.map(|event| (Kind::Root, event))));
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut listed = [false; 2];
+    loop {
+        let next = tokio::select! {
+            _ = ticks.tick() => {
+                vitals.beat(LOOP);
                 continue;
             }
-            let objects = policies.state();
-            let now = Policies::read(values(&objects)).with_trust_roots(&values(&roots.state()));
-            let before = sender.borrow().clone();
-            if now.same_as(&before) {
+            next = events.next() => next,
+        };
+        let Some((kind, event)) = next else { return };
+        match event {
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+            Ok(watcher::Event::InitDone) => listed[kind as usize] = true,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the watch of SignaturePolicies or TrustRoots broke off; it is taken up again"
+                );
                 continue;
             }
-            tell_unusable(&recorder, &before, &now, &objects).await;
-            tracing::info!(unusable = now.unusable().len(), policies = objects.len(), "policies read");
-            sender.send_replace(Arc::new(now));
         }
-    };
-    (receiver, following)
+        // A policy judged before the roots are known would be refused for want of one.
+        if listed.contains(&false) {
+            continue;
+        }
+        let objects = policies.state();
+        let now = Policies::read(values(&objects)).with_trust_roots(&values(&roots.state()));
+        let before = sender.borrow().clone();
+        if now.same_as(&before) {
+            continue;
+        }
+        tracing::info!(unusable = now.unusable().len(), policies = objects.len(), "policies read");
+        let now = Arc::new(now);
+        sender.send_replace(Arc::clone(&now));
+        let told = tell_unusable(&recorder, &before, &now, &objects);
+        if tokio::time::timeout(EVENT_LIMIT, told).await.is_err() {
+            tracing::debug!("the events about unusable policies were not recorded in time");
+        }
+    }
 }
 
 /// Which of the two watches speaks.

@@ -1,36 +1,35 @@
 //! Putting reconciles on a cluster's events, until somebody says stop.
 
-use std::{future::Future, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt, future, stream};
 use kube::{
-    Api, Config, ResourceExt as _,
-    api::ObjectMeta,
+    Config,
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::{
-        WatchStreamExt as _,
-        controller::{self, ReconcileRequest},
-        reflector::{self, ObjectRef, Store},
-        watcher,
-    },
+    runtime::reflector::Store,
 };
 use sealift_apply::{
-    api::{Delivery, REQUESTED_AT_ANNOTATION, condition},
+    api::{Delivery, condition},
     cluster::{Cluster, ClusterError},
 };
 use tokio::sync::watch;
 
 use crate::{
     audit::AuditLog,
-    controller::{Context, Policies, on_error, reconcile},
+    controller::{Context, Policies},
+    delivery_watch::{self, Deliveries},
     metrics::{ByReadiness, Metrics},
     options::Options,
-    policy_watch::watch_policies,
-    server::{self, Readiness},
+    policy_watch::{self, follow_policies},
+    queue::{Key, Queue, Reason},
+    server,
+    vitals::{AbortOnDrop, Vitals, kept_alive},
+    workers::{self, Bounds},
 };
 
 /// How long reconciles that have begun may take once somebody said stop.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long a loop of ours may give no sign of life.
+const LOOP_BOUND: Duration = Duration::from_secs(60);
 
 /// Why the controller cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -90,27 +89,56 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             Some(read.map_err(|source| RunError::RegistryCa { path: path.clone(), source })?)
         }
     };
-    let (metrics, readiness) = (Metrics::new(), Readiness::default());
+    let (metrics, vitals) = (Metrics::new(), Vitals::default());
     let audit = options.audit_log.as_ref().map(|path| {
         let opened = AuditLog::open(path, metrics.clone());
         opened.map_err(|source| RunError::AuditLog { path: path.clone(), source })
     });
     let audit = audit.transpose()?;
-    let (deliveries, writer) = reflector::store::<Delivery>();
+    let (deliveries, queue) = (Deliveries::new(options.watch_namespace.clone()), Queue::new(options.concurrent.into()));
     let listen = |source| RunError::Listen { address: options.metrics_listen, source };
     let (listener, address) = server::bind(options.metrics_listen).await.map_err(listen)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
-    let counted = deliveries.clone();
-    let before: server::BeforeScrape = Arc::new(move |metrics| count(&counted, metrics));
-    let serving = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone(), before));
+    let (counted, queued) = (deliveries.store().clone(), queue.clone());
+    let before: server::BeforeScrape = Arc::new(move |metrics| {
+        count(&counted, metrics);
+        metrics.queue(queued.depth());
+    });
+    let _serving = AbortOnDrop(tokio::spawn(server::serve(listener, metrics.clone(), vitals.clone(), before)));
 
-    let (policies, watching) = watch_policies(&cluster);
-    let watching = tokio::spawn(watching);
-    let (known, own) = (policies.clone(), deliveries.clone());
-    let context = Context::new(cluster.clone(), &options, registry_ca, known, own, metrics, audit.clone());
-    drive(cluster, &options, Arc::new(context), policies, deliveries, writer, readiness, stop).await;
-    watching.abort();
-    serving.abort();
+    let (sender, policies) = watch::channel(Arc::new(Policies::default()));
+    let sender = Arc::new(sender);
+    let (of, alive) = (cluster.clone(), vitals.clone());
+    let following = move || follow_policies(of.clone(), sender.clone(), alive.clone());
+    let _policies = kept(policy_watch::LOOP, &vitals, &metrics, following);
+    let store = deliveries.store().clone();
+    let context = Context::new(
+        cluster.clone(),
+        &options,
+        registry_ca,
+        policies.clone(),
+        store,
+        queue.clone(),
+        metrics.clone(),
+        audit.clone(),
+    );
+    let stop = stop_of(stop);
+    // A Delivery judged before the policies are known would be refused for want of one.
+    let (mut known, mut stopped) = (policies.clone(), stop.clone());
+    tokio::select! {
+        known = known.wait_for(|policies| policies.are_known()) => drop(known),
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    let (of, own, wakes, alive) = (cluster, deliveries.clone(), queue.clone(), vitals.clone());
+    let following = move || own.clone().follow(of.clone(), wakes.clone(), alive.clone());
+    let _deliveries = kept(delivery_watch::LOOP, &vitals, &metrics, following);
+    let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
+    let bounds = Bounds { stall: options.stall_timeout.get(), grace: GRACE };
+    let mut stopped = stop;
+    let stopping = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    workers::work(Arc::new(context), queue, bounds, vitals, stopping).await;
     if let Some(audit) = audit {
         audit.end().await;
     }
@@ -118,109 +146,38 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
-async fn drive(
-    cluster: Cluster,
-    options: &Options,
-    context: Arc<Context>,
-    mut policies: watch::Receiver<Arc<Policies>>,
-    deliveries: Store<Delivery>,
-    writer: reflector::store::Writer<Delivery>,
-    readiness: Readiness,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let (stopping, mut stopped) = watch::channel(false);
+/// A loop that is begun anew whenever it ends or hangs, until this is dropped.
+fn kept<F>(
+    name: &'static str,
+    vitals: &Vitals,
+    metrics: &Metrics,
+    begin: impl FnMut() -> F + Send + 'static,
+) -> AbortOnDrop<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    AbortOnDrop(tokio::spawn(kept_alive(name, LOOP_BOUND, vitals.clone(), metrics.clone(), begin)))
+}
+
+/// Turns true once somebody said stop.
+fn stop_of(stop: impl Future<Output = ()> + Send + 'static) -> watch::Receiver<bool> {
+    let (stopping, stopped) = watch::channel(false);
     tokio::spawn(async move {
         stop.await;
         tracing::info!("stopping: no new work is taken");
         stopping.send_replace(true);
     });
-    let mut stopped_too = stopped.clone();
-    let stop = async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    // A Delivery judged before the policies are known would be refused for want of one.
-    let ended = tokio::select! {
-        known = policies.wait_for(|policies| policies.are_known()) => known.is_err(),
-        _ = stopped_too.wait_for(|stopped| *stopped) => true,
-    };
-    if ended {
-        return;
-    }
+    stopped
+}
+
+/// What is applied is judged as anew whenever a policy changes.
+async fn wake_all(mut policies: watch::Receiver<Arc<Policies>>, deliveries: Deliveries, queue: Queue) {
     policies.mark_unchanged();
-    // For one namespace a Role there suffices; several are picked out of all.
-    let api: Api<Delivery> = match options.watch_namespace.as_slice() {
-        [one] => Api::namespaced(cluster.client().clone(), one),
-        _ => Api::all(cluster.client().clone()),
-    };
-    let (namespaces, store) = (options.watch_namespace.clone(), deliveries.clone());
-    let own = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .try_filter(move |event| future::ready(is_watched(&namespaces, event)))
-        .modify(|delivery| delivery.managed_fields_mut().clear())
-        .reflect(writer)
-        .inspect_ok(move |event| {
-            // A store wakes only one of those who wait for it, and that is the applier.
-            if matches!(event, watcher::Event::InitDone) {
-                readiness.set(true);
-                tracing::info!(deliveries = store.len(), "ready");
-            }
-        })
-        .applied_objects()
-        .predicate_filter(what_matters, Default::default());
-    let own = own.map_ok(|delivery| ReconcileRequest::from(ObjectRef::from_obj(&delivery)));
-    let all = deliveries.clone();
-    let changes =
-        stream::unfold(policies, |mut policies| async move { policies.changed().await.ok().map(|()| ((), policies)) });
-    let all = changes.flat_map(move |()| {
-        stream::iter(
-            all.state().into_iter().map(|delivery| Ok(ReconcileRequest::from(ObjectRef::from_obj(&*delivery)))),
-        )
-        .boxed()
-    });
-    let work = controller::applier(
-        |delivery, context| Box::pin(reconcile(delivery, context)),
-        on_error,
-        context,
-        deliveries,
-        stream::select(own, all).take_until(stop),
-        controller::Config::default().concurrency(options.concurrent),
-    );
-    let work = work.for_each(|outcome| async move {
-        match outcome {
-            Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..)) => {}
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the watch of Deliveries broke off; it is taken up again"
-            ),
-        }
-    });
-    let late = async move {
-        let _ = stopped_too.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    // Whatever is dropped here is safe: the inventory was written before anything it names.
-    future::select(pin!(work), pin!(late)).await;
-}
-
-/// Whether an event is about a Delivery in one of these namespaces; with none given, all are.
-fn is_watched(namespaces: &[String], event: &watcher::Event<Delivery>) -> bool {
-    match event {
-        watcher::Event::Init | watcher::Event::InitDone => true,
-        watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery) | watcher::Event::Delete(delivery) => {
-            namespaces.is_empty() || delivery.namespace().is_some_and(|namespace| namespaces.contains(&namespace))
+    while policies.changed().await.is_ok() {
+        for delivery in deliveries.store().state() {
+            queue.wake(&Key::from(&*delivery), Reason::Policy);
         }
     }
-}
-
-/// Spec, deletion and the reconcile-now annotation. Our own status writes change none of them.
-fn what_matters(delivery: &Delivery) -> Option<u64> {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let ObjectMeta { generation, deletion_timestamp, annotations, .. } = &delivery.metadata;
-    let requested = annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT_ANNOTATION));
-    let mut hasher = DefaultHasher::new();
-    (generation, deletion_timestamp.is_some(), requested).hash(&mut hasher);
-    Some(hasher.finish())
 }
 
 /// Counts the Deliveries as they are now.

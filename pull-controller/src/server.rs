@@ -1,33 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
-
-/// Whether the caches are filled and work is taken.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// Says so.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
+use crate::{metrics::Metrics, vitals::Vitals};
 
 /// Takes what can only be counted when somebody asks, before the metrics are written.
 pub type BeforeScrape = Arc<dyn Fn(&Metrics) + Send + Sync>;
@@ -35,7 +13,7 @@ pub type BeforeScrape = Arc<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Clone)]
 struct Served {
     metrics: Metrics,
-    readiness: Readiness,
+    vitals: Vitals,
     before: BeforeScrape,
 }
 
@@ -53,22 +31,25 @@ pub async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 ///
 /// # Errors
 /// If the listener breaks.
-pub async fn serve(
-    listener: TcpListener,
-    metrics: Metrics,
-    readiness: Readiness,
-    before: BeforeScrape,
-) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: Metrics, vitals: Vitals, before: BeforeScrape) -> io::Result<()> {
     let routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Served { metrics, readiness, before });
+        .with_state(Served { metrics, vitals, before });
     axum::serve(listener, routes).await
 }
 
+/// Fails only where nothing but a restart of the process helps.
+async fn alive(State(served): State<Served>) -> (StatusCode, String) {
+    match served.vitals.dead() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(name) => (StatusCode::SERVICE_UNAVAILABLE, format!("{name}: no sign of life\n")),
+    }
+}
+
 async fn ready(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.readiness.get() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") }
+    if served.vitals.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }
 
 async fn scrape(State(served): State<Served>) -> axum::response::Response {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use kube::runtime::{
@@ -16,13 +17,14 @@ use sealift_apply::{
 use tokio::sync::watch;
 
 use super::{
-    fetch::Artifacts, judge::Accepted, policies::Policies, record::Told, registries::Registries, stop::Stop,
-    wait::Awaited,
+    fetch::Artifacts, judge::Accepted, policies::Policies, record::Told, registries::Registries, schedule, stop::Stop,
+    tell::random, wait::Awaited,
 };
 use crate::{
     audit::AuditLog,
     metrics::Metrics,
     options::{Mirror, Options},
+    queue::Queue,
 };
 
 /// Layers kept in memory, compressed.
@@ -47,7 +49,8 @@ pub struct Context {
     pub(super) audit: Option<AuditLog>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
-    deliveries: Store<Delivery>,
+    pub(super) deliveries: Store<Delivery>,
+    queue: Queue,
     accounts: Mutex<HashMap<(String, String), Cluster>>,
     memos: Mutex<HashMap<String, Memo>>,
 }
@@ -77,12 +80,14 @@ impl std::fmt::Debug for Context {
 
 impl Context {
     /// Everything at its beginning.
+    #[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
     pub fn new(
         cluster: Cluster,
         options: &Options,
         registry_ca: Option<Vec<u8>>,
         policies: watch::Receiver<Arc<Policies>>,
         deliveries: Store<Delivery>,
+        queue: Queue,
         metrics: Metrics,
         audit: Option<AuditLog>,
     ) -> Self {
@@ -98,9 +103,15 @@ impl Context {
             metrics,
             audit,
             deliveries,
+            queue,
             accounts: Mutex::default(),
             memos: Mutex::default(),
         }
+    }
+
+    /// Where whoever learns of something to do wakes the Delivery.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// The cluster as a service account sees it.
@@ -136,6 +147,15 @@ impl Context {
                 self.deliveries.state().iter().filter_map(|delivery| delivery.metadata.uid.clone()).collect();
             memos.retain(|uid, _| live.contains(uid));
         }
+    }
+
+    /// It went wrong in a way that could not even be recorded: the pause before it is tried again, longer each time.
+    pub(super) fn failed_again(&self, uid: &str) -> Duration {
+        let mut memo = self.memo(uid);
+        memo.failures += 1;
+        let pause = schedule::after_failure(memo.failures - 1, random());
+        self.remember(uid, memo);
+        pause
     }
 
     /// Forgets a Delivery that is gone.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sealift_apply::{
     api::{Delivery, DeliveryStatus},
     apply::Access,
+    progress,
 };
 
 use super::{
@@ -57,6 +58,7 @@ pub(super) async fn deliver(
     }
 
     // 2. registry: which artifact?
+    progress::step("resolve");
     let secret = PullSecret::read(&account, &owner.namespace, spec.pull_secret_name.as_deref()).await;
     let source = Source {
         repository: &repository,
@@ -68,8 +70,10 @@ pub(super) async fn deliver(
     let selected = resolve(&source, selection).await;
 
     // 3. registry, cluster, pure: is it what this cluster may run, and nothing older?
+    progress::step("memory");
     let remembered = memory::read(&context.cluster, &owner).await?;
     let now = Timestamp::now();
+    progress::step("verify");
     let judge = Judge {
         artifacts: &context.artifacts,
         source: &source,
@@ -104,6 +108,7 @@ pub(super) async fn deliver(
     }
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
+    progress::step("plan");
     let (plan, mut inventory) = planned(access, &owner, &verified).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
     if held_up.is_none() && verify::is_new(&verified, previous) && !plan.preview().is_noop() {
@@ -111,15 +116,18 @@ pub(super) async fn deliver(
         let told = publish::status(context, delivery, memo, previous, &working).await;
         told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
     }
+    progress::step("apply");
     applied(access, plan, &mut inventory, &remembered, &verified, now, report).await?;
     if report.changes.waiting.is_empty() {
         report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
         memo.accepted = Some(Arc::new(accepted));
     }
+    progress::step("prune");
     let gone = pruned(access, &rows, &mut inventory, report).await;
     report.objects = Some(inventory.len());
 
     // 5. cluster: did it help?
+    progress::step("health");
     let held_back = |id: &_| report.changes.waiting.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
     report.health = Some(health(&account, &ids).await);

@@ -63,6 +63,17 @@ pub(super) fn standing(previous: &DeliveryStatus, next: &DeliveryStatus) -> Opti
     })
 }
 
+/// A look that made no progress was ended.
+pub(super) fn stalled(step: &str, silence: u64) -> Event {
+    Event {
+        type_: EventType::Warning,
+        reason: "Stalled".to_owned(),
+        note: Some(format!("no progress for {silence} seconds at {step}; the reconcile was ended and is tried again")),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    }
+}
+
 /// Cut to what the API server takes.
 pub(crate) fn cut(mut note: String) -> String {
     let end = (0..=note.len().min(NOTE_LIMIT)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);

@@ -8,10 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{
     ResourceExt as _,
-    runtime::{
-        controller::Action,
-        events::{Event, EventType},
-    },
+    runtime::events::{Event, EventType},
 };
 use sealift_apply::{
     api::{DeletionPolicy, Delivery, DeliveryReference, DeliveryStatus, Row},
@@ -54,12 +51,12 @@ pub(super) async fn finalize(
     delivery: &Delivery,
     memo: &mut Memo,
     previous: &DeliveryStatus,
-) -> Result<Action, ReconcileError> {
+) -> Result<Option<Duration>, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     let ours = delivery.finalizers().iter().any(|name| name == publish::FINALIZER);
     let Some(owner) = delivery.reference().filter(|_| ours) else {
         context.forget(&uid);
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let left = match work(context, delivery, &owner).await {
         Ok(left) => left,
@@ -77,7 +74,7 @@ pub(super) async fn finalize(
             memo.failures += 1;
             let pause = AGAIN.saturating_mul(memo.failures.min(10)).mul_f64(1.0 + 0.2 * random());
             context.remember(&uid, memo.clone());
-            return Ok(Action::requeue(pause));
+            return Ok(Some(pause));
         }
         Left::Orphans { rows, why } => orphaned(context, delivery, &rows, why).await,
         Left::Nothing => tracing::info!(delivery = %name(delivery), reason = "Deleted", "its objects are deleted"),
@@ -85,7 +82,7 @@ pub(super) async fn finalize(
     store::delete(&context.cluster, &owner).await?;
     release(context, delivery).await?;
     context.forget(&uid);
-    Ok(Action::await_change())
+    Ok(None)
 }
 
 /// Takes the finalizer off. The version that was watched may be behind our own status writes.

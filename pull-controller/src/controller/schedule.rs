@@ -35,17 +35,18 @@ pub(super) struct When<'a> {
     pub(super) random: f64,
 }
 
-/// The pause before the next reconcile.
-pub(super) fn pause(report: &Report, when: When<'_>) -> Duration {
+/// The pause before the next reconcile; `None` if it waits for a change.
+pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
     let interval = when.interval.max(SHORTEST);
     let settled = stretched(interval, 0.05 + 0.05 * when.random);
-    match &report.stop {
+    Some(match &report.stop {
         Some(stop) => match stop.retry() {
+            Retry::Change => return None,
             Retry::Interval => settled,
             Retry::After(asked) => {
                 stretched(asked.max(backoff(when.failures)), 0.2 * when.random).min(LONGEST.max(asked))
             }
-            Retry::Backoff => stretched(backoff(when.failures).min(interval), 0.2 * when.random),
+            Retry::Backoff => after_failure(when.failures, when.random).min(settled),
         },
         None if report.is_settled() => settled.min(until_expiry(report, when.now).unwrap_or(settled)),
         None => {
@@ -55,7 +56,12 @@ pub(super) fn pause(report: &Report, when: When<'_>) -> Duration {
             let in_time = status::deadline(when.status, when.timeout).is_some_and(|end| when.now < end);
             if waits || in_time { stretched(look, 0.2 * when.random).min(settled) } else { settled }
         }
-    }
+    })
+}
+
+/// The pause after so many failures in a row before this one.
+pub(super) fn after_failure(failures: u32, random: f64) -> Duration {
+    stretched(backoff(failures), 0.2 * random)
 }
 
 fn backoff(failures: u32) -> Duration {
@@ -82,7 +88,7 @@ mod tests {
     use super::*;
     use crate::controller::{source::SourceError, stop::Stop};
 
-    fn pause_of(stop: Option<Stop>, failures: u32, random: f64) -> Duration {
+    fn pause_of(stop: Option<Stop>, failures: u32, random: f64) -> Option<Duration> {
         let status = DeliveryStatus::default();
         let report = Report { stop, ..Report::default() };
         let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
@@ -94,18 +100,19 @@ mod tests {
 
     #[test]
     fn an_interval_is_stretched_by_five_to_ten_percent() {
-        assert_eq!(pause_of(None, 0, 0.0), Duration::from_secs(630));
-        assert_eq!(pause_of(None, 0, 1.0), Duration::from_secs(660));
+        assert_eq!(pause_of(None, 0, 0.0), Some(Duration::from_secs(630)));
+        assert_eq!(pause_of(None, 0, 1.0), Some(Duration::from_secs(660)));
     }
 
     #[test]
-    fn a_refusal_waits_for_the_interval_and_no_answer_backs_off_within_it() {
+    fn a_refusal_waits_for_the_interval_what_is_wrong_for_a_change_and_no_answer_backs_off() {
         let refused = || Stop::Refused(Refusal::Unsigned(Digest::of(b"")));
-        assert_eq!(pause_of(Some(refused()), 3, 0.0), Duration::from_secs(630));
+        assert_eq!(pause_of(Some(refused()), 3, 0.0), Some(Duration::from_secs(630)));
         let undecided = || Stop::Refused(Refusal::TooManySignatures { seen: 1 });
-        let pauses: Vec<_> = [0, 1, 2, 20].map(|failures| pause_of(Some(undecided()), failures, 0.0).as_secs()).into();
-        assert_eq!(pauses, [2, 4, 8, 300]);
+        let pauses = [0, 1, 2, 20].map(|failures| pause_of(Some(undecided()), failures, 0.0));
+        assert_eq!(pauses.map(|pause| pause.unwrap().as_secs()), [2, 4, 8, 300]);
         let setup = Stop::Source(SourceError::Setup(SetupError::Host("x y".into())));
-        assert_eq!(pause_of(Some(setup), 0, 0.0), Duration::from_secs(630));
+        assert_eq!(pause_of(Some(setup), 0, 0.0), None);
+        assert_eq!(pause_of(Some(Stop::NoServiceAccount), 0, 0.0), None);
     }
 }

@@ -13,7 +13,7 @@ use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome};
 use super::{
     report::Report,
     standing::Standing,
-    stop::{Retry, Stop, Verdict},
+    stop::{Stop, Verdict},
 };
 
 pub(super) const READY: &str = "Ready";
@@ -242,7 +242,7 @@ fn summary(evidence: &Evidence) -> String {
 fn stopped(writer: &mut Writer<'_>, stop: &Stop, report: &Report) {
     let (reason, message) = (stop.reason(), stop.message());
     let stalled = stop.is_stalled();
-    let retrying = stop.retry() != Retry::Interval && !stalled;
+    let retrying = stop.retry().is_soon() && !stalled;
     writer.set(READY, "False", reason, &message);
     if let Some(health) = report.health.as_ref().filter(|health| health.is_healthy()) {
         writer.set(HEALTHY, "True", HEALTHY, &health.to_string());

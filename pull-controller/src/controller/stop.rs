@@ -83,6 +83,15 @@ pub enum Retry {
     After(Duration),
     /// With the interval: only a change elsewhere helps.
     Interval,
+    /// Not before the Delivery, a policy or the platform's configuration is another.
+    Change,
+}
+
+impl Retry {
+    /// True if it is tried again before the interval is over.
+    pub fn is_soon(self) -> bool {
+        matches!(self, Self::Backoff | Self::After(_))
+    }
 }
 
 /// What a stop says about the release's verification.
@@ -146,9 +155,8 @@ impl Stop {
     /// When to try again.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } | Self::Memory { .. } => {
-                Retry::Interval
-            }
+            Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } => Retry::Change,
+            Self::Memory { .. } => Retry::Interval,
             Self::Revoked { selected, .. } => selected.retry(),
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
@@ -157,7 +165,7 @@ impl Stop {
                 None => Retry::Backoff,
             },
             Self::Source(SourceError::NoVersion { .. }) => Retry::Interval,
-            Self::Source(SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere) => Retry::Interval,
+            Self::Source(SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere) => Retry::Change,
             // Accounts, secrets and grants are often created a moment after the Delivery that needs them.
             Self::Source(SourceError::PullSecret(_))
             | Self::Parameter(_)
@@ -177,7 +185,7 @@ impl Stop {
             Self::Source(error) => !error.is_transient(),
             Self::Prune(_) | Self::Revoked { .. } => true,
             Self::Internal(_) => false,
-            _ => self.retry() == Retry::Interval,
+            _ => !self.retry().is_soon(),
         }
     }
 

@@ -1,0 +1,78 @@
+//! Telling whoever watches over a piece of work that it gets on.
+//!
+//! A task that only waits looks like one that hangs. So whoever runs it gives it a [`Progress`], each step says when it
+//! begins, and every answer of the cluster counts as getting on. Outside of such a task all of this does nothing.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+tokio::task_local! {
+    static CURRENT: Progress;
+}
+
+/// How far a piece of work got, and when it last got on. Clones are about the same work.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<(Instant, &'static str)>>);
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((Instant::now(), "begin"))))
+    }
+}
+
+impl Progress {
+    /// Does the work under this watch.
+    pub async fn over<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// The step it is at, and for how long nothing was heard of it.
+    pub fn silence(&self) -> (&'static str, Duration) {
+        let (at, step) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (step, at.elapsed())
+    }
+
+    fn note(&self, step: Option<&'static str>) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner = (Instant::now(), step.unwrap_or(inner.1));
+    }
+}
+
+/// The work at hand gets to its next step.
+pub fn step(name: &'static str) {
+    let _ = CURRENT.try_with(|progress| progress.note(Some(name)));
+}
+
+/// The work at hand got on.
+pub fn made() {
+    let _ = CURRENT.try_with(|progress| progress.note(None));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_tells_its_step_and_when_it_last_got_on() {
+        let progress = Progress::default();
+        let watched = progress.clone();
+        let second = Duration::from_secs(1);
+        let work = progress.over(async {
+            step("fetch");
+            tokio::time::sleep(3 * second).await;
+            assert_eq!(watched.silence(), ("fetch", 3 * second));
+            made();
+            tokio::time::sleep(second).await;
+            assert_eq!(watched.silence(), ("fetch", second));
+        });
+        work.await;
+        step("nobody watches");
+        made();
+        assert_eq!(watched.silence(), ("fetch", second));
+    }
+}

@@ -1,0 +1,277 @@
+//! Which Delivery is looked at next, and when.
+//!
+//! Whoever learns that a Delivery may have something to do calls [`Queue::wake`]: any number of wake-ups before its turn
+//! are one. Whose turn it is and when is decided by [`fair`] and [`timers`], which only see data; here are the lock, the clock and
+//! the sleeping.
+
+mod fair;
+mod reason;
+mod timers;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use sealift_apply::api::Delivery;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+pub use self::reason::{Reason, Reasons};
+use self::{
+    fair::{Fair, Turn},
+    timers::Timers,
+};
+
+/// Which Delivery.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Key {
+    /// The Delivery of this name.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl From<&Delivery> for Key {
+    fn from(delivery: &Delivery) -> Self {
+        Self::new(delivery.namespace().unwrap_or_default(), delivery.name_any())
+    }
+}
+
+impl From<&Key> for ObjectRef<Delivery> {
+    fn from(key: &Key) -> Self {
+        Self::new(&key.name).within(&key.namespace)
+    }
+}
+
+/// The queue. Clones are the same queue.
+#[derive(Clone, Debug)]
+pub struct Queue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// There is one who takes turns; a permit is kept while it is busy.
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    fair: Fair,
+    /// When a Delivery's own pause is over. Each run sets it anew.
+    pauses: Timers,
+    /// When others want it looked at. A run before that does not take it away.
+    alarms: Timers,
+    closed: bool,
+}
+
+/// A turn: the Delivery may be looked at now, and is by nobody else until [`Queue::done`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Which.
+    pub key: Key,
+    /// Why.
+    pub reasons: Reasons,
+    /// How long it waited for its turn.
+    pub waited: Duration,
+}
+
+/// How full the queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Deliveries that could begin if there were a worker for them.
+    pub waiting: usize,
+    /// Deliveries that are being looked at.
+    pub running: usize,
+    /// Deliveries that will be looked at later.
+    pub later: usize,
+}
+
+impl Queue {
+    /// An empty queue for so many workers.
+    pub fn new(workers: usize) -> Self {
+        let (pauses, alarms) = (Timers::default(), Timers::default());
+        let inner = Inner { fair: Fair::new(workers), pauses, alarms, closed: false };
+        Self(Arc::new(Shared { inner: Mutex::new(inner), moved: Notify::new() }))
+    }
+
+    /// Wants the Delivery looked at as soon as it is its turn. Cheap, and may be called as often as one likes.
+    pub fn wake(&self, key: &Key, reason: Reason) {
+        self.inner().fair.wake(key, reason, Instant::now());
+        self.0.moved.notify_one();
+    }
+
+    /// Wants it looked at when `at` has come, or earlier if that was wanted before.
+    pub fn wake_at(&self, key: &Key, at: Instant) {
+        self.inner().alarms.at_latest(key.clone(), at);
+        self.0.moved.notify_one();
+    }
+
+    /// The Delivery is gone: it is not looked at any more.
+    pub fn forget(&self, key: &Key) {
+        let mut inner = self.inner();
+        inner.pauses.clear(key);
+        inner.alarms.clear(key);
+        inner.fair.forget(key);
+    }
+
+    /// The next turn, as soon as there is one and a worker for it; `None` once the queue is closed.
+    ///
+    /// Dropping this future loses nothing. There may be one who waits here at a time.
+    pub async fn next(&self) -> Option<Taken> {
+        loop {
+            let wait = {
+                let (now, mut inner) = (Instant::now(), self.inner());
+                if inner.closed {
+                    return None;
+                }
+                inner.ring(now);
+                if let Some(Turn { key, reasons, since }) = inner.fair.next() {
+                    // What it wanted of itself is moot: this run will say anew.
+                    inner.pauses.clear(&key);
+                    return Some(Taken { key, reasons, waited: now - since });
+                }
+                [inner.pauses.next(), inner.alarms.next()].into_iter().flatten().min()
+            };
+            let moved = self.0.moved.notified();
+            match wait {
+                Some(at) => tokio::select! { () = moved => {}, () = sleep_until(at) => {} },
+                None => moved.await,
+            }
+        }
+    }
+
+    /// The look has ended; the next one is after `pause` at the latest, or when somebody wakes it.
+    pub fn done(&self, key: &Key, pause: Option<Duration>) {
+        let mut inner = self.inner();
+        if let Some(at) = pause.and_then(|pause| Instant::now().checked_add(pause)) {
+            inner.pauses.set(key.clone(), at);
+        }
+        inner.fair.done(key);
+        drop(inner);
+        self.0.moved.notify_one();
+    }
+
+    /// Gives no more turns.
+    pub fn close(&self) {
+        self.inner().closed = true;
+        self.0.moved.notify_one();
+    }
+
+    /// How full it is.
+    pub fn depth(&self) -> Depth {
+        let inner = self.inner();
+        Depth {
+            waiting: inner.fair.waiting(),
+            running: inner.fair.running(),
+            later: inner.pauses.len().max(inner.alarms.len()),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Wakes all whose time has come.
+    fn ring(&mut self, now: Instant) {
+        while let Some(key) = self.pauses.due(now) {
+            self.fair.wake(&key, Reason::Due, now);
+        }
+        while let Some(key) = self.alarms.due(now) {
+            self.fair.wake(&key, Reason::Observed, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn name(taken: Option<Taken>) -> String {
+        taken.map(|taken| taken.key.name).unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_by_itself_or_when_somebody_wakes_it() {
+        let (queue, a) = (Queue::new(2), Key::new("n", "a"));
+        queue.wake(&a, Reason::Changed);
+        assert_eq!(name(queue.next().await), "a");
+        queue.done(&a, Some(60 * SECOND));
+        let start = Instant::now();
+        let taken = queue.next().await.unwrap();
+        assert_eq!((taken.reasons, start.elapsed().as_secs()), (Reason::Due.into(), 60));
+        queue.done(&a, Some(60 * SECOND));
+
+        let (start, other) = (Instant::now(), queue.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(5 * SECOND).await;
+            other.wake(&Key::new("n", "a"), Reason::Observed);
+        });
+        let taken = queue.next().await.unwrap();
+        assert_eq!((taken.reasons, start.elapsed().as_secs()), (Reason::Observed.into(), 5));
+        queue.done(&a, None);
+        assert!(tokio::time::timeout(3600 * SECOND, queue.next()).await.is_err(), "it waits for a change");
+        assert_eq!(queue.depth(), Depth::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_in_between_does_not_take_away_what_others_want_later() {
+        let (queue, a) = (Queue::new(2), Key::new("n", "a"));
+        let start = Instant::now();
+        queue.wake_at(&a, start + 30 * SECOND);
+        queue.wake_at(&a, start + 90 * SECOND);
+        queue.wake(&a, Reason::Changed);
+        queue.next().await.unwrap();
+        queue.done(&a, Some(600 * SECOND));
+        assert!(queue.next().await.unwrap().reasons.has(Reason::Observed));
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_worker_is_measured_and_a_closed_queue_gives_nothing() {
+        let queue = Queue::new(1);
+        for name in ["a", "b"] {
+            queue.wake(&Key::new("n", name), Reason::Changed);
+        }
+        assert_eq!(name(queue.next().await), "a");
+        assert!(tokio::time::timeout(3 * SECOND, queue.next()).await.is_err());
+        queue.done(&Key::new("n", "a"), None);
+        assert_eq!(queue.next().await.unwrap().waited, 3 * SECOND);
+        queue.wake(&Key::new("n", "a"), Reason::Changed);
+        queue.close();
+        assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_is_not_looked_at_again() {
+        let (queue, a) = (Queue::new(1), Key::new("n", "a"));
+        queue.wake(&a, Reason::Changed);
+        queue.next().await.unwrap();
+        queue.forget(&a);
+        queue.done(&a, None);
+        queue.wake_at(&a, Instant::now() + SECOND);
+        queue.forget(&a);
+        assert!(tokio::time::timeout(60 * SECOND, queue.next()).await.is_err());
+    }
+}

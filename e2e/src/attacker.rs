@@ -78,15 +78,17 @@ impl Attacker {
         bundles
     }
 
-    /// Attaches one more bundle, the way `like` attaches another.
-    pub async fn attach(&self, like: &Value, bundle: &Value) {
+    /// Attaches one more bundle, the way `like` attaches another; gives the digest of the referrer.
+    pub async fn attach(&self, like: &Value, bundle: &Value) -> Digest {
         let bytes = bundle.to_string().into_bytes();
         let mut manifest = like.clone();
         manifest["layers"][0]["digest"] = json!(Digest::of(&bytes));
         manifest["layers"][0]["size"] = json!(bytes.len());
         self.put_blob(bytes).await;
         let bytes = manifest.to_string().into_bytes();
-        self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+        let referrer = Digest::of(&bytes);
+        self.put_manifest(&referrer.to_string(), &bytes).await;
+        referrer
     }
 
     /// Attaches copies of everything that refers to one artifact to another one.

@@ -1,9 +1,9 @@
-//! The real thing for tests: a control plane, registries and cosign, as processes on loopback.
+//! The real thing for tests: a control plane, registries, cosign and a private Sigstore, as processes on loopback.
 //!
 //! Nothing here is a mock: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (in place of kubelets)
-//! come from `testenv/build`, so do the registries and cosign. Every process lives in its own process group, logs into a
-//! temp folder and is killed when its handle is dropped; where nothing is dropped (a killed or aborted test process) a
-//! [`reaper`] does it.
+//! come from `testenv/build`, so do the registries, cosign and Sigstore's services. Every process lives in its own process
+//! group, logs into a temp folder and is killed when its handle is dropped; where nothing is dropped (a killed or aborted
+//! test process) a [`reaper`] does it.
 //!
 //! A test starts with `let Some(control_plane) = ControlPlane::shared() else { return };`: without the tools that prints
 //! a loud SKIPPED line and passes on a person's machine, and panics with `CI=true`.
@@ -15,11 +15,13 @@ mod control_plane;
 mod cosign;
 mod dump;
 mod keys;
+mod loopback;
 mod manifests;
 mod namespace;
 mod process;
 mod reaper;
 mod registry;
+mod sigstore;
 mod tool;
 mod world;
 
@@ -32,5 +34,6 @@ pub use keys::{KeyPair, policy};
 pub use manifests::{Name, corpus, expected};
 pub use process::{HarnessError, Process, free_port};
 pub use registry::{Login, Registry};
-pub use tool::{Tool, binary, on_ci, shared_folder, skip, workspace};
+pub use sigstore::{Identity, Sigstore};
+pub use tool::{Tool, binary, interop, on_ci, shared_folder, skip, workspace};
 pub use world::{World, is_ready, reason};

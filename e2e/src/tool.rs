@@ -29,6 +29,15 @@ impl Tool {
         found.map(|path| Self { path })
     }
 
+    /// A tool that only `make interop` needs; `None` unless that runs the tests.
+    ///
+    /// # Panics
+    /// Where `make interop` runs the tests and the tool is missing: it has just built it.
+    #[must_use]
+    pub fn for_interop(name: &str) -> Option<Self> {
+        interop().then(|| Self::find(name).unwrap_or_else(|| panic!("no {name}; testenv/build interop makes it")))
+    }
+
     /// Its file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -101,6 +110,17 @@ pub fn shared_folder(name: &str) -> Option<PathBuf> {
 #[must_use]
 pub fn on_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Whether `make interop` runs the tests, with heavier programs than the rest of them needs. Says so where it does not,
+/// which is no skip that CI refuses.
+#[must_use]
+pub fn interop() -> bool {
+    let asked = env::var_os("SEALIFT_INTEROP").is_some();
+    if !asked {
+        let _ = writeln!(std::io::stderr(), "this is tried by `make interop` only");
+    }
+    asked
 }
 
 /// Says that the calling test does not run, and why.

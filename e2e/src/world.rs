@@ -32,7 +32,7 @@ use tempfile::TempDir;
 pub use deliveries::{is_ready, reason};
 
 use crate::{
-    cli::Cli, control_plane::ControlPlane, keys::KeyPair, keys::policy, process::Process, process::free_port,
+    cli::Cli, control_plane::ControlPlane, keys::KeyPair, keys::policy, loopback, process::Process, process::free_port,
     registry::Registry, tool::binary, tool::workspace,
 };
 
@@ -191,7 +191,9 @@ impl<'a> World<'a> {
     pub async fn start_controller_with(&self, more: &[&str]) {
         let port = self.launch_controller(more).await;
         let mut process = lock(&self.controller).take().expect("it was launched");
-        let ready = process.wait_until("ready", Duration::from_secs(60), || http_status(port, "/readyz") == Some(200));
+        let ready = process.wait_until("ready", Duration::from_secs(60), || {
+            loopback::get(port, "/readyz").is_some_and(|answer| answer.status == 200)
+        });
         *lock(&self.controller) = Some(process);
         ready.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -292,17 +294,6 @@ fn install(control_plane: &ControlPlane) {
         control_plane.kubectl(arguments).unwrap_or_else(|error| panic!("{error}"));
     }
     installed.insert(control_plane.kubeconfig().to_owned(), ());
-}
-
-/// The status of a GET over plain HTTP on loopback, if there is an answer.
-fn http_status(port: u16, path: &str) -> Option<u16> {
-    use std::{io::Read as _, net::TcpStream};
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
 }
 
 /// What a panicking test left locked is still what it was.

@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use sealift_e2e::{Cli, KeyPair, Process, Tool, free_port, shared_folder};
+use sealift_e2e::{Cli, KeyPair, Process, Tool, free_port, interop, shared_folder};
 use serde_json::Value;
 
 struct Ground {
@@ -22,9 +21,7 @@ struct Ground {
 
 /// `None`, after saying so, unless `make interop` runs this.
 fn ground() -> Option<Ground> {
-    if std::env::var_os("SEALIFT_INTEROP").is_none() {
-        // Not required, so not a skip that CI refuses.
-        let _ = writeln!(std::io::stderr(), "other tools' readers are tried by `make interop` only");
+    if !interop() {
         return None;
     }
     let manifests = shared_folder("corpus")?.join("kube-prometheus/manifests");
@@ -67,7 +64,7 @@ fn succeed(command: &mut Command) -> Vec<u8> {
 #[test]
 fn flux_pulls_what_is_packed_for_it_and_finds_the_same_objects() {
     let Some(ground) = ground() else { return };
-    let flux = Tool::find("flux-pull").expect("testenv/build interop makes it");
+    let flux = Tool::for_interop("flux-pull").unwrap();
     ground.push("flux", &ground.manifests, "flux");
     let pulled = ground.cli.home().join("pulled-by-flux");
     std::fs::create_dir(&pulled).unwrap();
@@ -78,7 +75,7 @@ fn flux_pulls_what_is_packed_for_it_and_finds_the_same_objects() {
 #[test]
 fn oras_and_tar_unpack_what_is_packed_for_generic_tools() {
     let Some(ground) = ground() else { return };
-    let oras = Tool::find("oras").expect("testenv/build interop makes it");
+    let oras = Tool::for_interop("oras").unwrap();
     let reference = ground.push("generic", &ground.manifests, "oci");
     let manifest = succeed(oras.command().args(["manifest", "fetch", "--plain-http", &reference]));
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();

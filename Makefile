@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz interop bench generate clean tools
+.PHONY: help demo test lint fuzz interop bench fleet generate clean tools
 
 # Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
 on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
@@ -41,6 +41,13 @@ bench: ## Measure release builds, beside oras and cosign
 	cargo build --release --package sealift --package sealift-controller
 	cargo build --package sealift-e2e --bins
 	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) "$${CARGO_TARGET_DIR:-target}/debug/bench"
+
+fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDATION=dryRun|none), beside two limits
+	@testenv/build test
+	cargo build --release --package sealift --package sealift-controller
+	cargo build --release --package sealift-e2e --bin fleet
+	cargo build --package sealift-e2e --bins
+	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/fleet" $(SCENARIOS)
 
 generate: ## Write the generated files of deploy/ anew
 	UPDATE_GENERATED=1 cargo test --workspace generated

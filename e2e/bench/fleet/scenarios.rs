@@ -1,0 +1,262 @@
+//! What is measured, one function a scenario.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use futures::{TryStreamExt as _, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use sealift_e2e::{Process, is_ready};
+use sealift_registry::server::Requests as RegistryRequests;
+use serde_json::json;
+
+use crate::{
+    Failed, application,
+    cluster::Fleet,
+    limits,
+    meter::{Requests, Usage},
+    say,
+    watching::{Watching, applied, healthy},
+};
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// The two limits.
+    Limits,
+    /// From declared to applied and ready.
+    Install,
+    /// A changed request of CPU in every application.
+    Upgrade,
+    /// Nothing happens for a while.
+    Idle,
+    /// One field changed by hand in a hundred objects.
+    Drift,
+    /// An upgrade during which the controller is killed and started again.
+    Kill,
+    /// A chain of ten applications, each of which depends on the one before.
+    Chain,
+    /// One application of 10,000 objects.
+    Big,
+}
+
+/// What the scenarios leave behind for those after them.
+struct State {
+    controller: Option<Process>,
+    digests: BTreeMap<String, String>,
+    watching: Watching,
+    upgrades: usize,
+}
+
+pub(crate) async fn measure(fleet: &Arc<Fleet>, scenarios: &[Scenario]) -> Result<(), Failed> {
+    let watching = Watching::new(fleet.client.clone());
+    let mut state = State { controller: None, digests: BTreeMap::new(), watching, upgrades: 0 };
+    for scenario in scenarios {
+        match scenario {
+            Scenario::Limits => take_limits(fleet).await?,
+            Scenario::Install => install(fleet, &mut state).await?,
+            Scenario::Upgrade => upgrade(fleet, &mut state, false).await?,
+            Scenario::Kill => upgrade(fleet, &mut state, true).await?,
+            Scenario::Idle => idle(fleet, &mut state).await?,
+            Scenario::Drift => drift(fleet, &mut state).await?,
+            Scenario::Chain => chain(fleet, &mut state).await?,
+            Scenario::Big => big(fleet, &mut state).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn take_limits(fleet: &Fleet) -> Result<(), Failed> {
+    let namespaces = ["limit-a", "limit-b"];
+    for namespace in namespaces {
+        fleet.kubectl(&["create", "namespace", namespace])?;
+    }
+    // Connections and the API server's caches are warm for whatever comes first after this.
+    limits::bare(&fleet.client, namespaces[1], 5.min(fleet.apps)).await?;
+    let bare = limits::bare(&fleet.client, namespaces[0], fleet.apps).await?;
+    say(&format!("limit A, 16 applies in flight, one an object        {:.2} s", bare.as_secs_f64()));
+    let owed = limits::with_owed(&fleet.client, namespaces[1], fleet.apps).await?;
+    say(&format!("limit B, with finalizer, inventory, mark and status {:.2} s", owed.as_secs_f64()));
+    limits::release(&fleet.client, namespaces[1], fleet.apps).await?;
+    for namespace in namespaces {
+        fleet.kubectl(&["delete", "namespace", namespace, "--wait=true"])?;
+    }
+    Ok(())
+}
+
+/// Declared while no controller runs, so that what is timed is the controller and not who declares.
+async fn install(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    state.digests = fleet.push(application::CPU_BEFORE, "prod")?;
+    fleet.declare(&json!({})).await?;
+    let (mark, pulled) = (fleet.control_plane.audit().mark(), fleet.pulls());
+    let started = Instant::now();
+    let controller = fleet.start_controller()?;
+    let used = Usage::of(controller.id())?;
+    settled(fleet, state, "install", started).await?;
+    report(fleet, controller.id(), used, mark, &pulled)?;
+    state.controller = Some(controller);
+    Ok(())
+}
+
+async fn upgrade(fleet: &Fleet, state: &mut State, kill: bool) -> Result<(), Failed> {
+    let Some(controller) = state.controller.take() else { return Err("install comes first".into()) };
+    state.upgrades += 1;
+    let cpu = match state.upgrades % 2 {
+        0 => application::CPU_BEFORE,
+        _ => application::CPU_AFTER,
+    };
+    let mut controller = controller;
+    Usage::reset_peak(controller.id());
+    let mut used = Usage::of(controller.id())?;
+    let mark = fleet.control_plane.audit().mark();
+    state.digests = fleet.push(cpu, "prod")?;
+    let pulled = fleet.pulls();
+    let started = Instant::now();
+    fleet.ask(&format!("upgrade-{}", state.upgrades)).await?;
+    if kill {
+        let digests = &state.digests;
+        let some = (fleet.apps / 3).max(1);
+        state.watching.until("are upgraded", some, fleet.patience(), |d| applied(d, digests)).await?;
+        controller.kill();
+        controller = fleet.start_controller()?;
+        used = Usage::of(controller.id())?;
+    }
+    settled(fleet, state, if kill { "upgrade, killed and restarted at a third" } else { "upgrade" }, started).await?;
+    report(fleet, controller.id(), used, mark, &pulled)?;
+    state.controller = Some(controller);
+    Ok(())
+}
+
+async fn settled(fleet: &Fleet, state: &State, what: &str, started: Instant) -> Result<(), Failed> {
+    let State { digests, watching, .. } = state;
+    let all = watching.until("are applied", fleet.apps, fleet.patience(), |d| applied(d, digests)).await?;
+    let well = watching.until("are ready", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;
+    let seconds = |then: Instant| then.duration_since(started).as_secs_f64();
+    say(&format!("{what}: applied {:.2} s, ready {:.2} s", seconds(all), seconds(well)));
+    Ok(())
+}
+
+fn report(
+    fleet: &Fleet,
+    controller: u32,
+    used: Usage,
+    mark: sealift_e2e::AuditMark,
+    pulled: &RegistryRequests,
+) -> Result<(), Failed> {
+    say(&format!("  {}", Usage::of(controller)?.since(used)));
+    let requests = Requests::of_controller(fleet.control_plane, mark);
+    say(&format!("  {requests}, {:.1} an application", requests.but_watches() as f64 / fleet.apps as f64));
+    let pulls = fleet.pulls().since(pulled);
+    let parts: Vec<_> = pulls.iter().map(|(method, endpoint, count)| format!("{count} {method} {endpoint}")).collect();
+    say(&format!("  {} registry requests ({})", pulls.total(), parts.join(", ")));
+    Ok(())
+}
+
+/// With an interval of five seconds in place of an hour, for a minute: twelve intervals.
+async fn idle(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    fleet.declare(&json!({"interval": "5s"})).await?;
+    let quiet = |d: &sealift_apply::api::Delivery| is_ready(d);
+    state.watching.until("are ready", fleet.apps, fleet.patience(), quiet).await?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (mark, pulled) = (fleet.control_plane.audit().mark(), fleet.pulls());
+    Usage::reset_peak(controller.id());
+    let (used, started) = (Usage::of(controller.id())?, Instant::now());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let now = Usage::of(controller.id())?;
+    say(&format!("idle for 12 intervals: {:.2} % of a core", now.share(used, started.elapsed())));
+    report(fleet, controller.id(), used, mark, &pulled)?;
+    fleet.declare(&json!({})).await?;
+    state.watching.until("are ready", fleet.apps, fleet.patience(), quiet).await?;
+    Ok(())
+}
+
+/// `kubectl scale`-like changes of a field that we own.
+async fn drift(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let changed = fleet.apps.min(100);
+    let mark = fleet.control_plane.audit().mark();
+    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    let by_hand = json!({"spec": {"revisionHistoryLimit": 7}});
+    stream::iter((0..changed).map(Ok::<_, Failed>))
+        .try_for_each_concurrent(16, async |app| {
+            let api: Api<Deployment> = Api::namespaced(fleet.client.clone(), &Fleet::tenant(app));
+            let params = PatchParams { field_manager: Some("by-hand".to_owned()), ..PatchParams::default() };
+            api.patch(&format!("app-{app}"), &params, &Patch::Merge(by_hand.clone())).await?;
+            Ok(())
+        })
+        .await?;
+    let written = started.elapsed();
+    let mut left: Vec<usize> = (0..changed).collect();
+    while !left.is_empty() {
+        if started.elapsed() > fleet.patience() {
+            return Err(format!("{} of {changed} objects are still changed", left.len()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut still = Vec::new();
+        for namespace in left.iter().map(|app| Fleet::tenant(*app)).collect::<std::collections::BTreeSet<_>>() {
+            let api: Api<Deployment> = Api::namespaced(fleet.client.clone(), &namespace);
+            for deployment in api.list(&Default::default()).await? {
+                let drifted = deployment.spec.as_ref().is_some_and(|spec| spec.revision_history_limit == Some(7));
+                let app = deployment.name_any().trim_start_matches("app-").parse::<usize>().ok();
+                still.extend(app.filter(|_| drifted));
+            }
+        }
+        left.retain(|app| still.contains(app));
+    }
+    say(&format!(
+        "one field changed by hand in {changed} objects: written in {:.2} s, all put right after {:.2} s",
+        written.as_secs_f64(),
+        started.elapsed().as_secs_f64()
+    ));
+    report(fleet, controller.id(), used, mark, &pulled)
+}
+
+async fn chain(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let namespace = Fleet::tenant(0);
+    let mark = fleet.control_plane.audit().mark();
+    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    // The last one first, so that the order they were declared in helps nobody.
+    for link in (0..10).rev() {
+        let name = format!("chain-{link}");
+        let mut delivery = fleet.delivery(0, &json!({"parameters": [{"name": "INDEX", "value": name}]}));
+        delivery["metadata"]["name"] = json!(name);
+        if link > 0 {
+            delivery["spec"]["dependsOn"] = json!([{"name": format!("chain-{}", link - 1)}]);
+        }
+        fleet.put(namespace.clone(), name, delivery).await?;
+    }
+    let is_link = |d: &sealift_apply::api::Delivery| d.name_any().starts_with("chain-") && is_ready(d);
+    let done = state.watching.until("of the chain are ready", 10, fleet.patience(), is_link).await?;
+    say(&format!("a chain of ten: ready {:.2} s", done.duration_since(started).as_secs_f64()));
+    report(fleet, controller.id(), used, mark, &pulled)
+}
+
+async fn big(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    const OBJECTS: usize = 10_000;
+    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let objects: Vec<_> = (0..OBJECTS)
+        .map(|n| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("big-${{INDEX}}-{n}")}, "data": {"n": n.to_string()}}))
+        .collect();
+    let repository = format!("{}/big", fleet.host());
+    let (_, digest) = fleet.push_one(&repository, &objects, "prod")?;
+    let digests = BTreeMap::from([(repository.clone(), digest)]);
+    let mark = fleet.control_plane.audit().mark();
+    Usage::reset_peak(controller.id());
+    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    let mut delivery = fleet.delivery(0, &json!({"repository": repository}));
+    delivery["metadata"]["name"] = json!("big");
+    fleet.put(Fleet::tenant(0), "big".to_owned(), delivery).await?;
+    let limit = Duration::from_secs(600);
+    let done = state.watching.until("of 10,000 objects are ready", 1, limit, |d| healthy(d, &digests)).await?;
+    say(&format!("one Delivery of {OBJECTS} objects: ready {:.2} s", done.duration_since(started).as_secs_f64()));
+    report(fleet, controller.id(), used, mark, &pulled)
+}

@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod plan;
 pub(crate) mod policy;
+pub(crate) mod public_key;
 pub(crate) mod push;
 pub(crate) mod refresh;
 pub(crate) mod registry;
@@ -50,6 +51,7 @@ Start here:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
+    PublicKey(public_key::PublicKeyArgs),
     Push(push::PushArgs),
     Sign(sign::SignArgs),
     Tag(tag::TagArgs),

@@ -22,6 +22,7 @@ mod parameters;
 mod plan;
 mod policies;
 mod policy;
+mod public_key;
 mod push;
 mod refresh;
 mod registry_serve;
@@ -82,6 +83,7 @@ fn start(command: Command, output: &mut Output) -> Result<Exit, Failure> {
 async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Keygen(args) => keygen::run(&args, output),
+        Command::PublicKey(args) => public_key::run(&args, output).await,
         Command::Push(args) => push::run(&args, output).await,
         Command::Sign(args) => sign::run(&args, output).await,
         Command::Tag(args) => tag::run(&args, output).await,

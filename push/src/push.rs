@@ -53,6 +53,12 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let draft = Draft::new(args, &package, parameters, &origin, Timestamp::now())?;
     let reader = Reader { client: &client, signatory: signer.signatory(), draft: &draft };
     output.progress("reading the channel");
+    if !signer.signatory().is_provable() {
+        output.warn(
+            "without --trusted-root, what the channel names now cannot be told to be this identity's: the sequence is \
+             the time, no previous release is named, and the tag does not move past what claims to be a newer release",
+        );
+    }
     let head = reader.head(target.tag).await?;
     let statement = draft.follow(head.as_ref())?;
     let immutable = statement::immutable_tag(&statement);
@@ -68,7 +74,8 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     upload(&client, &args.reference, &package).await?;
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
-    let attached = release::attach(&client, &args.reference.repository, subject, signed.bundle, created).await?;
+    let bundle = signed.bundle.clone();
+    let attached = release::attach(&client, &args.reference.repository, subject, bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
     output.progress("moving tags");
@@ -90,6 +97,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
         statement: &statement,
         payload: Digest::of(&payload),
         signatory: signer.signatory(),
+        signed: &signed,
         attached: &attached,
         immutable: &immutable,
         moved: moved.as_ref().map(|(tag, moved)| (*tag, moved)),

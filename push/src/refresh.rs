@@ -22,8 +22,8 @@ use crate::{
 /// Why nothing is signed.
 #[derive(Debug, thiserror::Error)]
 enum RefreshError {
-    #[error("no release statement about {0} is signed with this key")]
-    NotOurs(sealift_verify::reference::Pinned),
+    #[error("no release statement about {0} is signed by {1}")]
+    NotOurs(sealift_verify::reference::Pinned, Signatory),
     #[error("the statement {0} holds fields that this version of sealift does not know, and a new one would lose them")]
     Unknown(Digest),
 }
@@ -32,6 +32,11 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     output.clear_status();
     let signer = signing::open(&args.signer).await?;
     let signatory = signer.signatory();
+    if !signatory.is_provable() {
+        // To sign again what only claims to be one's own would be to sign whatever the registry likes.
+        return Err(usage("without a trusted root no statement can be told to be this identity's")
+            .hint("name the instance's trusted_root.json with --trusted-root"));
+    }
     let repository = &args.reference.repository;
     let client = transport::client(repository, &args.registry).await?;
     let place = repository.pin(transport::digest(&client, &args.reference, output).await?);
@@ -45,9 +50,11 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     let payload = statement.to_payload();
     let signed = signer.sign(&payload).await?;
     output.progress("attaching the signature");
-    let attached = release::attach(&client, repository, artifact.subject(), signed.bundle, None).await?;
+    let bundle = signed.bundle.clone();
+    let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
     let (digest, release) = (Digest::of(&payload), &statement.release);
     output.note(format_args!("signed    {}, {signatory}", release::line(release)));
+    signed.note(output);
     output.note(format_args!("statement {digest}"));
     output.note(format_args!("attached  {}", attached.pinned.digest));
     if let Some(expires_at) = release.expires_at {
@@ -60,7 +67,7 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
             "reference": place.to_string(),
             "digest": place.digest,
             "statement": release::statement_json(&digest, release),
-            "signature": signatory.json(&attached.pinned.digest),
+            "signature": signed.json(signatory, &attached.pinned.digest),
         }))?,
     }
     Ok(Exit::Done)
@@ -79,13 +86,13 @@ fn newest(artifact: &Artifact, signatory: &Signatory, args: &RefreshArgs) -> Res
     let mut ours: Vec<_> = ours.collect();
     ours.sort_by_key(|(_, statement)| statement.release.position());
     let Some((payload, newest)) = ours.pop() else {
-        let error = RefreshError::NotOurs(artifact.place.clone());
+        let error = RefreshError::NotOurs(artifact.place.clone(), signatory.clone());
         return Err(Failure::new(Exit::NotFound, error).hint("`sealift inspect` shows who signed what"));
     };
     let place = |statement: &Statement| (statement.release.stream.clone(), statement.release.environment.clone());
     if let Some((_, other)) = ours.iter().find(|(_, other)| place(other) != place(&newest)) {
         let (one, two) = (release::line(&newest.release), release::line(&other.release));
-        let several = format!("this key signed {} for more than one place: {one}; {two}", artifact.place);
+        let several = format!("{signatory} signed {} for more than one place: {one}; {two}", artifact.place);
         return Err(usage(several).hint("say which is meant with --stream and --env"));
     }
     if newest.to_payload() != payload.bytes {

@@ -52,18 +52,20 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
     // Last, so that whoever is asked for a password has read what it is for.
     let signer = signing::open(&args.signer).await?;
     let signatory = signer.signatory();
-    let signed = payload.envelopes.iter().find(|envelope| signatory.made(envelope));
-    let (outcome, referrer) = match signed {
+    let already = payload.envelopes.iter().find(|envelope| signatory.made(envelope));
+    let (outcome, signature) = match already {
         Some(envelope) => {
-            output.note(format_args!("unchanged this key has signed the statement already: {}", envelope.referrer));
-            ("already-signed", envelope.referrer)
+            output.note(format_args!("unchanged {signatory} has signed the statement already: {}", envelope.referrer));
+            ("already-signed", signatory.json(&envelope.referrer))
         }
         None => {
             let signed = signer.sign(payload.bytes).await?;
             output.progress("attaching the signature");
-            let attached = release::attach(&client, repository, artifact.subject(), signed.bundle, None).await?;
+            let bundle = signed.bundle.clone();
+            let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
+            signed.note(output);
             output.note(format_args!("attached  {}, {signatory}", attached.pinned.digest));
-            ("signed", attached.pinned.digest)
+            ("signed", signed.json(signatory, &attached.pinned.digest))
         }
     };
     match output.format {
@@ -81,7 +83,7 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
                 "epoch": statement.release.epoch,
                 "sequence": statement.release.sequence,
             },
-            "signature": signatory.json(&referrer),
+            "signature": signature,
         }))?,
     }
     Ok(Exit::Done)

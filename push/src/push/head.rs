@@ -37,18 +37,25 @@ impl Reader<'_> {
         }
     }
 
-    /// Where an artifact stands in the stream, if a statement about it is ours.
+    /// Where an artifact stands in the stream, if a statement about it is ours, or could be as far as can be told: a tag
+    /// is left alone for either.
     pub(super) async fn position_of(&self, digest: Digest) -> Result<Option<Position>, ClientError> {
-        Ok(self.statement_of(digest).await?.map(|head| head.statement.release.position()))
+        let head = self.highest(digest, |envelope| self.signatory.may_have_made(envelope)).await?;
+        Ok(head.map(|head| head.statement.release.position()))
     }
 
-    /// The highest statement about an artifact that is ours. Junk and foreign signatures are passed over.
+    /// The highest statement about an artifact that is ours. What cannot be told to be ours decides no sequence.
     async fn statement_of(&self, digest: Digest) -> Result<Option<Head>, ClientError> {
+        self.highest(digest, |envelope| self.signatory.made(envelope)).await
+    }
+
+    /// Junk and foreign signatures are passed over.
+    async fn highest(&self, digest: Digest, is_ours: impl Fn(&Envelope) -> bool) -> Result<Option<Head>, ClientError> {
         let limits = self.client.limits();
         let found = fetch::signatures(self.client, &self.draft.repository().pin(digest), limits).await?;
         let ours = found.candidates.iter().filter_map(|candidate| {
             let envelope = Envelope::parse(candidate, limits.bundle).ok()?;
-            let statement = self.signatory.made(&envelope).then(|| Statement::parse(envelope.payload()).ok())??;
+            let statement = is_ours(&envelope).then(|| Statement::parse(envelope.payload()).ok())??;
             (statement.artifact == digest && self.draft.is_about(&statement)).then_some(statement)
         });
         let highest = ours.max_by_key(|statement| statement.release.position());

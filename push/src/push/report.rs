@@ -12,7 +12,14 @@ use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
 use serde_json::{Value, json};
 
 use super::{package::Package, statement::layer_line};
-use crate::{channel::Moved, cli::push::FormatArg, exit::Exit, failure::Failure, output::Output, signing::Signatory};
+use crate::{
+    channel::Moved,
+    cli::push::FormatArg,
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    signing::{Signatory, Signed},
+};
 
 /// A finished push.
 #[derive(Debug)]
@@ -22,6 +29,7 @@ pub(super) struct Pushed<'a> {
     pub(super) statement: &'a Statement,
     pub(super) payload: Digest,
     pub(super) signatory: &'a Signatory,
+    pub(super) signed: &'a Signed,
     pub(super) attached: &'a Attached,
     pub(super) immutable: &'a str,
     pub(super) moved: Option<(&'a str, &'a Moved)>,
@@ -67,6 +75,7 @@ impl Pushed<'_> {
             release.position(),
             self.signatory
         ));
+        self.signed.note(output);
         // What a second person names to sign the same.
         output.note(format_args!("statement {}", self.payload));
         let by = match self.attached.by {
@@ -84,7 +93,7 @@ impl Pushed<'_> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { reference, package, statement, payload, signatory, attached, immutable, moved } = self;
+        let Self { reference, package, statement, payload, signatory, signed, attached, immutable, moved } = self;
         let release = &statement.release;
         let channel = moved.map(|(tag, moved)| moved.json(tag));
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
@@ -101,7 +110,7 @@ impl Pushed<'_> {
             "files": package.content.files,
             "images": package.images,
             "statement": crate::release::statement_json(payload, release),
-            "signature": signatory.json(&attached.pinned.digest),
+            "signature": signed.json(signatory, &attached.pinned.digest),
         })
     }
 }

@@ -5,13 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sealift_verify::duration::Duration;
 use tokio::task::JoinHandle;
 
 use super::{
     Asked, KeyFile, KeyFileError, KeyPair, Signer,
+    keyless::Keyless,
     password::{self, password},
+    transit::TransitKey,
 };
-use crate::{cli::signer::SignerArgs, exit::Exit, failure::Failure};
+use crate::{
+    cli::signer::{KeySource, SignerArgs},
+    exit::Exit,
+    failure::Failure,
+};
 
 /// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +33,7 @@ struct BadKey {
 #[derive(Debug)]
 pub(crate) struct Opening {
     args: SignerArgs,
-    /// `None` if a person may have to be asked, which waits until nothing else can go wrong.
+    /// `None` if a person may have to be asked, or somebody else; both wait until nothing else can go wrong.
     task: Option<JoinHandle<Result<KeyPair, Failure>>>,
 }
 
@@ -34,8 +41,13 @@ impl Opening {
     /// Deriving a key from its password takes about as long as reading and packing many manifests: both at once, where
     /// the password is at hand.
     pub(crate) fn start(args: &SignerArgs) -> Self {
-        let path = args.key.clone();
-        let task = password::is_at_hand().then(|| tokio::task::spawn_blocking(move || read_key(&path)));
+        let task = match &args.key {
+            Some(KeySource::File(path)) if password::is_at_hand() => {
+                let path = path.clone();
+                Some(tokio::task::spawn_blocking(move || read_key(&path)))
+            }
+            _ => None,
+        };
         Self { args: args.clone(), task }
     }
 
@@ -48,9 +60,23 @@ impl Opening {
     }
 }
 
-/// Opens the signer that is named. A person may be asked for a password.
+/// Opens the signer that is named. A person may be asked for a password, a server for a public key, and Fulcio for a
+/// certificate that lasts for minutes.
 pub(crate) async fn open(args: &SignerArgs) -> Result<Box<dyn Signer>, Failure> {
-    Ok(Box::new(read_key(&args.key)?))
+    let SignerArgs { key, keyless, signing_timeout } = args;
+    match key {
+        Some(KeySource::File(path)) => Ok(Box::new(read_key(path)?)),
+        Some(KeySource::Transit(name)) => Ok(Box::new(TransitKey::open(name, *signing_timeout).await?)),
+        None => Ok(Box::new(Keyless::open(keyless, *signing_timeout).await?)),
+    }
+}
+
+/// The public half of a key, as PEM.
+pub(crate) async fn public_pem(key: &KeySource, timeout: Duration) -> Result<String, Failure> {
+    match key {
+        KeySource::File(path) => Ok(read_key(path)?.public_pem().to_owned()),
+        KeySource::Transit(name) => Ok(TransitKey::open(name, timeout).await?.public_pem().to_owned()),
+    }
 }
 
 /// Reads the key file, and asks for its password if it is encrypted.

@@ -188,7 +188,7 @@ async fn only_what_this_key_signed_is_refreshed_and_only_for_one_place() {
     world.push("prod", &[]).exits(0);
     let what = world.oci(":prod");
     let other = ["refresh", &what, "--key", "second.key", "--expires-in", "1h"];
-    world.run(&other).exits(6).silent().says(&["no release statement", "is signed with this key"]);
+    world.run(&other).exits(6).silent().says(&["no release statement", "is signed by key "]);
     let to = world.oci(":stage");
     world.run(&["push", &to, "-f", "manifests", "--key", "cosign.key", "--env", "stage"]).exits(0);
     let both = world.refresh(":prod", &["--expires-in", "1h"]).exits(2).silent();

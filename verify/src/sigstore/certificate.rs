@@ -117,6 +117,11 @@ impl Certificate {
             .filter_map(|claim| self.claims.get(&claim))
     }
 
+    /// Reads a DER certificate; `None` if it cannot be read, or names no identity or no issuer. Nothing is verified.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        Self::read(&DerCertificate::new(der.to_vec()))
+    }
+
     /// Reads a certificate; `None` if it cannot be read, or names no identity or no issuer.
     pub(super) fn read(der: &DerCertificate) -> Option<Self> {
         let info: CertificateInfo = parse_certificate_info(der).ok()?;

@@ -1,6 +1,7 @@
 //! A Sigstore bundle, read but not believed.
 
 use serde::Deserialize;
+use sigstore_crypto::{VerificationKey, parse_certificate_info};
 use sigstore_types::{
     Bundle,
     bundle::{SignatureContent, VerificationMaterialContent},
@@ -110,6 +111,15 @@ impl Signed {
     pub fn signed_by(&self, key: &PublicKey) -> bool {
         self.claimed_key().is_some()
             && self.envelope().is_some_and(|envelope| key.verifies(&envelope.pae(), &envelope.signature.sig))
+    }
+
+    /// True if the key of the claimed certificate made the signature over this statement. Whose certificate it is stays a
+    /// claim: anybody can make one. For whoever has just signed, and nobody else.
+    pub fn signed_by_claimed_certificate(&self) -> bool {
+        let certificate = self.bundle.signing_certificate().and_then(|der| parse_certificate_info(der).ok());
+        let key = certificate.and_then(|certificate| VerificationKey::from_spki(&certificate.public_key).ok());
+        key.zip(self.envelope())
+            .is_some_and(|(key, envelope)| key.verify(&envelope.pae(), &envelope.signature.sig).is_ok())
     }
 
     pub(super) fn envelope(&self) -> Option<&DsseEnvelope> {

@@ -52,7 +52,7 @@ Start here:
 pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
     PublicKey(public_key::PublicKeyArgs),
-    Push(push::PushArgs),
+    Push(Box<push::PushArgs>),
     Sign(sign::SignArgs),
     Tag(tag::TagArgs),
     Refresh(refresh::RefreshArgs),

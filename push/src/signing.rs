@@ -10,6 +10,8 @@ mod open;
 mod password;
 mod service;
 mod signatory;
+#[cfg(test)]
+mod stand_in;
 mod transit;
 
 use std::pin::Pin;

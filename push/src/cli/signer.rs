@@ -30,13 +30,13 @@ pub(crate) struct KeylessArgs {
     #[arg(long)]
     pub(crate) keyless: bool,
     /// The identity token, or a file that holds it
-    #[arg(long, value_name = "TOKEN|FILE", requires = "keyless")]
+    #[arg(long, value_name = "TOKEN|FILE", requires = "keyless", conflicts_with = "key")]
     pub(crate) identity_token: Option<TokenSource>,
     /// Address of the certificate authority
-    #[arg(long, value_name = "URL", requires = "keyless", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "URL", requires = "keyless", conflicts_with = "key", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) fulcio_url: Option<String>,
     /// Address of the transparency log
-    #[arg(long, value_name = "URL", requires = "keyless", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "URL", requires = "keyless", conflicts_with = "key", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) rekor_url: Option<String>,
     /// What that log speaks
     #[arg(
@@ -44,19 +44,20 @@ pub(crate) struct KeylessArgs {
         value_enum,
         value_name = "VERSION",
         requires = "keyless",
+        conflicts_with = "key",
         default_value_if("rekor_url", clap::builder::ArgPredicate::IsPresent, "2")
     )]
     pub(crate) rekor_version: Option<RekorVersion>,
     /// Address of the timestamp authority, with its whole path; version 2 of Rekor needs one
-    #[arg(long, value_name = "URL", requires = "keyless", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "URL", requires = "keyless", conflicts_with = "key", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) timestamp_url: Option<String>,
     /// Sigstore signing config (v0.2) with those addresses
-    #[arg(long, value_name = "FILE", requires = "keyless")]
+    #[arg(long, value_name = "FILE", requires = "keyless", conflicts_with = "key")]
     #[arg(conflicts_with_all = ["fulcio_url", "rekor_url", "timestamp_url"])]
     pub(crate) signing_config: Option<PathBuf>,
     /// trusted_root.json of that instance: what is signed is verified with it before it is published, and earlier
     /// releases are recognised by it
-    #[arg(long, value_name = "FILE", requires = "keyless")]
+    #[arg(long, value_name = "FILE", requires = "keyless", conflicts_with = "key")]
     pub(crate) trusted_root: Option<PathBuf>,
 }
 

@@ -67,6 +67,9 @@ pub(crate) enum ServiceError {
         #[source]
         source: reqwest::Error,
     },
+    /// A file that was to hold them holds none, and the system's would be trusted alone.
+    #[error("the CA certificates for {0} are none")]
+    NoCertificates(At),
     /// No connection, or one that broke.
     #[error("{at} cannot be reached")]
     Unreachable {
@@ -136,7 +139,7 @@ impl ServiceError {
         match self {
             Self::Address { .. } => (Exit::Usage, Some("give an address such as https://fulcio.example")),
             Self::PlainHttp(_) => (Exit::Usage, Some("give an https address; plain HTTP is for loopback only")),
-            Self::Client { .. } => (Exit::InvalidInput, None),
+            Self::Client { .. } | Self::NoCertificates(_) => (Exit::InvalidInput, None),
             Self::Unreachable { .. } => (Exit::CouldNotCheck, Some("is it up, and the address right?")),
             Self::TimedOut { .. } => {
                 (Exit::CouldNotCheck, Some("try again; --signing-timeout sets how long is waited"))
@@ -221,7 +224,11 @@ impl Service {
             http = http.no_proxy();
         }
         if let Some(pem) = ca {
-            http = http.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(client)?);
+            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(client)?;
+            if certificates.is_empty() {
+                return Err(ServiceError::NoCertificates(at));
+            }
+            http = http.tls_certs_merge(certificates);
         }
         Ok(Self { at, base, http: http.build().map_err(client)?, timeout })
     }
@@ -348,6 +355,7 @@ fn words(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::stand_in::{Answer, StandIn};
 
     fn service(address: &str) -> Result<Service, ServiceError> {
         Service::new("Fulcio", address, None, Duration::from_secs(1))
@@ -379,5 +387,66 @@ mod tests {
             assert_eq!(words(body.as_bytes()), shown, "{body}");
         }
         assert_eq!(words("x".repeat(1000).as_bytes()).len(), LONGEST_MESSAGE + 2);
+    }
+
+    async fn requests(answers: Vec<Answer>) -> (Result<Vec<u8>, ServiceError>, usize) {
+        let stand_in = StandIn::new(answers);
+        let service = service(&stand_in.address).unwrap();
+        let result = service.ask(&Ask::post("/x", HeaderMap::new(), "text/plain", b"body".to_vec())).await;
+        (result, stand_in.asked())
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+        let (result, asked) =
+            requests(vec![Answer::Status(503, ""), Answer::Status(429, ""), Answer::Status(201, "done")]).await;
+        assert_eq!((result.unwrap(), asked), (b"done".to_vec(), 3));
+        for status in [400, 401, 403, 404, 409] {
+            let (result, asked) = requests(vec![Answer::Status(status, r#"{"message":"no"}"#)]).await;
+            let Err(ServiceError::Status { status: answered, message, .. }) = result else { panic!("{result:?}") };
+            assert_eq!((answered, message.as_str(), asked), (status, ": no", 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn attempts_waits_and_answers_have_an_end() {
+        let (result, asked) = requests(vec![Answer::Status(500, "")]).await;
+        assert!(matches!(result, Err(ServiceError::Status { status: 500, .. })) && asked > 1, "{result:?} {asked}");
+        let (result, _) = once(Answer::Silence).await;
+        assert!(matches!(result, Err(ServiceError::TimedOut { .. })), "{result:?}");
+        let (result, asked) = once(Answer::Endless).await;
+        assert!(matches!(result, Err(ServiceError::TooLarge { .. })) && asked == 1, "{result:?} {asked}");
+        let (result, _) = once(Answer::Broken).await;
+        assert!(matches!(result, Err(ServiceError::Unreachable { .. })), "{result:?}");
+        let nobody = service("http://127.0.0.1:1").unwrap().ask(&Ask::get("", HeaderMap::new())).await;
+        assert!(matches!(nobody, Err(ServiceError::Unreachable { .. })), "{nobody:?}");
+    }
+
+    async fn once(answer: Answer) -> (Result<Vec<u8>, ServiceError>, usize) {
+        requests(vec![answer]).await
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed() {
+        let (result, asked) = requests(vec![Answer::Status(307, "")]).await;
+        assert!(matches!(result, Err(ServiceError::Status { status: 307, .. })) && asked == 1, "{result:?} {asked}");
+    }
+
+    #[test]
+    fn scripts_can_tell_could_not_from_no() {
+        let at = || At { service: "Fulcio", host: "h".to_owned() };
+        let status = |status| ServiceError::Status { at: at(), status, message: String::new(), pause: None };
+        for (error, exit) in [
+            (ServiceError::TimedOut { at: at(), limit: Duration::from_secs(1) }, Exit::CouldNotCheck),
+            (status(429), Exit::CouldNotCheck),
+            (status(503), Exit::CouldNotCheck),
+            (status(401), Exit::Credentials),
+            (status(403), Exit::Credentials),
+            (status(400), Exit::Failed),
+            (status(404), Exit::Failed),
+            (ServiceError::PlainHttp(at()), Exit::Usage),
+        ] {
+            assert_eq!(error.meaning().0, exit, "{error}");
+        }
     }
 }

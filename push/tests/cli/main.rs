@@ -25,6 +25,8 @@ mod serve;
 #[cfg(test)]
 mod sign;
 #[cfg(test)]
+mod signers;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod verify;

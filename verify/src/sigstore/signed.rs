@@ -119,7 +119,7 @@ impl Signed {
         let certificate = self.bundle.signing_certificate().and_then(|der| parse_certificate_info(der).ok());
         let key = certificate.and_then(|certificate| VerificationKey::from_spki(&certificate.public_key).ok());
         key.zip(self.envelope())
-            .is_some_and(|(key, envelope)| key.verify(&envelope.pae(), &envelope.signature.sig).is_ok())
+            .is_some_and(|(key, envelope)| key.verify(envelope.pae(), &envelope.signature.sig).is_ok())
     }
 
     pub(super) fn envelope(&self) -> Option<&DsseEnvelope> {

@@ -92,3 +92,33 @@ impl Log {
         self.service.ask_json(&Ask::post(path, HeaderMap::new(), "application/json", body)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealift_verify::duration::Duration;
+    use sigstore_types::SignatureBytes;
+
+    use super::*;
+    use crate::signing::stand_in::{Answer, StandIn};
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_entry_is_not_taken_for_one() {
+        let proofless = r#"{"logIndex":"1","logId":{"keyId":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+            "kindVersion":{"kind":"hashedrekord","version":"0.0.2"},"canonicalizedBody":"e30="}"#;
+        for (version, answer) in [
+            (RekorVersion::V1, "{}"),
+            (RekorVersion::V1, "<html>"),
+            (RekorVersion::V2, "{}"),
+            (RekorVersion::V2, "[]"),
+            (RekorVersion::V2, proofless),
+            (RekorVersion::V2, ""),
+        ] {
+            let stand_in = StandIn::new(vec![Answer::Status(201, answer)]);
+            let service = Service::new("Rekor", &stand_in.address, None, Duration::from_secs(5)).unwrap();
+            let envelope = crate::signing::envelope(b"{}", SignatureBytes::from_bytes(b"signature"));
+            let certificate = DerCertificate::new(vec![0x30, 0]);
+            let entered = Log::new(service, version).enter(&envelope, b"message", &certificate).await;
+            assert!(matches!(entered, Err(ServiceError::Answer { .. })), "{answer}: {entered:?}");
+        }
+    }
+}

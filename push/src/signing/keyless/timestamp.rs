@@ -48,7 +48,10 @@ fn sequence(parts: &[&[u8]]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use sealift_verify::duration::Duration;
+
     use super::*;
+    use crate::signing::stand_in::{Answer, StandIn};
 
     /// As `openssl ts -query -sha256 -cert` writes it, with this nonce.
     #[test]
@@ -58,5 +61,15 @@ mod tests {
             [0x30, 0x43, 2, 1, 1, 0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20];
         let tail = [2, 8, 0x41, 2, 3, 4, 5, 6, 7, 8, 1, 1, 0xff];
         assert_eq!(request, [&head[..], &[0xab; 32], &tail].concat());
+    }
+
+    #[tokio::test]
+    async fn an_answer_about_something_else_is_not_taken() {
+        for answer in ["", "0", "a timestamp of something else"] {
+            let stand_in = StandIn::new(vec![Answer::Status(200, answer)]);
+            let service = Service::new("timestamps", &stand_in.address, None, Duration::from_secs(5)).unwrap();
+            let stamp = of(&service, &SignatureBytes::from_bytes(b"signature")).await;
+            assert!(matches!(stamp, Err(ServiceError::Answer { .. })), "{answer}: {stamp:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Identity tokens: what can be known of one without its issuer's key. Fulcio is who judges it.
 
-use std::{io, path::PathBuf};
+use std::{io, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -130,7 +130,7 @@ impl IdentityToken {
 }
 
 /// Where a token was to be found, for errors.
-pub(super) fn unreadable(path: &PathBuf, source: io::Error) -> TokenError {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> TokenError {
     TokenError::Unreadable { place: path.display().to_string(), source }
 }
 

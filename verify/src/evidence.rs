@@ -77,8 +77,12 @@ checks! {
     MaxAge = "max-age",
     /// At or above the policy's minimum.
     Minimum = "minimum",
+    /// A higher epoch is signed by those who may raise it.
+    Epoch = "epoch",
     /// Not older than what was accepted before.
     Memory = "memory",
+    /// Every attestation that a policy asks for is there, signed, and says what it should.
+    Attestations = "attestations",
     /// The layer's bytes are the ones signed.
     Layer = "layer",
     /// The objects are the ones signed.

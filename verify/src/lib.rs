@@ -3,7 +3,9 @@
 //! Pure functions from data to data: no clock, no network, no file system, no async. Time, trust and limits are
 //! passed in. `sealift verify` and the controller call the very same [`verify`] functions.
 
+pub mod approval;
 pub mod artifact;
+pub mod attestation;
 pub mod cel;
 mod chain;
 pub mod digest;

@@ -3,7 +3,9 @@
 //! [`PolicySpec`] is what is written; [`Policy`] is what it means once names, patterns and keys are known to be usable.
 //! There is no way to make a [`Policy`] without at least one authority.
 
+mod attestations;
 mod authority;
+mod deletions;
 mod matcher;
 mod objects;
 mod require;
@@ -12,19 +14,23 @@ mod spec;
 
 use serde_json::Value;
 
+pub(crate) use self::attestations::VARIABLES;
 pub(crate) use self::matcher::anchored;
-use self::{authority::authorities_of, matcher::Globs};
 pub use self::{
+    attestations::AttestationRule,
     authority::{Authority, KeySigner, KeylessSigner, Signer},
+    deletions::{DeletionRefused, DeletionRules},
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
     require::Requirement,
     select::{Selected, might_match, select},
     spec::{
-        AtLeastSpec, AuthoritySpec, DenySpec, KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, ObjectsSpec,
-        OnFirstContact, OnRevocation, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
+        ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, EpochsSpec, KeySpec,
+        KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact, OnRevocation, ParameterPlace,
+        PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
     },
 };
+use self::{authority::authorities_of, matcher::Globs};
 use crate::{digest::Digest, objects::Object};
 
 /// The `apiVersion` of policies.
@@ -49,12 +55,19 @@ pub struct Policy {
     pub release: ReleaseSpec,
     /// The streams the authorities speak for.
     pub streams: Vec<Matcher>,
+    /// Who must have signed a statement that raises the epoch.
+    pub epochs: Option<Requirement>,
+    /// Who must have approved a plan.
+    pub approval: Option<Requirement>,
+    /// What else must be attested.
+    pub attestations: Vec<AttestationRule>,
     /// What may be in the release.
     pub objects: ObjectRules,
     /// What is refused whoever signed it.
     pub deny: DenySpec,
     repositories: Globs,
     namespaces: Option<Globs>,
+    deletions: deletions::DeletionRule,
 }
 
 /// Why a policy cannot be used. Nothing is trusted by a policy that cannot be read whole.
@@ -131,10 +144,22 @@ pub enum PolicyError {
         authority: String,
     },
     /// `require` can never be met as written.
-    #[error("policy {policy}: require {problem}")]
+    #[error("policy {policy}: {path} {problem}")]
     Require {
         /// The policy.
         policy: String,
+        /// Which.
+        path: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A rule about an attestation that cannot be judged by.
+    #[error("policy {policy}: attestation {attestation:?} {problem}")]
+    Attestation {
+        /// The policy.
+        policy: String,
+        /// The rule.
+        attestation: String,
         /// What is wrong.
         problem: String,
     },
@@ -170,7 +195,8 @@ impl Policy {
     /// [`PolicyError`] if a pattern or key cannot be used, a list is empty, or `require` cannot be met.
     pub fn new(name: String, spec: PolicySpec) -> Result<Self, PolicyError> {
         let digest = Digest::of(&serde_json::to_vec(&(&name, &spec)).expect("a policy holds only what JSON can hold"));
-        let PolicySpec { mode, matches, authorities, require, transparency, release, objects, deny } = spec;
+        let PolicySpec { mode, matches, authorities, require, transparency, release, attestations, objects, deny } =
+            spec;
         let globs = |path, patterns: &[String]| {
             Globs::new(patterns).map_err(|source| PolicyError::Matcher { policy: name.clone(), path, source })
         };
@@ -194,14 +220,46 @@ impl Policy {
             .collect::<Result<_, _>>()
             .map_err(|source| PolicyError::Matcher { policy: name.clone(), path: "release.streams", source })?;
         let authorities = authorities_of(&name, authorities, &transparency)?;
-        let require = Requirement::new(&require, &authorities)
-            .map_err(|problem| PolicyError::Require { policy: name.clone(), problem })?;
+        let required = |path, spec| {
+            Requirement::new(spec, &authorities).map_err(|problem| PolicyError::Require {
+                policy: name.clone(),
+                path,
+                problem,
+            })
+        };
+        let epochs =
+            release.epochs.as_ref().map(|spec| required("release.epochs.require", &spec.require)).transpose()?;
+        let approval =
+            release.approval.as_ref().map(|spec| required("release.approval.require", &spec.require)).transpose()?;
+        let attestations = attestations::rules_of(&name, &attestations, &require, &authorities)?;
+        let require = required("require", &require)?;
+        let deletions = deletions::DeletionRule::new(&objects.deletions).map_err(|source| PolicyError::Matcher {
+            policy: name.clone(),
+            path: "objects.deletions.protectedKinds",
+            source,
+        })?;
         let objects = ObjectRules::new(&objects).map_err(|source| PolicyError::Matcher {
             policy: name.clone(),
             path: "objects",
             source,
         })?;
-        Ok(Self { digest, mode, authorities, require, release, streams, objects, deny, repositories, namespaces, name })
+        Ok(Self {
+            digest,
+            mode,
+            authorities,
+            require,
+            release,
+            streams,
+            epochs,
+            approval,
+            attestations,
+            objects,
+            deny,
+            repositories,
+            namespaces,
+            deletions,
+            name,
+        })
     }
 
     /// True if this policy speaks for `repository` and, where it names namespaces, for the Delivery's namespace.

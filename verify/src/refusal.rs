@@ -57,10 +57,16 @@ reasons! {
     TooOld,
     /// Below the policy's minimum epoch and sequence.
     BelowMinimum,
+    /// A higher epoch than before, and not signed by those who may raise it.
+    EpochRaised,
     /// Older than what this Delivery has already accepted.
     RolledBack,
     /// Two different statements claim the same sequence.
     Equivocation,
+    /// No attestation of a type that a policy asks for.
+    AttestationMissing,
+    /// Attestations of the right type, none of them signed or saying as the policy asks.
+    AttestationRefused,
     /// The signed version is not the one selected.
     VersionMismatch,
     /// The objects are not those that were signed.
@@ -204,6 +210,40 @@ pub enum Refusal {
         /// The policy.
         policy: String,
     },
+    /// See [`Reason::EpochRaised`].
+    #[error(
+        "the statement raises the epoch from {reached} to {epoch}, which policy {policy} leaves to others ({unmet})"
+    )]
+    EpochRaised {
+        /// The signed epoch.
+        epoch: u64,
+        /// The one reached so far.
+        reached: u64,
+        /// The policy.
+        policy: String,
+        /// Whose signatures it takes.
+        unmet: String,
+    },
+    /// See [`Reason::AttestationMissing`].
+    #[error("policy {policy} asks for attestation {name:?}, and there is none of type {predicate_type}")]
+    AttestationMissing {
+        /// The policy.
+        policy: String,
+        /// Its rule.
+        name: String,
+        /// The type asked for.
+        predicate_type: String,
+    },
+    /// See [`Reason::AttestationRefused`].
+    #[error("policy {policy} asks for attestation {name:?}: {problem}")]
+    AttestationRefused {
+        /// The policy.
+        policy: String,
+        /// Its rule.
+        name: String,
+        /// What is wrong with the one that comes closest.
+        problem: String,
+    },
     /// See [`Reason::RolledBack`].
     #[error("release {actual} of stream {stream:?} is older than {accepted}, which was already accepted")]
     RolledBack {
@@ -284,6 +324,9 @@ impl Refusal {
             Self::Expired(_) => Reason::Expired,
             Self::TooOld { .. } => Reason::TooOld,
             Self::BelowMinimum { .. } => Reason::BelowMinimum,
+            Self::EpochRaised { .. } => Reason::EpochRaised,
+            Self::AttestationMissing { .. } => Reason::AttestationMissing,
+            Self::AttestationRefused { .. } => Reason::AttestationRefused,
             Self::RolledBack { .. } => Reason::RolledBack,
             Self::Equivocation { .. } => Reason::Equivocation,
             Self::VersionMismatch { .. } => Reason::VersionMismatch,
@@ -314,6 +357,9 @@ impl Refusal {
                 | Reason::Expired
                 | Reason::TooOld
                 | Reason::BelowMinimum
+                | Reason::EpochRaised
+                | Reason::AttestationMissing
+                | Reason::AttestationRefused
                 | Reason::RolledBack
         )
     }
@@ -349,6 +395,12 @@ impl Refusal {
             Reason::Expired | Reason::TooOld => "push the release again, or sign a fresh statement about it",
             Reason::BelowMinimum | Reason::RolledBack => {
                 "to go back on purpose, sign a new statement with a higher sequence about the older digest"
+            }
+            Reason::EpochRaised => {
+                "have those who may raise the epoch sign the very same statement with `sealift sign --statement`"
+            }
+            Reason::AttestationMissing | Reason::AttestationRefused => {
+                "attach what the policy asks for, for instance with `cosign attest`; nothing needs to be pushed again"
             }
             Reason::Equivocation => {
                 "two signers used one sequence number, or a key is misused: find out before you push again"

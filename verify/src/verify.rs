@@ -19,8 +19,10 @@
 //! ```
 
 mod admit;
+mod attested;
 mod candidate;
 mod content;
+mod epochs;
 mod grounds;
 mod payload;
 mod proofs;
@@ -35,12 +37,13 @@ pub use self::{
     grounds::{Grounds, Stated, ThirdParty},
 };
 use crate::{
+    approval::Approvals,
     artifact::{Descriptor, Format, Limits},
     digest::Digest,
     evidence::Evidence,
     memory::Memory,
     objects::{Objects, scope::Scopes},
-    policy::Policy,
+    policy::{DeletionRules, Policy},
     reference::Pinned,
     refusal::Refusal,
     signature::{Candidate, Skipped},
@@ -122,6 +125,7 @@ pub struct Admitted {
     format: Format,
     grounds: Grounds,
     stale: Option<Refusal>,
+    approvals: Approvals,
     policies: Vec<Arc<Policy>>,
     auditing: Vec<Arc<Policy>>,
     evidence: Evidence,
@@ -156,6 +160,8 @@ pub struct Verified {
     reference: Pinned,
     grounds: Grounds,
     stale: Option<Refusal>,
+    approvals: Approvals,
+    deletions: DeletionRules,
     objects: Objects,
     scopes: Scopes,
     inventory: Digest,
@@ -185,6 +191,16 @@ impl Verified {
     /// Why nothing new may be applied, if the statement has expired or is too old: what runs may be repaired.
     pub fn stale(&self) -> Option<&Refusal> {
         self.stale.as_ref()
+    }
+
+    /// Which plans are approved, where a policy demands that. Ask it before the first write.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
+    /// What the release may delete by no longer naming it, by the policies that accepted it. Ask it before the first write.
+    pub fn deletions(&self) -> &DeletionRules {
+        &self.deletions
     }
 
     /// The final objects, after parameters and target namespace.

@@ -151,6 +151,8 @@ fn rule(check: CheckId) -> Option<&'static str> {
         CheckId::Environment => "release.environment",
         CheckId::MaxAge => "release.maxAge",
         CheckId::Minimum => "release.minimum",
+        CheckId::Epoch => "release.epochs",
+        CheckId::Attestations => "attestations",
         CheckId::Objects => "objects",
         _ => return None,
     })

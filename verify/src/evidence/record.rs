@@ -89,6 +89,7 @@ const ALWAYS_MADE: &[CheckId] = &[
     CheckId::Stream,
     CheckId::Repository,
     CheckId::Validity,
+    CheckId::Attestations,
     CheckId::Inventory,
 ];
 

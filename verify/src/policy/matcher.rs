@@ -92,6 +92,10 @@ impl Globs {
     pub(super) fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|glob| glob.is_match(text))
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 fn glob(text: &str) -> Result<GlobMatcher, MatcherError> {

@@ -31,6 +31,10 @@ pub struct PolicySpec {
     pub transparency: TransparencySpec,
     /// What the statement must say.
     pub release: ReleaseSpec,
+    /// What else must be attested of the artifact, beside its release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub attestations: Vec<AttestationSpec>,
     /// What may be in the release.
     #[serde(default)]
     pub objects: ObjectsSpec,
@@ -187,6 +191,56 @@ pub struct ReleaseSpec {
     /// policies match, `suspend` in any of them is what holds.
     #[serde(default, skip_serializing_if = "OnRevocation::is_keep")]
     pub on_revocation: OnRevocation,
+    /// Who raises the epoch. Without it, whoever may release may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<EpochsSpec>,
+    /// Who approves what a release would do to a cluster, before it does. Without it, nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalSpec>,
+}
+
+/// Who raises the epoch: a statement of a higher epoch than the one accepted last, or than the policy's minimum where
+/// nothing was accepted yet, counts only if these have signed it too. So the key that releases every day can neither
+/// burn the counter nor reset it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EpochsSpec {
+    /// Which authorities must have signed the statement that raises it, beside those of the policy's `require`.
+    pub require: RequireSpec,
+}
+
+/// Who approves plans. A plan that is not approved is not carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalSpec {
+    /// Which authorities must have signed the approval; `sealift approve` makes one.
+    pub require: RequireSpec,
+}
+
+/// An attestation that must be there: an in-toto statement about this very manifest, in a signed bundle beside it. One
+/// that is signed as required and of which every expression is true is enough; others are passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AttestationSpec {
+    /// What it is called in verdicts.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its predicate type, exactly, such as `https://slsa.dev/provenance/v1`.
+    #[schemars(length(min = 1, max = 512))]
+    pub predicate_type: String,
+    /// Which authorities must have signed it; those of the policy's `require` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require: Option<RequireSpec>,
+    /// CEL over `predicate`, `subject` (the one that names this manifest), `statement` (the release statement or null),
+    /// `certificate` (`issuer`, `identity` and `claims` of who signed, or null; true of each where several did) and `now`
+    /// (a text for `timestamp()`). Each must be true; what fails or is neither true nor false is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 2048)))]
+    pub expressions: Vec<String>,
+    /// How long ago it may have been signed, by the time that a log or timestamp vouches for. A signature without such a
+    /// time is too old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
 }
 
 /// What becomes of a release that runs once trust in it is withdrawn. Nothing is ever deleted for it.
@@ -248,6 +302,81 @@ pub struct ObjectsSpec {
     /// Sensitive places that parameters may reach. None by default.
     #[serde(default)]
     pub parameters: Vec<ParameterPlace>,
+    /// What a release may delete by no longer naming it.
+    #[serde(default, skip_serializing_if = "DeletionsSpec::is_default")]
+    pub deletions: DeletionsSpec,
+}
+
+/// What a release may delete by no longer naming it. Judged over the whole plan, before its first write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeletionsSpec {
+    /// How many at once: a number, or a share of what the Delivery owns such as `10%`, rounded down but never to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<MostSpec>,
+    /// Globs over `Kind` (core) or `Kind.group` of what is never deleted so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected_kinds: Vec<String>,
+}
+
+impl DeletionsSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A number, or a share such as `10%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "MostWritten", try_from = "MostWritten")]
+pub enum MostSpec {
+    /// So many.
+    Count(u32),
+    /// So many of a hundred.
+    Percent(u8),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum MostWritten {
+    Count(u32),
+    Percent(String),
+}
+
+impl From<MostSpec> for MostWritten {
+    fn from(most: MostSpec) -> Self {
+        match most {
+            MostSpec::Count(count) => Self::Count(count),
+            MostSpec::Percent(share) => Self::Percent(format!("{share}%")),
+        }
+    }
+}
+
+impl TryFrom<MostWritten> for MostSpec {
+    type Error = String;
+
+    fn try_from(written: MostWritten) -> Result<Self, String> {
+        let text = match written {
+            MostWritten::Count(count) => return Ok(Self::Count(count)),
+            MostWritten::Percent(text) => text,
+        };
+        let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| *share <= 100);
+        share.map(Self::Percent).ok_or_else(|| format!("{text:?} is neither a number nor a share such as 10%"))
+    }
+}
+
+impl JsonSchema for MostSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Most".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A number, or a share such as `10%`.",
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]{1,2}|100)%$"}],
+            "x-kubernetes-int-or-string": true,
+        })
+    }
 }
 
 /// A place in an object that a variable may only reach where the policy says so.

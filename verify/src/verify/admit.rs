@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{
     Admitted, Decision, Facts, Grounds, Stated, Unverified,
+    attested::{self, Attested, Setting},
     candidate::Judge,
+    epochs,
     payload::{Payload, group},
     proofs::rows,
 };
@@ -28,7 +30,7 @@ pub fn admit(unverified: &Unverified, policies: &[Arc<Policy>], facts: &Facts<'_
     evidence.transport = unverified.transport.clone();
     evidence.skipped = unverified.skipped.clone();
     evidence.candidates = unverified.candidates.len();
-    let outcome = Admission { unverified, facts, evidence: &mut evidence }.judge(policies);
+    let outcome = Admission { unverified, facts, evidence: &mut evidence, attested: Vec::new() }.judge(policies);
     let outcome = match outcome {
         Ok(mut admitted) => {
             admitted.evidence = evidence.clone();
@@ -48,6 +50,8 @@ struct Admission<'a> {
     unverified: &'a Unverified,
     facts: &'a Facts<'a>,
     evidence: &'a mut Evidence,
+    /// What is attested beside the release.
+    attested: Vec<Attested>,
 }
 
 /// The statement that counts and how it stands.
@@ -77,6 +81,7 @@ impl Admission<'_> {
             format,
             grounds: Grounds::Stated(Box::new(Stated { statement, payload: payload.digest, standing })),
             stale,
+            approvals: attested::approvals(&self.attested, &selected.enforcing, self.facts.now),
             policies: selected.enforcing,
             auditing: selected.auditing,
             evidence: self.evidence.clone(),
@@ -89,8 +94,13 @@ impl Admission<'_> {
         let payloads = self.signatures(selected)?;
         let (payload, statement) = self.statement(payloads, selected)?;
         self.minimum(&statement, selected)?;
+        let (result, detail) = epochs::row(&statement, selected, self.facts.memory);
+        self.evidence.set(CheckId::Epoch, result, detail);
         let standing = self.memory(&payload, &statement)?;
         let stale = self.freshness(&statement, standing, selected)?;
+        let signed = serde_json::from_slice(&payload.bytes).ok();
+        let setting = Setting { statement: signed.as_ref(), now: self.facts.now };
+        attested::judge(&self.attested, selected, setting, self.evidence)?;
         Ok(Released { payload, statement, standing, stale })
     }
 
@@ -147,6 +157,7 @@ impl Admission<'_> {
         let Facts { memory, now, limits, require, trust, .. } = *self.facts;
         let all: Vec<_> = selected.enforcing.iter().chain(&selected.auditing).cloned().collect();
         let payloads = group(candidates, &all, Judge { memory, now, trust }, limits.bundle, self.evidence);
+        self.attested = attested::of(&payloads, &all, &reference.digest);
         let records = |payload: &Payload| all.iter().map(|p| payload.record(p)).collect::<Vec<PolicyRecord>>();
         let met = |payload: &Payload| {
             selected.enforcing.iter().all(|p| p.require.is_met(&payload.signers(p)))
@@ -180,6 +191,7 @@ impl Admission<'_> {
         for payload in payloads {
             match Statement::parse(&payload.bytes) {
                 // Trusted signers attest other things too; an attestation is no release.
+                Err(StatementError::Type(_)) if attested::has(&self.attested, &payload.digest) => {}
                 Err(StatementError::Type(kind)) => self.evidence.skipped.push(Skipped {
                     referrer: payload.referrer,
                     reason: format!("signed, but of type {kind:?} and so no release"),
@@ -233,7 +245,7 @@ impl Admission<'_> {
             let mut record = payload.record(policy);
             let misplaced = statement.and_then(|s| match policy.mode {
                 Mode::Enforce => place(policy, s).err().map(|(_, refusal)| refusal),
-                Mode::Audit => self.objection(policy, payload.digest, s),
+                Mode::Audit => self.objection(policy, payload, s),
             });
             if let Some(refusal) = misplaced.filter(|_| record.satisfied) {
                 (record.satisfied, record.unmet) = (false, Some(refusal.to_string()));
@@ -258,12 +270,13 @@ impl Admission<'_> {
     }
 
     /// What an audit policy would refuse if it decided: everything that enforcing ones are asked one by one.
-    fn objection(&self, policy: &Policy, payload: Digest, statement: &Statement) -> Option<Refusal> {
+    fn objection(&self, policy: &Policy, payload: &Payload, statement: &Statement) -> Option<Refusal> {
         let digests = [("artifact", statement.artifact), ("layer", statement.release.content.layer)];
         denied_digest(policy, &digests)
-            .or_else(|| denied_statement(policy, payload, statement))
+            .or_else(|| denied_statement(policy, payload.digest, statement))
             .or_else(|| place(policy, statement).err().map(|(_, refusal)| refusal))
             .or_else(|| below_minimum(policy, statement))
+            .or_else(|| epochs::refused(policy, payload, statement, self.facts.memory))
             .or_else(|| too_old(policy, statement, self.facts.now))
     }
 
@@ -280,6 +293,9 @@ impl Admission<'_> {
                 return Err((CheckId::DenyList, refusal));
             }
             place(policy, statement)?;
+            if let Some(refusal) = epochs::refused(policy, payload, statement, self.facts.memory) {
+                return Err((CheckId::Epoch, refusal));
+            }
         }
         if let Some(wanted) = stream.filter(|wanted| *wanted != release.stream) {
             let by = format!("the Delivery, which wants {wanted:?},");

@@ -7,7 +7,7 @@ use crate::{
     layer,
     objects::{Objects, scope::Scopes},
     parameters::Parameter,
-    policy::Policy,
+    policy::{DeletionRules, Policy},
     refusal::Refusal,
     render::{Rendering, render},
     statement::Content,
@@ -37,7 +37,7 @@ fn judge(
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
     let signed = signed_objects(admitted, bytes, evidence)?;
-    let Admitted { reference, grounds, stale, policies, auditing, .. } = admitted;
+    let Admitted { reference, grounds, stale, approvals, policies, auditing, .. } = admitted;
     let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
     evidence.parameters = (!declared.is_empty()).then(|| values_digest(reference.digest, declared, rendering));
     let (objects, scopes) = render(signed, declared, rendering, policies).map_err(|refusal| {
@@ -72,6 +72,8 @@ fn judge(
         reference: reference.clone(),
         grounds: grounds.clone(),
         stale: stale.clone(),
+        approvals: approvals.clone(),
+        deletions: DeletionRules::of(policies.iter().map(AsRef::as_ref)),
         objects,
         scopes,
         inventory,

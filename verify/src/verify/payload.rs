@@ -18,7 +18,7 @@ use crate::{
 pub(super) type Signers = BTreeSet<(String, Digest)>;
 
 /// One distinct payload with everyone known to have signed it. Signatures on different payloads are never added up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) digest: Digest,
     pub(super) bytes: Vec<u8>,
@@ -40,6 +40,11 @@ impl Payload {
     /// True if an authority of this name, of any policy, signed.
     pub(super) fn is_signed_by(&self, authority: &str) -> bool {
         self.signers.values().flatten().any(|(name, _)| name == authority)
+    }
+
+    /// What is proven of a signer.
+    pub(super) fn proof(&self, id: &Digest) -> Option<&SignatureRecord> {
+        self.proofs.get(id)
     }
 
     /// What is proven of everyone who signed in the eyes of one of `policies`.

@@ -69,7 +69,8 @@ fn field(unusable: &Unusable) -> String {
         Unusable::Policy { source, .. } => match source {
             PolicyError::Field { path, .. } | PolicyError::Unknown { path, .. } => path.clone(),
             PolicyError::Matcher { path, .. } | PolicyError::Empty { path, .. } => format!("spec.{path}"),
-            PolicyError::Require { .. } => "spec.require".to_owned(),
+            PolicyError::Require { path, .. } => format!("spec.{path}"),
+            PolicyError::Attestation { .. } => "spec.attestations".to_owned(),
             PolicyError::Key { .. } | PolicyError::Twice { .. } | PolicyError::Authority { .. } => {
                 "spec.authorities".to_owned()
             }

@@ -1,5 +1,6 @@
 //! Every refusal has a fixture that causes it.
 
+mod attested;
 mod keyless;
 
 use std::collections::BTreeMap;

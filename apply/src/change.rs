@@ -43,6 +43,16 @@ pub struct ChangeSet {
     /// Objects of the last stage that wait until the release's workloads are healthy: apply again then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<ObjectId>,
+    /// Objects of which a dry-run was made because something had happened to them.
+    #[serde(skip)]
+    pub looks: Vec<Look>,
+}
+
+/// A dry-run of an object that something had happened to, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The object.
+    pub id: ObjectId,
 }
 
 /// One object that was refused.
@@ -152,9 +162,10 @@ impl ChangeSet {
 
     /// Adds everything of another change set.
     pub fn extend(&mut self, other: Self) {
-        let Self { entries, waiting } = other;
+        let Self { entries, waiting, looks } = other;
         self.entries.extend(entries);
         self.waiting.extend(waiting);
+        self.looks.extend(looks);
     }
 }
 

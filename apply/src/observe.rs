@@ -34,17 +34,68 @@ pub enum Seen {
     Unknown(ClusterError),
 }
 
+/// What is known of objects without asking the cluster, from watches.
+pub trait Known: Sync {
+    /// How the object looks; `None` if the cluster is to be asked.
+    fn meta(&self, key: &Key) -> Option<Meta>;
+    /// True if an object that looks so needs no dry-run: one showed that it is as it should be or is to be left so, or
+    /// was made less than [`crate::drift::LOOK_PAUSE`] ago.
+    fn is_settled(&self, key: &Key, meta: &Meta) -> bool;
+    /// True if it is settled for that time only.
+    fn is_resting(&self, key: &Key, meta: &Meta) -> bool;
+    /// True if the object is gone and had an owner of its own, whose deletion took it along.
+    fn went_with_owner(&self, key: &Key) -> bool;
+}
+
+/// Nothing is known: everything is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unknown;
+
+impl Known for Unknown {
+    fn meta(&self, _: &Key) -> Option<Meta> {
+        None
+    }
+
+    fn is_settled(&self, _: &Key, _: &Meta) -> bool {
+        false
+    }
+
+    fn is_resting(&self, _: &Key, _: &Meta) -> bool {
+        false
+    }
+
+    fn went_with_owner(&self, _: &Key) -> bool {
+        false
+    }
+}
+
 /// What was seen of all of them.
 #[derive(Debug, Default)]
 pub struct Live {
     pub(crate) seen: BTreeMap<Key, Seen>,
+    /// What needs no dry-run though its marks moved.
+    pub(crate) settled: BTreeSet<Key>,
+    /// What went with an owner of its own.
+    pub(crate) owned: BTreeSet<Key>,
     /// For each other Delivery that owns one of the objects: what it still wants.
     pub(crate) owners: BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>,
 }
 
+impl Live {
+    /// Each object that the cluster told of, or told to be absent.
+    pub fn observed(&self) -> impl Iterator<Item = (&Key, Option<&Meta>)> {
+        self.seen.iter().filter_map(|(key, seen)| match seen {
+            Seen::Present(_, meta) => Some((key, Some(meta))),
+            Seen::Absent(_) => Some((key, None)),
+            Seen::UnknownKind | Seen::Unknown(_) => None,
+        })
+    }
+}
+
 /// Looks at every object once: metadata as `account`, other Deliveries' inventories as `controller`.
 ///
-/// In the steady state (every object is in the inventory) one LIST by our label for each kind and namespace.
+/// What is known needs no request. Else, in the steady state (every object is in the inventory), it is one LIST by our
+/// label for each kind and namespace.
 ///
 /// # Errors
 /// If the cluster cannot be asked at all; what concerns one object stands beside it.
@@ -53,11 +104,20 @@ pub async fn observe(
     controller: &Cluster,
     objects: &Objects,
     inventory: Option<&Inventory>,
+    known: &dyn Known,
 ) -> Result<Live, ClusterError> {
     let ids: Vec<_> = objects.iter().map(|object| &object.id).collect();
-    let seen = look_at(account, &ids, inventory).await?;
+    let seen = look_at(account, &ids, inventory, known).await?;
     let owners = owners(controller, &seen, inventory).await?;
-    Ok(Live { seen, owners })
+    let settled = |(key, seen): (&Key, &Seen)| match seen {
+        Seen::Present(_, meta) => known.is_settled(key, meta).then(|| key.clone()),
+        _ => None,
+    };
+    let owned = |(key, seen): (&Key, &Seen)| {
+        (matches!(seen, Seen::Absent(_)) && known.went_with_owner(key)).then(|| key.clone())
+    };
+    let (settled, owned) = (seen.iter().filter_map(settled).collect(), seen.iter().filter_map(owned).collect());
+    Ok(Live { seen, settled, owned, owners })
 }
 
 /// Looks at the objects themselves.
@@ -65,6 +125,7 @@ pub(crate) async fn look_at(
     account: &Cluster,
     ids: &[&ObjectId],
     inventory: Option<&Inventory>,
+    known: &dyn Known,
 ) -> Result<BTreeMap<Key, Seen>, ClusterError> {
     let mut seen = BTreeMap::new();
     let mut groups: BTreeMap<_, (Resource, Vec<&ObjectId>)> = BTreeMap::new();
@@ -75,6 +136,11 @@ pub(crate) async fn look_at(
                 seen.insert(Key::of(id), Seen::Absent(resource));
             }
             Ok(resource) => {
+                let key = Key::of(id);
+                if let Some(meta) = known.meta(&key) {
+                    seen.insert(key, Seen::Present(resource, meta));
+                    continue;
+                }
                 let group = (format!("{}/{}", resource.api.api_version, resource.api.plural), id.namespace.clone());
                 groups.entry(group).or_insert_with(|| (resource, vec![])).1.push(id);
             }

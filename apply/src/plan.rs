@@ -20,6 +20,7 @@ use crate::{
     api::{DeliveryReference, GROUP, Mark, Row},
     change::{Refused, Why},
     cluster::Resource,
+    drift::stays_away,
     inventory::{Inventory, Key},
     observe::{Live, Seen},
     order::Stage,
@@ -130,13 +131,25 @@ pub fn preview(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> 
 }
 
 fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Preview {
-    let Live { mut seen, owners } = live;
+    let Live { mut seen, settled, owned, owners } = live;
     let provided = Provided::by(objects);
     let mut preview = Preview { stages: BTreeMap::new(), prunes: vec![], refused: vec![], claims: vec![], provided };
     for object in objects {
         let seen = seen.remove(&Key::of(&object.id)).unwrap_or(Seen::UnknownKind);
         match step(object, inventory, seen, &owners, &preview.provided) {
-            Ok(step) => preview.stages.entry(Stage::of(&object.id)).or_default().push(step),
+            Ok(mut step) => {
+                let key = Key::of(&object.id);
+                let row = inventory.and_then(|inventory| inventory.row(&key));
+                let same = row.is_some_and(|row| row.content == Some(step.content));
+                match step.todo {
+                    Todo::Check(_) if settled.contains(&key) => step.todo = Todo::Unchanged,
+                    Todo::Create(_) if same && owned.contains(&key) => {
+                        step.todo = Todo::Skip(stays_away(&object.id, true).unwrap_or_default());
+                    }
+                    _ => {}
+                }
+                preview.stages.entry(Stage::of(&object.id)).or_default().push(step);
+            }
             Err((why, claim)) => {
                 preview.claims.extend(claim.map(|claim| *claim));
                 preview.refused.push(Refused { id: object.id.clone(), why });
@@ -174,8 +187,10 @@ fn step(
     let live_version = meta.as_ref().map(|meta| meta.resource_version.clone());
     let todo = match meta {
         // Made again only for new content: whatever removed a finished Job or a bare Pod did so on purpose.
-        None if same && is_run_once(&id) => Todo::Skip("it ran and was removed since"),
-        None => Todo::Create(value),
+        None => match stays_away(&id, false).filter(|_| same) {
+            Some(why) => Todo::Skip(why),
+            None => Todo::Create(value),
+        },
         Some(_) if other.is_some() => Todo::Configure(value),
         Some(meta) if same && row.and_then(|row| row.mark.as_ref()) == Some(&meta.mark) => Todo::Unchanged,
         Some(_) if same => Todo::Check(value),
@@ -232,10 +247,6 @@ fn may_have(
         LiveOwner::Nobody | LiveOwner::Elsewhere(_) | LiveOwner::Delivery { .. } => {}
     }
     if meta.deleting { Err(Why::Terminating) } else { Ok(None) }
-}
-
-fn is_run_once(id: &ObjectId) -> bool {
-    matches!((id.group.as_str(), id.kind.as_str()), ("batch", "Job") | ("", "Pod"))
 }
 
 impl Todo {

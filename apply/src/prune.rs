@@ -15,7 +15,7 @@ use crate::{
     change::{Action, ChangeSet, Refused},
     cluster::{Cluster, ClusterError},
     inventory::{Inventory, Key, store},
-    observe::{Seen, look_at},
+    observe::{Seen, Unknown, look_at},
     order::Stage,
 };
 
@@ -111,12 +111,12 @@ async fn prune_stage(
     claimed: &BTreeSet<Key>,
     until: Until,
 ) -> Result<Vec<(ObjectId, Outcome)>, ClusterError> {
-    let mut seen = look_at(access.account, &ids.iter().collect::<Vec<_>>(), Some(inventory)).await?;
+    let mut seen = look_at(access.account, &ids.iter().collect::<Vec<_>>(), Some(inventory), &Unknown).await?;
     let unknown: Vec<_> = ids.iter().filter(|id| matches!(seen.get(&Key::of(id)), Some(Seen::UnknownKind))).collect();
     if !unknown.is_empty() {
         // A stale answer must not make us forget objects.
         access.controller.refresh_kinds([]).await?;
-        seen.extend(look_at(access.account, &unknown, Some(inventory)).await?);
+        seen.extend(look_at(access.account, &unknown, Some(inventory), &Unknown).await?);
     }
     let outcomes = ids.into_iter().map(|id| {
         let key = Key::of(&id);

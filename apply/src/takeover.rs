@@ -7,7 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value, json};
 
-use crate::FIELD_MANAGER;
+use crate::{FIELD_MANAGER, owner::Writer};
 
 /// Names of field managers; `*` stands for any characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,11 @@ impl Managers {
     pub fn take(&self, entry: &ManagedFieldsEntry) -> bool {
         let is_main = entry.subresource.as_deref().unwrap_or_default().is_empty();
         is_main && entry.manager.as_deref().is_some_and(|name| self.has(name))
+    }
+
+    /// The same of an entry that was reduced.
+    pub fn takes(&self, writer: &Writer) -> bool {
+        writer.subresource.is_empty() && self.has(&writer.manager)
     }
 }
 

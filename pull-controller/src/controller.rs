@@ -7,6 +7,7 @@ mod deliver;
 mod events;
 mod fetch;
 mod finalize;
+mod follow;
 mod health;
 mod judge;
 mod memory;
@@ -129,7 +130,13 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
     }
     let delivery = with_finalizer(context, delivery).await?;
     let mut report = Report::default();
+    let reference = delivery.reference();
+    reference.iter().for_each(|reference| context.hub.begin(reference));
     report.stop = deliver::deliver(context, &delivery, &mut memo, &previous, &mut report).await.err();
+    if let Some(reference) = reference {
+        context.hub.end(&reference, follow::waits(report.health.as_ref()));
+        report.watching = context.hub.uncovered(&reference.uid);
+    }
     let next = status::next(&previous, about(&delivery), &report);
     memo.failures = if report.stop.as_ref().is_some_and(|stop| stop.retry().is_soon()) { memo.failures + 1 } else { 0 };
     memo.looks = if report.stop.is_none() && !report.is_settled() { memo.looks + 1 } else { 0 };

@@ -14,4 +14,5 @@ pub mod run;
 pub mod server;
 pub mod telemetry;
 pub mod vitals;
+pub mod watch;
 mod workers;

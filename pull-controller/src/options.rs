@@ -56,6 +56,11 @@ pub struct Options {
     /// controllers must never look after the same one.
     #[arg(long, value_name = "NAMESPACE")]
     pub watch_namespace: Vec<String>,
+    /// How many watches of applied objects there are at the same time; each is a connection to the API server. A kind
+    /// takes one, or one a namespace where the controller may not watch it itself. Objects past the bound are looked at by
+    /// the interval, which their Delivery's status says.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(0..=4096))]
+    pub max_watches: u16,
     /// How many Deliveries are reconciled at the same time. Namespaces take turns, and none holds more than three quarters
     /// of these.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -23,6 +23,7 @@ use crate::{
     queue::{Key, Queue, Reason},
     server,
     vitals::{AbortOnDrop, Vitals, kept_alive},
+    watch::{self as objects, Hub},
     workers::{self, Bounds},
 };
 
@@ -112,8 +113,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let following = move || follow_policies(of.clone(), sender.clone(), alive.clone());
     let _policies = kept(policy_watch::LOOP, &vitals, &metrics, following);
     let store = deliveries.store().clone();
+    let hub = Hub::new(cluster.clone(), options.max_watches.into());
+    let (of, wakes, alive) = (hub.clone(), queue.clone(), vitals.clone());
+    let _hub = kept(objects::LOOP, &vitals, &metrics, move || of.clone().wake(wakes.clone(), alive.clone()));
     let context = Context::new(
         cluster.clone(),
+        hub,
         &options,
         registry_ca,
         policies.clone(),

@@ -9,7 +9,7 @@ use sealift_apply::{
     cluster::Cluster,
     explain::explain,
     inventory::{Inventory, store},
-    observe::observe,
+    observe::{Unknown, observe},
     plan::preview,
 };
 use sealift_verify::{
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
     };
 
     output.progress(format_args!("comparing {} objects", objects.len()));
-    let live = observe(&cluster, &cluster, &objects, inventory.as_ref()).await?;
+    let live = observe(&cluster, &cluster, &objects, inventory.as_ref(), &Unknown).await?;
     let differences = explain(&cluster, preview(&objects, inventory.as_ref(), live)).await;
     match output.format {
         Format::Text => output.product(show::text(&differences, args.show_unchanged))?,

@@ -25,6 +25,7 @@ use crate::{
     metrics::Metrics,
     options::{Mirror, Options},
     queue::Queue,
+    watch::Hub,
 };
 
 /// Layers kept in memory, compressed.
@@ -51,6 +52,8 @@ pub struct Context {
     pub(super) default_account: Option<String>,
     pub(super) deliveries: Store<Delivery>,
     queue: Queue,
+    /// What happens to applied objects.
+    pub(super) hub: Hub,
     accounts: Mutex<HashMap<(String, String), Cluster>>,
     memos: Mutex<HashMap<String, Memo>>,
 }
@@ -83,6 +86,7 @@ impl Context {
     #[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
     pub fn new(
         cluster: Cluster,
+        hub: Hub,
         options: &Options,
         registry_ca: Option<Vec<u8>>,
         policies: watch::Receiver<Arc<Policies>>,
@@ -104,6 +108,7 @@ impl Context {
             audit,
             deliveries,
             queue,
+            hub,
             accounts: Mutex::default(),
             memos: Mutex::default(),
         }
@@ -161,5 +166,6 @@ impl Context {
     /// Forgets a Delivery that is gone.
     pub(super) fn forget(&self, uid: &str) {
         self.memos.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.hub.disown(uid);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     about,
     apply::applied,
     context::{Context, Memo},
+    follow::Follower,
     health::{health, looked_again},
     judge::{Judge, Judged},
     memory,
@@ -46,12 +47,14 @@ pub(super) async fn deliver(
 ) -> Result<(), Stop> {
     let spec = &delivery.spec;
     // 1. pure: who asks for what, and is there a policy for it at all? Nothing is contacted before that is known.
-    let Order { owner, repository, selection, account } = order::read(delivery, context.default_account.as_deref())?;
+    let Order { owner, repository, selection, account: name } =
+        order::read(delivery, context.default_account.as_deref())?;
     let policies = context.policies.borrow().clone();
     let matching = policies.for_repository(&repository, &owner.namespace);
     let matching = matching.inspect_err(|stop| report.standing = Standing::of(stop))?;
-    let account = context.account(&owner.namespace, account)?;
+    let account = context.account(&owner.namespace, name)?;
     let access = Access { account: &account, controller: &context.cluster };
+    let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
     if let Some(looked) = looked_again(access, delivery, memo, &policies).await {
         *report = looked;
         return Ok(());
@@ -109,7 +112,7 @@ pub(super) async fn deliver(
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     progress::step("plan");
-    let (plan, mut inventory) = planned(access, &owner, &verified).await?;
+    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, asked).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
     if held_up.is_none() && verify::is_new(&verified, previous) && !plan.preview().is_noop() {
         let working = status::working(previous, about(delivery), report);
@@ -117,7 +120,9 @@ pub(super) async fn deliver(
         told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
     }
     progress::step("apply");
-    applied(access, plan, &mut inventory, &remembered, &verified, now, report).await?;
+    let done = applied(access, plan, &mut inventory, &remembered, &verified, now, report).await;
+    follower.own(access, &inventory, &glance, &report.changes).await;
+    done?;
     if report.changes.waiting.is_empty() {
         report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
         memo.accepted = Some(Arc::new(accepted));

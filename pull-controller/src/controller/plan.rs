@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sealift_apply::{
     cluster::ClusterError,
     inventory::{Inventory, store},
-    observe::observe,
+    observe::{Known, Unknown, observe},
     plan::{Plan, plan},
 };
 use sealift_verify::{
@@ -14,20 +14,29 @@ use sealift_verify::{
     verify::{Admitted, Verified},
 };
 
-use super::stop::Stop;
+use super::{
+    follow::{self, Follower, Glance},
+    stop::Stop,
+};
 
 /// Reads the inventory, looks at every object once and plans.
 pub(super) async fn planned(
     access: Access<'_>,
     owner: &DeliveryReference,
     verified: &Verified,
-) -> Result<(Plan, Inventory), Stop> {
+    follower: Follower<'_>,
+    fresh: bool,
+) -> Result<(Plan, Inventory, Glance), Stop> {
     let failed = |doing| move |source: ClusterError| Stop::Cluster { doing, source };
     let inventory = store::read(access.controller, owner).await.map_err(failed("reading the inventory"))?;
-    let live = observe(access.account, access.controller, verified.objects(), Some(&inventory))
+    // Whoever asks for a reconcile wants it to see what is there now; an event may be on its way.
+    let view = follower.view(access, &inventory).await;
+    let known: &dyn Known = if fresh { &Unknown } else { &view };
+    let live = observe(access.account, access.controller, verified.objects(), Some(&inventory), known)
         .await
         .map_err(failed("looking at the objects"))?;
-    Ok((plan(verified, &inventory, live), inventory))
+    let glance = follow::glance(&live, known);
+    Ok((plan(verified, &inventory, live), inventory, glance))
 }
 
 /// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this; where

@@ -23,6 +23,8 @@ pub(super) struct Report {
     pub(super) objects: Option<usize>,
     /// What was done with each object.
     pub(super) changes: ChangeSet,
+    /// How objects are followed where it is not by watches.
+    pub(super) watching: Option<String>,
     /// How the objects fare.
     pub(super) health: Option<HealthReport>,
     /// Why it ended early.

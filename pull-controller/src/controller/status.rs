@@ -109,6 +109,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
     standing(&mut writer, report);
     if let Some(objects) = report.objects {
         writer.status.objects = Some(objects as u64);
+        writer.status.watching.clone_from(&report.watching);
     }
     match &report.stop {
         Some(stop) => stopped(&mut writer, stop, report),

@@ -13,19 +13,22 @@ pub enum Reason {
     Policy,
     /// What it selects moved, or can be had again.
     Resolved,
-    /// One of its objects was seen to change.
+    /// One of its objects was seen to differ from what was applied.
     Observed,
+    /// One of the objects whose health it waits for was seen to move.
+    Health,
     /// A Delivery it depends on became ready.
     Dependency,
 }
 
 impl Reason {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Changed, "changed"),
         (Self::Due, "due"),
         (Self::Policy, "policy"),
         (Self::Resolved, "resolved"),
         (Self::Observed, "observed"),
+        (Self::Health, "health"),
         (Self::Dependency, "dependency"),
     ];
 
@@ -47,6 +50,11 @@ impl Reasons {
     /// True if it is among them.
     pub fn has(self, reason: Reason) -> bool {
         self.0 & reason.bit() != 0
+    }
+
+    /// True if there are no others than these.
+    pub fn are_among(self, reasons: &[Reason]) -> bool {
+        reasons.iter().fold(self.0, |left, reason| left & !reason.bit()) == 0
     }
 
     /// The names of those there are.
@@ -78,6 +86,9 @@ mod tests {
         reasons.add(Reason::Policy);
         assert_eq!(reasons.names().collect::<Vec<_>>(), ["due", "policy"]);
         assert!(reasons.has(Reason::Policy) && !reasons.has(Reason::Observed));
+        assert!(
+            reasons.are_among(&[Reason::Due, Reason::Policy, Reason::Health]) && !reasons.are_among(&[Reason::Due])
+        );
         let bits = Reason::ALL.map(|(reason, _)| reason.bit()).iter().fold(0, |all, bit| all | bit);
         assert_eq!(bits.count_ones() as usize, Reason::ALL.len(), "no two reasons share a bit");
     }

@@ -1,0 +1,134 @@
+//! One watch: metadata of the objects of a kind that some Delivery owns. *cluster*
+
+use std::{collections::HashSet, future::Future, pin::pin, time::Duration};
+
+use futures::StreamExt as _;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::DynamicObject,
+    core::PartialObjectMeta,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
+};
+use sealift_apply::{api::OWNER_LABEL, cluster::Resource, inventory::Key, owner::Meta};
+
+use super::{Hub, scopes::Scope};
+
+/// By then a server that knows streaming lists has sent the mark of their end; one that does not never will.
+const FIRST_LIST: Duration = Duration::from_secs(60);
+
+/// How a watch ended.
+enum End {
+    /// It may not be watched, or there is no such kind.
+    Refused(u16),
+    /// The server does not know streaming lists.
+    NoStreaming,
+    /// Nobody is interested any more.
+    Stopped,
+}
+
+/// Follows a scope until it is stopped, refused or its kind is gone.
+pub(super) async fn follow(hub: Hub, scope: Scope, resource: Resource, client: Client) {
+    let streaming = hub.streams_lists();
+    let mut end = followed(&hub, &scope, &resource, client.clone(), streaming).await;
+    if let End::NoStreaming = end {
+        tracing::debug!(kind = %resource.api.kind, "the server sends no streaming lists; it is asked for pages");
+        hub.lists_pages(&scope);
+        end = followed(&hub, &scope, &resource, client, false).await;
+    }
+    if let End::Refused(code) = end {
+        let (kind, namespace) = (&resource.api.kind, scope.namespace.as_deref().unwrap_or("*"));
+        let whom = scope.account.as_ref().map_or("controller", |(_, name)| name);
+        tracing::info!(%kind, namespace, r#as = whom, code, "not watched");
+        hub.refused(&scope);
+    }
+}
+
+async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client, streaming: bool) -> End {
+    let api: Api<PartialObjectMeta<DynamicObject>> = match &scope.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource.api),
+        None => Api::all_with(client, &resource.api),
+    };
+    let config = watcher::Config::default().labels(OWNER_LABEL);
+    let config = if streaming { config.streaming_lists() } else { config };
+    let mut events = pin!(watcher::watcher(api, config).default_backoff());
+    let (mut listing, mut began) = (HashSet::new(), tokio::time::Instant::now());
+    let mut listed = false;
+    loop {
+        let next = events.next();
+        let event = match streaming && !listed {
+            true => match tokio::time::timeout_at(began + FIRST_LIST, next).await {
+                Ok(event) => event,
+                Err(_) => return End::NoStreaming,
+            },
+            false => next.await,
+        };
+        if !hub.is_running(scope) {
+            return End::Stopped;
+        }
+        match event {
+            None => return End::Stopped,
+            Some(Ok(Event::Init)) => {
+                listing.clear();
+                began = tokio::time::Instant::now();
+            }
+            Some(Ok(Event::InitApply(object))) => {
+                let key = key(scope, &object);
+                hub.saw(key.clone(), Meta::of(&object.metadata));
+                listing.insert(key);
+            }
+            Some(Ok(Event::InitDone)) => {
+                listed = true;
+                hub.listed(scope, &std::mem::take(&mut listing));
+            }
+            Some(Ok(Event::Apply(object))) => hub.saw(key(scope, &object), Meta::of(&object.metadata)),
+            Some(Ok(Event::Delete(object))) => hub.went(key(scope, &object), &Meta::of(&object.metadata)),
+            Some(Err(error)) => match code(&error) {
+                Some(code @ (403 | 404 | 405)) => return End::Refused(code),
+                Some(400 | 422) if streaming && !listed => return End::NoStreaming,
+                _ => {
+                    hub.unsure(scope);
+                    let error = &error as &dyn std::error::Error;
+                    tracing::debug!(kind = %resource.api.kind, error, "the watch broke off; it is taken up again");
+                }
+            },
+        }
+    }
+}
+
+fn key(scope: &Scope, object: &PartialObjectMeta<DynamicObject>) -> Key {
+    Key {
+        group: scope.kind.group.clone(),
+        kind: scope.kind.kind.clone(),
+        namespace: object.namespace(),
+        name: object.name_any(),
+    }
+}
+
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// A task that ends with whoever holds it.
+#[derive(Debug)]
+pub(super) struct Task(tokio::task::JoinHandle<()>);
+
+impl Task {
+    pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -11,7 +11,7 @@ use sealift_apply::{
     change::{Action, Why},
     explain::explain,
     inventory::{Key, store},
-    observe::observe,
+    observe::{Unknown, observe},
     order::Stage,
     plan::{plan, preview},
     prune::Until,
@@ -307,7 +307,9 @@ async fn the_inventory_is_stored_before_the_first_object_is_sent() {
     with_delivery("before", async |delivery| {
         let release = release(&[delivery.config_map("config", "1")]);
         let mut inventory = delivery.inventory().await;
-        let live = observe(&delivery.account, &delivery.controller, release.objects(), Some(&inventory)).await.unwrap();
+        let live = observe(&delivery.account, &delivery.controller, release.objects(), Some(&inventory), &Unknown)
+            .await
+            .unwrap();
         let prepared = prepare(delivery.access(), plan(&release, &inventory, live), &mut inventory).await.unwrap();
         assert!(!delivery.exists("configmap/config"));
         assert!(delivery.inventory().await.row(&Key::of(&release.objects().iter().next().unwrap().id)).is_some());
@@ -427,7 +429,7 @@ async fn shows_field_by_field_what_would_change_and_writes_nothing() {
         delivery.deliver(&[delivery.config_map("config", "old"), delivery.config_map("gone", "1"), secret("hunter1")]).await.unwrap();
         let wanted = objects(&[delivery.config_map("config", "new"), delivery.config_map("more", "1"), secret("hunter2"), delivery.widget("one", json!({}))]);
         let inventory = delivery.inventory().await;
-        let live = observe(&delivery.account, &delivery.controller, &wanted, Some(&inventory)).await.unwrap();
+        let live = observe(&delivery.account, &delivery.controller, &wanted, Some(&inventory), &Unknown).await.unwrap();
         let mark = delivery.control_plane.audit().mark();
         let found = explain(&delivery.account, preview(&wanted, Some(&inventory), live)).await;
         let line = |name: &str| {
@@ -473,7 +475,8 @@ async fn refuses_another_cluster_scope_than_the_policy_judged() {
         let release = release(&[delivery.widget("one", json!({}))]);
         let mut inventory = delivery.inventory().await;
         let access = Access { account: &delivery.account, controller: &delivery.controller };
-        let live = observe(access.account, access.controller, release.objects(), Some(&inventory)).await.unwrap();
+        let live =
+            observe(access.account, access.controller, release.objects(), Some(&inventory), &Unknown).await.unwrap();
         let error = prepare(access, plan(&release, &inventory, live), &mut inventory).await.unwrap_err();
         assert!(error.to_string().contains("is cluster-scoped but names the namespace"), "{error}");
     })

@@ -10,7 +10,7 @@ use sealift_apply::{
     change::{Action, ChangeSet},
     cluster::Cluster,
     inventory::{Inventory, store},
-    observe::observe,
+    observe::{Unknown, observe},
     plan::plan,
     prune::{Pruned, Until, prune},
 };
@@ -154,7 +154,8 @@ impl Delivery {
 
     pub(crate) async fn deliver_verified(&self, release: &Verified) -> Result<ChangeSet, ApplyError> {
         let mut inventory = self.inventory().await;
-        let live = observe(&self.account, &self.controller, release.objects(), Some(&inventory)).await.unwrap();
+        let live =
+            observe(&self.account, &self.controller, release.objects(), Some(&inventory), &Unknown).await.unwrap();
         let plan = plan(release, &inventory, live);
         let prunes = plan.prunes().to_vec();
         let prepared = prepare(self.access(), plan, &mut inventory).await?;

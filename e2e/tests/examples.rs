@@ -147,7 +147,11 @@ fn every_policy_is_tried_here_and_taken_by_a_cluster_as_it_stands() {
     let folder = workspace().join("policies");
     let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name.ends_with(".yaml")).collect();
-    assert_eq!(files, ["production.yaml", "two-person.yaml"].map(str::to_owned).into(), "a policy without a test");
+    assert_eq!(
+        files,
+        ["keyless.yaml", "production.yaml", "two-person.yaml"].map(str::to_owned).into(),
+        "a policy without a test"
+    );
     let Some(control_plane) = ControlPlane::shared() else { return };
     let definition = workspace().join("deploy/crds/sealift.dev_signaturepolicies.yaml").display().to_string();
     control_plane.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &definition]).unwrap();

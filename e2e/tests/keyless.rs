@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
-use sealift_e2e::{Cli, Cosign, Identity, Output, Registry, Sigstore};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sealift_e2e::{Attacker, Cli, Cosign, Identity, Output, Registry, Sigstore};
 use serde_json::{Value, json};
 
 struct Ground {
@@ -213,6 +214,37 @@ fn without_a_trusted_root_it_says_so_believes_nothing_and_never_moves_back() {
     let refresh = ground.run(&["refresh", &ground.to(), "--expires-in", "1h"], &services, &job());
     assert_eq!(refresh.code, 2, "{}", refresh.stderr);
     assert!(refresh.stderr.contains("--trusted-root"), "{}", refresh.stderr);
+}
+
+#[tokio::test]
+async fn an_earlier_release_forged_in_the_registry_lifts_no_sequence_and_is_not_renewed() {
+    let Some(ground) = Ground::new() else { return };
+    let pushed = done(&ground.push(&[], &ground.services(), &job()));
+    let sequence = pushed["statement"]["sequence"].as_u64().unwrap();
+    // The same certificate, log entry and timestamp, and a statement of the attacker's, an hour ahead.
+    let attacker = Attacker::at(&format!("{}/acme/shop", ground.registry.host()));
+    let release = pushed["digest"].as_str().unwrap().parse().unwrap();
+    let (referrer, mut bundle) = attacker.bundles(release).await.remove(0);
+    let payload = STANDARD.decode(bundle["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
+    let ahead = sequence + 3_600_000;
+    let payload = String::from_utf8(payload).unwrap().replace(&sequence.to_string(), &ahead.to_string());
+    bundle["dsseEnvelope"]["payload"] = json!(STANDARD.encode(payload));
+    attacker.attach(&referrer, &bundle).await;
+
+    ground.changed("green");
+    let blind = ground.push(&[], &ground.addresses(), &job());
+    assert_eq!(blind.code, 8, "what may be newer is not overtaken backwards\n{}", blind.stderr);
+    let document: Value = serde_json::from_str(&blind.stdout).unwrap();
+    assert!(document["statement"]["sequence"].as_u64().unwrap() < ahead, "{document}");
+    assert_eq!(document["statement"]["previous"], Value::Null);
+
+    let renewed = done(&ground.run(&["refresh", &ground.to(), "--expires-in", "1h"], &ground.services(), &job()));
+    assert_eq!(renewed["statement"]["previous"]["statement"], pushed["statement"]["digest"]);
+    ground.changed("red");
+    let seeing = done(&ground.push(&[], &ground.services(), &job()));
+    assert_eq!(seeing["channel"]["moved"], true, "a trusted root tells the forgery from the release");
+    assert_eq!(seeing["statement"]["previous"]["statement"], renewed["statement"]["digest"]);
+    assert!(seeing["statement"]["sequence"].as_u64().unwrap() < ahead, "{seeing}");
 }
 
 #[test]

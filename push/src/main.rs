@@ -1,5 +1,5 @@
 //! The command line of Sealift: push, sign, tag, refresh, verify, audit, policy, inspect,
-//! plan, status, keygen, a small registry.
+//! plan, status, keygen, public-key, a small registry.
 //!
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.

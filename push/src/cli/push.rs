@@ -17,11 +17,14 @@ Examples:
   kustomize build overlays/prod | sealift push oci://registry.example/acme/shop:prod -f - --key cosign.key
   sealift push oci://registry.example/acme/shop:prod -f rendered/ --key cosign.key \\
       --version 1.4.2 --expires-in 720h --var DOMAIN --var REPLICAS:int=2 --digest-file digest.txt
+  sealift push oci://registry.example/acme/shop:prod -f rendered/ --keyless --trusted-root trusted_root.json \\
+      --signing-config signing_config.json
+  VAULT_ADDR=https://… VAULT_TOKEN=… sealift push oci://registry.example/acme/shop:prod -f rendered/ --key hashivault://KEY
   sealift push oci://localhost:5000/shop:dev -f rendered/ --key cosign.key --format flux
 
 Standard output holds the pinned reference HOST/REPO@sha256:… and nothing else. The same manifests give the same
 digest on any machine, however the files are laid out. TAG is moved last, and only forward: if it already names a
-newer release signed with this key, it is left alone and the exit code is 8.";
+newer release of the same signer, it is left alone and the exit code is 8.";
 
 /// Pack manifests, sign a release statement about them, push both, and move the tag
 #[derive(Debug, Args)]

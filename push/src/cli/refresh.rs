@@ -7,8 +7,10 @@ const EXAMPLES: &str = "\
 Examples:
   sealift refresh oci://registry.example/acme/shop:prod --key cosign.key --expires-in 720h
   sealift refresh oci://registry.example/acme/shop@sha256:… --key cosign.key --expires-in 720h --env prod
+  sealift refresh oci://registry.example/acme/shop:prod --keyless --trusted-root trusted_root.json --expires-in 720h \\
+      --signing-config signing_config.json
 
-The new statement is about the same artifact and says what the newest one signed with this key says, with a higher
+The new statement is about the same artifact and says what the newest one of the same signer says, with a higher
 sequence and a new expiry. No tag moves: clusters that called the release stale find the statement at their next look.
 Where a policy wants several signatures, the others follow with `sealift sign`. Refresh only what should run: the
 statement makes this artifact the newest of its stream, and with it the one a cluster may be sent back to.";

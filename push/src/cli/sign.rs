@@ -10,11 +10,12 @@ const EXAMPLES: &str = "\
 Examples:
   sealift sign oci://registry.example/acme/shop@sha256:… --key second.key
   sealift sign oci://registry.example/acme/shop@sha256:… --key second.key --statement sha256:…
+  sealift sign oci://registry.example/acme/shop@sha256:… --keyless --identity-token token.jwt
 
 A release by two people: the first pushes with --no-tag, the second signs the same statement, and `sealift tag` moves
 the channel once the policy is satisfied. Signatures on different statements never add up, so the very bytes that the
 first one signed are signed again. What is signed is shown first, and the key is opened only then. Signing twice with
-the same key changes nothing.";
+the same key, or as the same identity proven with --trusted-root, changes nothing.";
 
 /// Add a signature to a release statement that somebody else signed
 #[derive(Debug, Args)]

@@ -28,6 +28,18 @@ pub struct HealthReport {
 }
 
 impl HealthReport {
+    /// Adds what is known of one more object.
+    pub fn add(&mut self, id: ObjectId, health: Health) {
+        match health {
+            Health::Healthy => self.healthy += 1,
+            // Degraded first: what a person has to look at.
+            other => {
+                let at = self.rest.partition_point(|(one, known)| (known.rank(), one) < (other.rank(), &id));
+                self.rest.insert(at, (id, other));
+            }
+        }
+    }
+
     /// True if every object is healthy.
     pub fn is_healthy(&self) -> bool {
         self.rest.is_empty()

@@ -1,11 +1,12 @@
 //! What an apply or prune did, as data; status, events and metrics read it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sealift_verify::objects::ObjectId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::cluster::ClusterError;
+use crate::{api::Mark, cluster::ClusterError, health::always_healthy, owner::mark_of};
 
 /// What was done with one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,9 +31,23 @@ pub struct Change {
     pub id: ObjectId,
     /// What was done.
     pub action: Action,
-    /// Why it was skipped, or why something unchanged was written again.
+    /// Why it was skipped, created anew, or written without a dry-run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the server answered to the write, if there was one.
+    #[serde(skip)]
+    pub live: Option<Answer>,
+}
+
+/// An object as the server answered a write: what nobody need ask for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its uid, generation and our entry in its managed fields.
+    pub mark: Mark,
+    /// Its version in etcd.
+    pub resource_version: String,
+    /// The object without its managed fields, where its kind can be unhealthy.
+    pub value: Option<Arc<Value>>,
 }
 
 /// What was done with every object, in the order it was done.
@@ -97,7 +112,7 @@ pub enum Why {
     },
     /// Another delivery tool owns the object.
     #[error(
-        "the object is managed by {by}; annotate it in the release with sealift.dev/adopt: enabled to take it over"
+        "the object is managed by {by}; to take it over annotate it in the release with sealift.dev/adopt: enabled, or all such objects with spec.adopt: takeOver"
     )]
     ManagedElsewhere {
         /// Who.
@@ -119,6 +134,22 @@ pub enum Why {
         /// The server's words.
         reason: String,
     },
+    /// A field that would have to change is immutable.
+    #[error(
+        "{message}; to delete and create it anew annotate it in the release with sealift.dev/immutable: recreate, or say so for all with spec.immutable: recreate"
+    )]
+    Immutable {
+        /// The server's words.
+        message: String,
+    },
+    /// The same, for a kind that only its own annotation may have deleted.
+    #[error(
+        "{message}; what it holds would be deleted with it: only the annotation sealift.dev/immutable: recreate in the release has it created anew"
+    )]
+    Held {
+        /// The server's words.
+        message: String,
+    },
     /// The live object is being deleted.
     #[error("the object is being deleted; it is applied again once it is gone")]
     Terminating,
@@ -139,6 +170,8 @@ impl Why {
             | Self::NotNamespaced { .. }
             | Self::ManagedElsewhere { .. }
             | Self::Annotation { .. }
+            | Self::Immutable { .. }
+            | Self::Held { .. }
             | Self::NotEstablished { .. } => false,
         }
     }
@@ -147,7 +180,12 @@ impl Why {
 impl ChangeSet {
     /// Adds an entry.
     pub fn push(&mut self, id: ObjectId, action: Action, reason: Option<String>) {
-        self.entries.push(Change { id, action, reason });
+        self.entries.push(Change { id, action, reason, live: None });
+    }
+
+    /// What the server answered to the last write of an object.
+    pub fn answer(&self, id: &ObjectId) -> Option<&Answer> {
+        self.entries.iter().rev().find(|change| change.id == *id)?.live.as_ref()
     }
 
     /// How many entries have this action.
@@ -166,6 +204,19 @@ impl ChangeSet {
         self.entries.extend(entries);
         self.waiting.extend(waiting);
         self.looks.extend(looks);
+    }
+}
+
+impl Answer {
+    /// What is kept of an answer; `None` if it is no object.
+    pub fn of(id: &ObjectId, mut value: Value) -> Option<Self> {
+        let mark = mark_of(&value)?;
+        let resource_version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        if let Some(metadata) = value["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        let value = (!always_healthy(id)).then(|| Arc::new(value));
+        Some(Self { mark, resource_version, value })
     }
 }
 

@@ -97,6 +97,17 @@ impl Cluster {
         self.kinds.resolve(id).await
     }
 
+    /// How the cluster serves the kind of `id` in whatever version, for objects that were applied in one that is gone.
+    ///
+    /// # Errors
+    /// [`ClusterError::UnknownKind`] if it serves none, or what kept discovery from answering.
+    pub async fn resolve_any_version(&self, id: &ObjectId) -> Result<Resource, ClusterError> {
+        match self.kinds.resolve(id).await {
+            Err(ClusterError::UnknownKind { .. }) => self.kinds.in_any_version(id).await,
+            answer => answer,
+        }
+    }
+
     /// The scope of every kind the cluster serves, by group and kind: what settles kinds unknown offline.
     ///
     /// # Errors
@@ -196,9 +207,27 @@ impl Cluster {
         let mut params = PatchParams::apply(FIELD_MANAGER).force();
         params.dry_run = write == Write::DryRun;
         let request = at(resource, id.namespace.as_deref()).patch(&id.name, &params, &Patch::Apply(value))?;
-        let answer = retry::bounded(|| self.once(request.clone()), |error| error.is_transient() || error.is_conflict());
+        // With a precondition in it a conflict is the answer, and not an accident.
+        let metadata = &value["metadata"];
+        let conditional = metadata["uid"].is_string() || metadata["resourceVersion"].is_string();
+        let worth = |error: &ClusterError| error.is_momentary() || !conditional && error.is_conflict();
+        let answer = retry::bounded(|| self.once(request.clone()), worth);
         let is_secret = id.group.is_empty() && id.kind == "Secret";
         answer.await.map_err(|error| if is_secret { error.without_value() } else { error })
+    }
+
+    /// Writes a JSON patch, which names the version it is for.
+    ///
+    /// # Errors
+    /// A conflict if the object has another version by now.
+    pub async fn json_patch(&self, resource: &Resource, id: &ObjectId, patch: &Value) -> Result<(), ClusterError> {
+        let body = serde_json::to_vec(patch).map_err(|source| ClusterError::Unreadable { source: Box::new(source) })?;
+        let uri = format!("{}/{}?fieldManager={FIELD_MANAGER}", resource.path(id.namespace.as_deref()), id.name);
+        let request = http::Request::patch(uri)
+            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+            .body(body)
+            .map_err(|source| ClusterError::Request { source: Box::new(source) })?;
+        self.call::<serde::de::IgnoredAny>(request).await.map(drop)
     }
 
     /// Deletes the object if it still has this uid, in the background. False if it was not there any more.
@@ -226,7 +255,7 @@ impl Cluster {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
-        retry::bounded(|| self.once(request.clone()), ClusterError::is_transient).await
+        retry::bounded(|| self.once(request.clone()), ClusterError::is_momentary).await
     }
 
     async fn once<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {

@@ -10,6 +10,7 @@ use crate::{
     change::{Action, Why},
     cluster::{Class, Cluster, ClusterError, Write},
     diff::{FieldChange, changes},
+    options::Options,
     plan::{Preview, Step, Todo},
 };
 
@@ -41,19 +42,19 @@ impl Difference {
 ///
 /// In the order in which it would be done; what would be deleted comes last, what is refused first.
 pub async fn explain(account: &Cluster, preview: Preview) -> Vec<Difference> {
-    let Preview { stages, prunes, refused, claims: _, provided: _ } = preview;
+    let Preview { stages, prunes, refused, claims: _, terms } = preview;
     let refused = refused.into_iter().map(|refused| Difference {
         refused: Some(refused.why),
         ..difference(refused.id, Action::Skipped, vec![], None)
     });
-    let steps = stages.into_values().flatten().map(|step| explain_step(account, step));
+    let steps = stages.into_values().flatten().map(|step| explain_step(account, step, &terms.options));
     let steps: Vec<_> = stream::iter(steps).buffered(IN_FLIGHT).collect().await;
     let prunes = prunes.into_iter().map(|row| difference(row.id(), Action::Deleted, vec![], None));
     refused.chain(steps).chain(prunes).collect()
 }
 
-async fn explain_step(account: &Cluster, step: Step) -> Difference {
-    let Step { id, resource, content: _, todo, live_version: _, defined_here } = step;
+async fn explain_step(account: &Cluster, step: Step, options: &Options) -> Difference {
+    let Step { id, resource, todo, defined_here, own, migrate, .. } = step;
     let value = match todo {
         Todo::Unchanged | Todo::Confirmed(_) => return difference(id, Action::Unchanged, vec![], None),
         Todo::Skip(why) => return difference(id, Action::Skipped, vec![], Some(why)),
@@ -66,7 +67,7 @@ async fn explain_step(account: &Cluster, step: Step) -> Difference {
                 Some("its definition is part of this release: not dry-run"),
             );
         }
-        Todo::Create(value) | Todo::Configure(value) | Todo::Check(value) => value,
+        Todo::Create(value) | Todo::Configure(value) | Todo::Check(value) | Todo::Recreate(value) => value,
     };
     let live = match account.get(&resource, &id).await {
         Ok(live) => live,
@@ -82,13 +83,21 @@ async fn explain_step(account: &Cluster, step: Step) -> Difference {
         Err(ClusterError::Answer { class: Class::NotFound, .. }) if new && id.namespace.is_some() => {
             (value, Some("its namespace does not exist yet: not dry-run"))
         }
+        Err(error) if error.is_immutable() && own.may_recreate(&id, options) => {
+            (value, Some("deleted and created anew: a field that changes is immutable"))
+        }
+        Err(error) if error.is_immutable() => {
+            let why = own.not_recreated(&id, error.to_string());
+            return Difference { refused: Some(why), ..difference(id, Action::Skipped, vec![], None) };
+        }
         Err(error) => return refuse(id, error),
     };
+    let note = note.or(migrate.then_some("fields of managers that are taken over go where the release has none"));
     let fields = changes(&live.unwrap_or(Value::Null), &after);
     let action = match (new, fields.is_empty()) {
         (true, _) => Action::Created,
-        (false, true) => Action::Unchanged,
-        (false, false) => Action::Configured,
+        (false, true) if !migrate => Action::Unchanged,
+        (false, _) => Action::Configured,
     };
     difference(id, action, fields, note)
 }

@@ -22,6 +22,7 @@ pub mod options;
 pub mod order;
 pub mod owner;
 pub mod plan;
+pub mod presume;
 pub mod progress;
 pub mod prune;
 pub mod takeover;

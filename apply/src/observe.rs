@@ -10,9 +10,10 @@ use sealift_verify::objects::{ObjectId, Objects};
 use crate::{
     IN_FLIGHT,
     api::{DeliveryReference, OWNER_LABEL},
-    cluster::{Cluster, ClusterError, Resource},
+    cluster::{Class, Cluster, ClusterError, Resource},
     inventory::{Inventory, Key, store},
     owner::{LiveOwner, Meta},
+    plan::Owners,
 };
 
 /// Kinds and namespaces at a time, and objects of each: [`IN_FLIGHT`] together.
@@ -23,6 +24,7 @@ const ONE_BY_ONE: usize = 2;
 
 /// What was seen of one object.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most objects of a release are there")]
 pub enum Seen {
     /// The cluster does not serve the kind.
     UnknownKind,
@@ -30,6 +32,8 @@ pub enum Seen {
     Absent(Resource),
     /// It is there.
     Present(Resource, Meta),
+    /// Nobody looked: what the inventory says is taken for granted, and what it does not name for absent.
+    Unseen(Resource),
     /// The cluster did not say.
     Unknown(ClusterError),
 }
@@ -87,7 +91,7 @@ impl Live {
         self.seen.iter().filter_map(|(key, seen)| match seen {
             Seen::Present(_, meta) => Some((key, Some(meta))),
             Seen::Absent(_) => Some((key, None)),
-            Seen::UnknownKind | Seen::Unknown(_) => None,
+            Seen::UnknownKind | Seen::Unseen(_) | Seen::Unknown(_) => None,
         })
     }
 }
@@ -108,7 +112,13 @@ pub async fn observe(
 ) -> Result<Live, ClusterError> {
     let ids: Vec<_> = objects.iter().map(|object| &object.id).collect();
     let seen = look_at(account, &ids, inventory, known).await?;
-    let owners = owners(controller, &seen, inventory).await?;
+    let own = inventory.map(|inventory| inventory.owner().uid.as_str());
+    let owners = owners(controller, &seen, own).await?;
+    Ok(told(seen, owners, known))
+}
+
+/// With what is known beside what was seen.
+pub(crate) fn told(seen: BTreeMap<Key, Seen>, owners: Owners, known: &dyn Known) -> Live {
     let settled = |(key, seen): (&Key, &Seen)| match seen {
         Seen::Present(_, meta) => known.is_settled(key, meta).then(|| key.clone()),
         _ => None,
@@ -117,7 +127,7 @@ pub async fn observe(
         (matches!(seen, Seen::Absent(_)) && known.went_with_owner(key)).then(|| key.clone())
     };
     let (settled, owned) = (seen.iter().filter_map(settled).collect(), seen.iter().filter_map(owned).collect());
-    Ok(Live { seen, settled, owned, owners })
+    Live { seen, settled, owned, owners }
 }
 
 /// Looks at the objects themselves.
@@ -158,12 +168,11 @@ pub(crate) async fn look_at(
 }
 
 /// What other Deliveries want of the objects they own: one request an owner, none if all are ours.
-async fn owners(
+pub(crate) async fn owners(
     controller: &Cluster,
     seen: &BTreeMap<Key, Seen>,
-    inventory: Option<&Inventory>,
+    own: Option<&str>,
 ) -> Result<BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>, ClusterError> {
-    let own = inventory.map(|inventory| inventory.owner().uid.as_str());
     let uids: BTreeSet<_> = seen
         .values()
         .filter_map(|seen| match seen {
@@ -216,6 +225,7 @@ fn seen(answer: Result<Option<ObjectMeta>, ClusterError>, resource: &Resource) -
     match answer {
         Ok(Some(metadata)) => Seen::Present(resource.clone(), Meta::of(&metadata)),
         Ok(None) => Seen::Absent(resource.clone()),
+        Err(ClusterError::Answer { class: Class::NotServed, .. }) => Seen::UnknownKind,
         Err(error) => Seen::Unknown(error),
     }
 }

@@ -83,6 +83,11 @@ impl Own {
     pub fn may_recreate(self, id: &ObjectId, options: &Options) -> bool {
         self.recreate || options.immutable == Immutable::Recreate && !holds_others(id)
     }
+
+    /// Why it may not.
+    pub fn not_recreated(self, id: &ObjectId, message: String) -> Why {
+        if holds_others(id) { Why::Held { message } } else { Why::Immutable { message } }
+    }
 }
 
 /// Kinds whose deletion takes along what was never in the release: data, or objects of others.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     FIELD_MANAGER,
-    api::{ADOPT_ANNOTATION, DeliveryReference, Mark, OWNER_LABEL, OWNER_NAME_ANNOTATION, PRUNE_ANNOTATION},
+    api::{DeliveryReference, Mark, OWNER_LABEL, OWNER_NAME_ANNOTATION, PRUNE_ANNOTATION},
 };
 
 /// Who a live object belongs to.
@@ -126,12 +126,6 @@ fn owner(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, Strin
         .or_else(helm)
         .or_else(argo)
         .unwrap_or(LiveOwner::Nobody)
-}
-
-/// True if the release asks to take this object over from another tool.
-pub fn adopts(value: &Value) -> bool {
-    let annotation = value["metadata"]["annotations"][ADOPT_ANNOTATION].as_str();
-    annotation.is_some_and(|value| value.eq_ignore_ascii_case("enabled"))
 }
 
 /// The object as it is sent: with the owner's label and annotation, without what only a server writes.

@@ -2,64 +2,38 @@
 //!
 //! Who may have an object, in short: one that nobody owns is adopted, as server-side apply with force does. One that
 //! another Delivery owns is handed over once that Delivery's inventory no longer names it, and refused until then. One
-//! that another tool manages is refused unless the release annotates it with `sealift.dev/adopt: enabled`.
+//! that another tool manages is refused unless the Delivery says `adopt: takeOver` or the release annotates the object
+//! with `sealift.dev/adopt: enabled`.
+//!
+//! A plan need not have looked at every object: what it takes for granted goes along with the request as a precondition
+//! ([`Guard`]), and an object that turns out to be another is looked at and planned anew.
 
 mod provided;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_verify::{
-    digest::Digest,
-    objects::{Object, ObjectId, Objects, canonical},
+    objects::{ObjectId, Objects, canonical},
     verify::Verified,
 };
 use serde_json::Value;
 
-pub use self::provided::{Provided, is_definition};
+pub use self::{
+    provided::{Provided, is_definition},
+    step::{Asked, Guard, Step, Todo},
+};
 use crate::{
-    api::{DeliveryReference, GROUP, Mark, Row},
+    api::{Adopt, DeliveryReference, GROUP, Row},
     change::{Refused, Why},
     cluster::Resource,
     drift::stays_away,
     inventory::{Inventory, Key},
     observe::{Live, Seen},
+    options::{Manner, Options, Own},
     order::Stage,
-    owner::{LiveOwner, Meta, adopts, stamped},
+    owner::{LiveOwner, Meta, stamped},
 };
-
-/// What is to be done with one object.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Todo {
-    /// It is not there.
-    Create(Value),
-    /// It is there, and was last applied with other content or by somebody else.
-    Configure(Value),
-    /// It was applied with this content, and its metadata moved since: a dry-run decides.
-    Check(Value),
-    /// It was applied with this content and nobody touched it: no request.
-    Unchanged,
-    /// A dry-run showed that it is as it should be; this is how it looks now.
-    Confirmed(Mark),
-    /// It is left alone.
-    Skip(&'static str),
-}
-
-/// One object of a plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The object.
-    pub id: ObjectId,
-    /// How the cluster serves it.
-    pub resource: Resource,
-    /// Digest of what is sent.
-    pub content: Digest,
-    /// What is to be done.
-    pub todo: Todo,
-    /// The resourceVersion of the live object: an apply that keeps it changed nothing.
-    pub live_version: Option<String>,
-    /// Whether the kind's definition is in this release and not yet in the cluster.
-    pub defined_here: bool,
-}
 
 /// An object that another Delivery owns and still wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +51,16 @@ pub struct Preview {
     pub(crate) prunes: Vec<Row>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) claims: Vec<Claim>,
+    pub(crate) terms: Terms,
+}
+
+/// By what every object of a release is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// For whom; nobody in a preview without a Delivery.
+    pub(crate) owner: Option<DeliveryReference>,
     pub(crate) provided: Provided,
+    pub(crate) options: Options,
 }
 
 /// What is to be done with a verified release: made by [`plan`] and by nothing else.
@@ -87,10 +70,10 @@ pub struct Plan(Preview);
 /// What is to be done with a release that passed every check. The only maker of a [`Plan`].
 ///
 /// ```
-/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::plan};
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, options::Options, plan::plan};
 /// # use sealift_verify::verify::Verified;
 /// async fn deliver(access: Access<'_>, release: &Verified, inventory: &mut Inventory, live: Live) {
-///     let plan = plan(release, inventory, live);
+///     let plan = plan(release, inventory, live, &Options::default());
 ///     let _ = prepare(access, plan, inventory).await;
 /// }
 /// ```
@@ -98,48 +81,52 @@ pub struct Plan(Preview);
 /// Objects that nobody verified have no plan:
 ///
 /// ```compile_fail,E0308
-/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::plan};
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, options::Options, plan::plan};
 /// # use sealift_verify::objects::Objects;
 /// async fn deliver(access: Access<'_>, release: &Objects, inventory: &mut Inventory, live: Live) {
-///     let plan = plan(release, inventory, live);
+///     let plan = plan(release, inventory, live, &Options::default());
 ///     let _ = prepare(access, plan, inventory).await;
 /// }
 /// ```
-pub fn plan(release: &Verified, inventory: &Inventory, live: Live) -> Plan {
-    Plan(steps(release.objects(), Some(inventory), live))
+pub fn plan(release: &Verified, inventory: &Inventory, live: Live, options: &Options) -> Plan {
+    Plan(steps(release.objects(), Some(inventory), live, options))
 }
 
 /// What would be done with `objects`, for people. There is no way from here to [`crate::apply`]:
 ///
 /// ```
-/// # use sealift_apply::{explain::explain, cluster::Cluster, observe::Live, plan::preview};
+/// # use sealift_apply::{explain::explain, cluster::Cluster, observe::Live, options::Options, plan::preview};
 /// # use sealift_verify::objects::Objects;
 /// async fn show(cluster: &Cluster, objects: &Objects, live: Live) {
-///     let _ = explain(cluster, preview(objects, None, live)).await;
+///     let _ = explain(cluster, preview(objects, None, live, &Options::default())).await;
 /// }
 /// ```
 ///
 /// ```compile_fail,E0308
-/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, plan::preview};
+/// # use sealift_apply::{apply::{Access, prepare}, inventory::Inventory, observe::Live, options::Options, plan::preview};
 /// # use sealift_verify::objects::Objects;
 /// async fn deliver(access: Access<'_>, objects: &Objects, inventory: &mut Inventory, live: Live) {
-///     let _ = prepare(access, preview(objects, Some(inventory), live), inventory).await;
+///     let _ = prepare(access, preview(objects, Some(inventory), live, &Options::default()), inventory).await;
 /// }
 /// ```
-pub fn preview(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Preview {
-    steps(objects, inventory, live)
+pub fn preview(objects: &Objects, inventory: Option<&Inventory>, live: Live, options: &Options) -> Preview {
+    steps(objects, inventory, live, options)
 }
 
-fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Preview {
+fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live, options: &Options) -> Preview {
     let Live { mut seen, settled, owned, owners } = live;
-    let provided = Provided::by(objects);
-    let mut preview = Preview { stages: BTreeMap::new(), prunes: vec![], refused: vec![], claims: vec![], provided };
+    let terms = Terms {
+        owner: inventory.map(|inventory| inventory.owner().clone()),
+        provided: Provided::by(objects),
+        options: options.clone(),
+    };
+    let mut preview = Preview { stages: BTreeMap::new(), prunes: vec![], refused: vec![], claims: vec![], terms };
     for object in objects {
-        let seen = seen.remove(&Key::of(&object.id)).unwrap_or(Seen::UnknownKind);
-        match step(object, inventory, seen, &owners, &preview.provided) {
+        let key = Key::of(&object.id);
+        let seen = seen.remove(&key).unwrap_or(Seen::UnknownKind);
+        let row = inventory.and_then(|inventory| inventory.row(&key));
+        match step(&object.id, &object.value, row, seen, &owners, &preview.terms) {
             Ok(mut step) => {
-                let key = Key::of(&object.id);
-                let row = inventory.and_then(|inventory| inventory.row(&key));
                 let same = row.is_some_and(|row| row.content == Some(step.content));
                 match step.todo {
                     Todo::Check(_) if settled.contains(&key) => step.todo = Todo::Unchanged,
@@ -163,40 +150,77 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live) -> Previe
     preview
 }
 
-type Owners = BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>;
+/// Other Deliveries that own objects of a release, and what they still want.
+pub(crate) type Owners = BTreeMap<String, (DeliveryReference, BTreeSet<Key>)>;
+
+/// Why an object is refused, and what is claimed of the Delivery that has it.
+pub(crate) type Refusal = (Why, Option<Box<Claim>>);
+
+/// A step anew for an object that turned out to be another than was planned for.
+pub(crate) fn again(before: &Step, seen: Seen, owners: &Owners, terms: &Terms) -> Result<Step, Refusal> {
+    // What is sent holds all that was signed, and stamping it twice changes nothing.
+    let value = before.todo.value().unwrap_or(&Value::Null);
+    step(&before.id, value, None, seen, owners, terms)
+}
 
 /// One object: its step, or why it is refused and what is claimed.
 fn step(
-    object: &Object,
-    inventory: Option<&Inventory>,
+    id: &ObjectId,
+    signed: &Value,
+    row: Option<&Row>,
     seen: Seen,
     owners: &Owners,
-    provided: &Provided,
-) -> Result<Step, (Why, Option<Box<Claim>>)> {
-    let id = object.id.clone();
-    let (resource, meta, defined_here) = place(&id, seen, provided).map_err(|why| (why, None))?;
-    let owner = inventory.map(Inventory::owner);
-    let other = match &meta {
-        Some(meta) => may_have(&Key::of(&id), &object.value, meta, owner, owners).map_err(|why| (why, None))?,
-        None => None,
-    };
-    let value = stamped(&object.value, owner);
+    terms: &Terms,
+) -> Result<Step, Refusal> {
+    let Terms { owner, provided, options } = terms;
+    let alone = |why| (why, None);
+    let Place { resource, sight, defined_here } = place(id, seen, provided).map_err(alone)?;
+    let own = Own::of(signed).map_err(alone)?;
+    let value = stamped(signed, owner.as_ref());
     let content = canonical::digest(&value);
-    let row = inventory.and_then(|inventory| inventory.row(&Key::of(&id)));
-    let same = row.is_some_and(|row| row.content == Some(content));
-    let live_version = meta.as_ref().map(|meta| meta.resource_version.clone());
-    let todo = match meta {
-        // Made again only for new content: whatever removed a finished Job or a bare Pod did so on purpose.
-        None => match stays_away(&id, false).filter(|_| same) {
-            Some(why) => Todo::Skip(why),
-            None => Todo::Create(value),
-        },
-        Some(_) if other.is_some() => Todo::Configure(value),
-        Some(meta) if same && row.and_then(|row| row.mark.as_ref()) == Some(&meta.mark) => Todo::Unchanged,
-        Some(_) if same => Todo::Check(value),
-        Some(_) => Todo::Configure(value),
+    let live_version = match &sight {
+        Sight::There(meta) => Some(meta.resource_version.clone()),
+        Sight::Absent | Sight::Unseen => None,
     };
-    let step = Step { id, resource, content, todo, live_version, defined_here };
+    let whole = |todo, guard| Step {
+        id: id.clone(),
+        resource,
+        content,
+        todo,
+        live_version,
+        defined_here,
+        own,
+        guard,
+        migrate: false,
+        asked: Asked::No,
+    };
+    if own.manner == Manner::Ignore {
+        return Ok(whole(Todo::Skip("its annotation sealift.dev/apply says ignore"), Guard::None));
+    }
+    let same = row.is_some_and(|row| row.content == Some(content));
+    let mark = row.and_then(|row| row.mark.as_ref());
+    let once = own.manner == Manner::IfNotPresent;
+    const THERE: Todo = Todo::Skip("it is there, and its annotation sealift.dev/apply says ifNotPresent");
+    let meta = match (sight, mark) {
+        // Made again only for new content: whatever removed a finished Job or a bare Pod did so on purpose.
+        (Sight::Absent, _) if same && stays_away(id, false).is_some() => {
+            return Ok(whole(Todo::Skip(stays_away(id, false).unwrap_or_default()), Guard::None));
+        }
+        (Sight::Absent, _) | (Sight::Unseen, None) => return Ok(whole(Todo::Create(value), Guard::Absent)),
+        (Sight::Unseen, Some(_)) if same => return Ok(whole(Todo::Unchanged, Guard::None)),
+        (Sight::Unseen | Sight::There(_), _) if once => return Ok(whole(THERE, Guard::None)),
+        (Sight::Unseen, Some(mark)) => return Ok(whole(Todo::Configure(value), Guard::Uid(mark.uid.clone()))),
+        (Sight::There(meta), _) => meta,
+    };
+    let adopts = own.adopt || options.adopt == Adopt::TakeOver;
+    let other = may_have(&Key::of(id), adopts, &meta, owner.as_ref(), owners).map_err(alone)?;
+    let migrate = own.manner != Manner::Merge && meta.writers.iter().any(|writer| options.take_over.takes(writer));
+    let todo = match mark {
+        _ if other.is_some() || migrate || !same => Todo::Configure(value),
+        Some(mark) if *mark == meta.mark => Todo::Unchanged,
+        _ => Todo::Check(value),
+    };
+    let step = Step { migrate, ..whole(todo, Guard::Uid(meta.mark.uid)) };
     match other {
         None => Ok(step),
         Some(DeliveryReference { namespace, name, uid: from }) => {
@@ -205,17 +229,33 @@ fn step(
     }
 }
 
-/// How the cluster serves the object, what of it is there, and whether only this release defines its kind.
-fn place(id: &ObjectId, seen: Seen, provided: &Provided) -> Result<(Resource, Option<Meta>, bool), Why> {
+/// What is known of the live object.
+#[allow(clippy::large_enum_variant, reason = "it lives for a moment")]
+enum Sight {
+    Unseen,
+    Absent,
+    There(Meta),
+}
+
+struct Place {
+    resource: Resource,
+    sight: Sight,
+    /// Whether only this release defines the kind.
+    defined_here: bool,
+}
+
+/// How the cluster serves the object, and what of it is there.
+fn place(id: &ObjectId, seen: Seen, provided: &Provided) -> Result<Place, Why> {
     // Delivered as the controller itself, these would rewrite what it remembers and owns.
     if id.group == GROUP && ["AcceptedRelease", "Inventory"].contains(&id.kind.as_str()) {
         return Err(Why::Reserved);
     }
-    let (resource, meta, defined_here) = match seen {
-        Seen::Present(resource, meta) => (resource, Some(meta), false),
-        Seen::Absent(resource) => (resource, None, false),
+    let (resource, sight, defined_here) = match seen {
+        Seen::Present(resource, meta) => (resource, Sight::There(meta), false),
+        Seen::Absent(resource) => (resource, Sight::Absent, false),
+        Seen::Unseen(resource) => (resource, Sight::Unseen, false),
         Seen::UnknownKind => match provided.resource(id) {
-            Some(resource) => (resource.clone(), None, true),
+            Some(resource) => (resource.clone(), Sight::Absent, true),
             None => return Err(Why::UnknownKind { api_version: id.api_version(), kind: id.kind.clone() }),
         },
         Seen::Unknown(error) => return Err(error.into()),
@@ -223,20 +263,20 @@ fn place(id: &ObjectId, seen: Seen, provided: &Provided) -> Result<(Resource, Op
     match (&id.namespace, resource.namespaced) {
         (None, true) => Err(Why::NoNamespace),
         (Some(namespace), false) => Err(Why::NotNamespaced { namespace: namespace.clone() }),
-        _ => Ok((resource, meta, defined_here)),
+        _ => Ok(Place { resource, sight, defined_here }),
     }
 }
 
 /// Whether a live object may become or stay this Delivery's; the Delivery to ask for it, if there is one.
 fn may_have(
     key: &Key,
-    value: &Value,
+    adopts: bool,
     meta: &Meta,
     owner: Option<&DeliveryReference>,
     owners: &Owners,
 ) -> Result<Option<DeliveryReference>, Why> {
     match &meta.owner {
-        LiveOwner::Elsewhere(by) if !adopts(value) => return Err(Why::ManagedElsewhere { by: by.clone() }),
+        LiveOwner::Elsewhere(by) if !adopts => return Err(Why::ManagedElsewhere { by: by.clone() }),
         LiveOwner::Delivery { uid, .. } if owner.is_some_and(|owner| owner.uid != *uid) => {
             if let Some((other, wanted)) = owners.get(uid)
                 && wanted.contains(key)
@@ -247,16 +287,6 @@ fn may_have(
         LiveOwner::Nobody | LiveOwner::Elsewhere(_) | LiveOwner::Delivery { .. } => {}
     }
     if meta.deleting { Err(Why::Terminating) } else { Ok(None) }
-}
-
-impl Todo {
-    /// What is sent, if anything is.
-    pub fn value(&self) -> Option<&Value> {
-        match self {
-            Self::Create(value) | Self::Configure(value) | Self::Check(value) => Some(value),
-            Self::Unchanged | Self::Confirmed(_) | Self::Skip(_) => None,
-        }
-    }
 }
 
 impl Preview {

@@ -112,11 +112,17 @@ async fn prune_stage(
     until: Until,
 ) -> Result<Vec<(ObjectId, Outcome)>, ClusterError> {
     let mut seen = look_at(access.account, &ids.iter().collect::<Vec<_>>(), Some(inventory), &Unknown).await?;
-    let unknown: Vec<_> = ids.iter().filter(|id| matches!(seen.get(&Key::of(id)), Some(Seen::UnknownKind))).collect();
+    let unknown = ids.iter().filter(|id| matches!(seen.get(&Key::of(id)), Some(Seen::UnknownKind)));
+    let mut unknown: Vec<_> = unknown.cloned().collect();
     if !unknown.is_empty() {
-        // A stale answer must not make us forget objects.
+        // A stale answer must not make us forget objects, nor must a version that moved on: objects outlive it.
         access.controller.refresh_kinds([]).await?;
-        seen.extend(look_at(access.account, &unknown, Some(inventory), &Unknown).await?);
+        for id in &mut unknown {
+            if let Ok(resource) = access.account.resolve_any_version(id).await {
+                id.version = resource.api.version;
+            }
+        }
+        seen.extend(look_at(access.account, &unknown.iter().collect::<Vec<_>>(), Some(inventory), &Unknown).await?);
     }
     let outcomes = ids.into_iter().map(|id| {
         let key = Key::of(&id);
@@ -143,7 +149,7 @@ async fn prune_one(
         Some(Seen::Present(resource, meta)) => (resource, meta),
         Some(Seen::Absent(_)) => return Outcome::Gone,
         Some(Seen::Unknown(error)) => return Outcome::Failed(error),
-        Some(Seen::UnknownKind) | None => return kind_is_gone(access.controller, id).await,
+        Some(Seen::UnknownKind | Seen::Unseen(_)) | None => return kind_is_gone(access.controller, id).await,
     };
     if !meta.is_ours(owner) {
         return Outcome::Left("NotOurs: it carries no label and fields of this Delivery".to_owned());

@@ -7,7 +7,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value, json};
 
-use crate::{FIELD_MANAGER, owner::Writer};
+use crate::{
+    FIELD_MANAGER,
+    owner::{Writer, is_ours},
+};
 
 /// Names of field managers; `*` stands for any characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,15 +27,14 @@ impl Managers {
         name != FIELD_MANAGER && self.0.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
     }
 
-    /// True if this entry is to be taken over. What is written through a subresource (status, scale) never is.
-    pub fn take(&self, entry: &ManagedFieldsEntry) -> bool {
-        let is_main = entry.subresource.as_deref().unwrap_or_default().is_empty();
-        is_main && entry.manager.as_deref().is_some_and(|name| self.has(name))
-    }
-
-    /// The same of an entry that was reduced.
+    /// True if the fields of this writer are taken over. What is written through a subresource (status, scale) never is.
     pub fn takes(&self, writer: &Writer) -> bool {
         writer.subresource.is_empty() && self.has(&writer.manager)
+    }
+
+    fn take_entry(&self, entry: &ManagedFieldsEntry) -> bool {
+        let is_main = entry.subresource.as_deref().unwrap_or_default().is_empty();
+        is_main && entry.manager.as_deref().is_some_and(|name| self.has(name))
     }
 }
 
@@ -49,12 +51,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 ///
 /// Ours keeps its API version, or has that of the first taken: a server that cannot convert a set of fields drops it.
 pub fn taken(entries: &[ManagedFieldsEntry], managers: &Managers) -> Option<Vec<ManagedFieldsEntry>> {
-    let is_ours = |entry: &ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some(FIELD_MANAGER)
-            && entry.operation.as_deref() == Some("Apply")
-            && entry.subresource.as_deref().unwrap_or_default().is_empty()
-    };
-    let theirs: Vec<_> = entries.iter().filter(|entry| managers.take(entry)).collect();
+    let theirs: Vec<_> = entries.iter().filter(|entry| managers.take_entry(entry)).collect();
     let first = *theirs.first()?;
     let ours = entries.iter().find(|entry| is_ours(entry));
     let mut whole = ours.unwrap_or(first).clone();
@@ -69,7 +66,7 @@ pub fn taken(entries: &[ManagedFieldsEntry], managers: &Managers) -> Option<Vec<
     if let Some(set) = &mut whole.fields_v1 {
         set.0 = Value::Object(fields);
     }
-    let rest = entries.iter().filter(|entry| !is_ours(entry) && !managers.take(entry)).cloned();
+    let rest = entries.iter().filter(|entry| !is_ours(entry) && !managers.take_entry(entry)).cloned();
     Some(std::iter::once(whole).chain(rest).collect())
 }
 

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -120,6 +122,19 @@ impl ControlPlane {
         Audit::at(&self.kubeconfig.with_file_name(files::AUDIT_LOG))
     }
 
+    /// Writes an object into etcd, past everything the API server asks of one: what an older server has left behind.
+    ///
+    /// # Panics
+    /// Where etcd does not take it.
+    pub async fn store(&self, key: &str, object: &Value) {
+        let etcd =
+            fs::read_to_string(self.kubeconfig.with_file_name(files::ETCD)).expect("it was written at the start");
+        let put = json!({"key": STANDARD.encode(key), "value": STANDARD.encode(object.to_string())});
+        let answer = reqwest::Client::new().post(format!("{etcd}/v3/kv/put")).json(&put).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("etcd: {error}"));
+        assert!(answer.status().is_success(), "etcd: {}", answer.status());
+    }
+
     /// Runs kubectl as administrator and gives what it printed.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, HarnessError> {
         run_kubectl(&self.kubectl, &self.kubeconfig, arguments)
@@ -147,6 +162,7 @@ impl ControlPlane {
         let (clients, peers) = (free_port(), free_port());
         let mut etcd = start("etcd", &tools.etcd, files.etcd_arguments(clients, peers))?;
         etcd.wait_until("listening", PATIENCE, || listens(clients))?;
+        files.put(files::ETCD, &format!("http://127.0.0.1:{clients}"))?;
 
         let mut apiserver = start("kube-apiserver", &tools.apiserver, files.apiserver_arguments(clients))?;
         apiserver.wait_until("its certificate", PATIENCE, || files.has_certificate())?;

@@ -23,6 +23,7 @@ mod reaper;
 mod registry;
 mod sigstore;
 mod tool;
+mod webhook;
 mod world;
 
 pub use attacker::Attacker;
@@ -36,4 +37,5 @@ pub use process::{HarnessError, Process, free_port};
 pub use registry::{Login, Registry};
 pub use sigstore::{Identity, Sigstore};
 pub use tool::{Tool, binary, interop, on_ci, shared_folder, skip, workspace};
+pub use webhook::{Says, Webhook};
 pub use world::{World, is_ready, reason};

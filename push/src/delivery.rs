@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sealift_apply::{
     api::{AcceptedRelease, Delivery, accepted_release_name},
     cluster::Cluster,
+    options::Options,
 };
 use sealift_verify::{memory::Memory, objects::scope::Scope, render::Rendering, sigstore::TrustRoots, verify::Facts};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) require: Vec<String>,
     pub(crate) memory: Option<Memory>,
+    /// How objects are applied.
+    pub(crate) options: Options,
     pub(crate) cluster: Option<Cluster>,
 }
 
@@ -107,6 +110,7 @@ impl Settings {
         self.environment = self.environment.take().or_else(|| spec.environment.clone());
         self.target_namespace = self.target_namespace.take().or_else(|| spec.target_namespace.clone());
         self.require.clone_from(&spec.require);
+        self.options = Options::of(spec);
         self.values = parameters::read(cluster, namespace, &spec.parameters).await?;
         Ok(())
     }

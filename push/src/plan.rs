@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
 
     output.progress(format_args!("comparing {} objects", objects.len()));
     let live = observe(&cluster, &cluster, &objects, inventory.as_ref(), &Unknown).await?;
-    let differences = explain(&cluster, preview(&objects, inventory.as_ref(), live)).await;
+    let differences = explain(&cluster, preview(&objects, inventory.as_ref(), live, &settings.options)).await;
     match output.format {
         Format::Text => output.product(show::text(&differences, args.show_unchanged))?,
         Format::Json => output.json(&show::json(&differences, args.show_unchanged))?,

@@ -78,20 +78,28 @@ pub enum Class {
     Unauthorized,
     /// 403: RBAC, quota or an admission plugin.
     Forbidden,
-    /// 404.
+    /// 404 about an object.
     NotFound,
+    /// 404 about its kind: nothing is served there, whatever discovery has said before.
+    NotServed,
     /// 409.
     Conflict,
     /// 400 or 422: the object breaks its schema's or the API's rules.
     Invalid,
     /// 500 by which server-side apply reports a field or type its schema does not have.
     Schema,
-    /// An admission webhook said no.
+    /// 422, 403 or 400: the change is to a field that no update may change.
+    Immutable,
+    /// An admission webhook or policy said no.
     Denied,
     /// A webhook does not take part in dry runs.
     NoDryRun,
     /// 429, 503, 504 and a failed call of a webhook: may work later.
     Busy,
+    /// A webhook did not answer in its time; asked again at once it would only cost that time again.
+    WebhookTimeout,
+    /// 403: the namespace is being deleted and takes nothing new.
+    NamespaceTerminating,
     /// Any other answer.
     Other,
 }
@@ -99,7 +107,34 @@ pub enum Class {
 impl ClusterError {
     /// True if the same call may succeed soon without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Unreachable { .. } | Self::Answer { class: Class::Busy, .. })
+        match self {
+            Self::Timeout { .. } | Self::Unreachable { .. } => true,
+            Self::Answer { class, .. } => {
+                matches!(class, Class::Busy | Class::WebhookTimeout | Class::NamespaceTerminating)
+            }
+            _ => false,
+        }
+    }
+
+    /// True if it is worth asking again within the same call.
+    pub(super) fn is_momentary(&self) -> bool {
+        let later = [Class::WebhookTimeout, Class::NamespaceTerminating];
+        self.is_transient() && !matches!(self, Self::Answer { class, .. } if later.contains(class))
+    }
+
+    /// True if a field that no update may change would have to change.
+    pub fn is_immutable(&self) -> bool {
+        matches!(self, Self::Answer { class: Class::Immutable, .. }) && !self.is_other_object()
+    }
+
+    /// True if the write was meant for an object that is not there, or for one that is not the one there. A uid that
+    /// differs is reported as an immutable field that changed.
+    pub fn is_other_object(&self) -> bool {
+        match self {
+            Self::Answer { class: Class::Conflict, .. } => true,
+            Self::Answer { class: Class::Immutable | Class::Invalid, message, .. } => message.contains("metadata.uid:"),
+            _ => false,
+        }
     }
 
     /// True if the account may not do this.
@@ -143,6 +178,20 @@ impl ClusterError {
     }
 }
 
+/// How the API says that a field cannot change: each kind has words of its own.
+const IMMUTABLE: [&str; 10] = [
+    "field is immutable",
+    "is immutable after creation",
+    "may not change once set",
+    "may not be changed",
+    "cannot change roleRef",
+    "updates to statefulset spec for fields other than",
+    "pod updates may not change fields other than",
+    "updates to provisioner are forbidden",
+    "updates to parameters are forbidden",
+    "Value is immutable",
+];
+
 impl Class {
     /// Server-side apply reports schema errors as 500, webhooks their verdict under any code: the message decides.
     fn of(code: u16, reason: &str, message: &str) -> Self {
@@ -150,14 +199,29 @@ impl Class {
             return Self::NoDryRun;
         }
         if message.contains("failed calling webhook") {
-            return Self::Busy;
+            let late = ["context deadline exceeded", "Client.Timeout exceeded", "timed out"];
+            return if late.iter().any(|words| message.contains(words)) { Self::WebhookTimeout } else { Self::Busy };
         }
-        if message.starts_with("admission webhook") && message.contains("denied the request") {
+        let is_policy = |word: &str| message.contains(word) && message.contains("denied request");
+        if message.starts_with("admission webhook") && message.contains("denied the request")
+            || is_policy("ValidatingAdmissionPolicy")
+        {
             return Self::Denied;
+        }
+        if message.contains("because it is being terminated") {
+            return Self::NamespaceTerminating;
+        }
+        if matches!(code, 400 | 403 | 422) && IMMUTABLE.iter().any(|words| message.contains(words)) {
+            return Self::Immutable;
         }
         match code {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
+            404 if message.contains("404 page not found")
+                || message.contains("could not find the requested resource") =>
+            {
+                Self::NotServed
+            }
             404 => Self::NotFound,
             409 => Self::Conflict,
             500 if message.contains("field not declared in schema")
@@ -208,12 +272,65 @@ mod tests {
             (400, "BadRequest", "admission webhook \"x\" does not support dry run", Class::NoDryRun),
             (403, "Forbidden", "configmaps \"a\" is forbidden: User \"u\" cannot patch", Class::Forbidden),
             (404, "NotFound", "namespaces \"a\" not found", Class::NotFound),
+            (404, "NotFound", "the server could not find the requested resource", Class::NotServed),
+            (404, "", "404 page not found", Class::NotServed),
             (409, "Conflict", "conflict", Class::Conflict),
             (422, "Invalid", "Service \"a\" is invalid", Class::Invalid),
+            (
+                422,
+                "Invalid",
+                "Job.batch \"a\" is invalid: spec.template: Invalid value: {}: field is immutable",
+                Class::Immutable,
+            ),
+            (
+                422,
+                "Invalid",
+                "Service \"a\" is invalid: spec.clusterIPs[0]: Invalid value: []: may not change once set",
+                Class::Immutable,
+            ),
+            (
+                422,
+                "Invalid",
+                "StatefulSet.apps \"a\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden",
+                Class::Immutable,
+            ),
+            (422, "Invalid", "ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no", Class::Denied),
+            (
+                403,
+                "Forbidden",
+                "configmaps \"a\" is forbidden: unable to create new content in namespace n because it is being terminated",
+                Class::NamespaceTerminating,
+            ),
+            (
+                500,
+                "InternalError",
+                "Internal error occurred: failed calling webhook \"x\": failed to call webhook: Post \"https://x/\": context deadline exceeded",
+                Class::WebhookTimeout,
+            ),
             (503, "", "unavailable", Class::Busy),
         ] {
             assert_eq!(Class::of(code, reason, message), class, "{code} {message}");
         }
+    }
+
+    #[test]
+    fn tells_another_object_from_an_immutable_field_and_what_is_worth_asking_at_once() {
+        let answer = |code, message: &str| {
+            ClusterError::from(kube::Error::Api(Status::failure(message, "").with_code(code).boxed()))
+        };
+        let other = answer(422, "ConfigMap \"a\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable");
+        assert!(other.is_other_object() && !other.is_immutable());
+        let gone = answer(
+            409,
+            "Operation cannot be fulfilled: uid mismatch: the provided object specified uid x, and no existing object was found",
+        );
+        assert!(gone.is_other_object());
+        let selector = answer(422, "spec.selector: Invalid value: {}: field is immutable");
+        assert!(selector.is_immutable() && !selector.is_other_object());
+        let late = answer(500, "failed calling webhook \"x\": context deadline exceeded");
+        assert!(late.is_transient() && !late.is_momentary());
+        let refused = answer(500, "failed calling webhook \"x\": connection refused");
+        assert!(refused.is_momentary());
     }
 
     #[test]

@@ -63,6 +63,16 @@ impl Kinds {
         table.get(&key).cloned().ok_or_else(|| unknown(id))
     }
 
+    /// From what is known: an unknown kind was asked for a moment ago.
+    pub(super) async fn in_any_version(&self, id: &ObjectId) -> Result<Resource, ClusterError> {
+        let known = self.known.read().await.clone();
+        let table = known.map(|(_, table)| table).unwrap_or_default();
+        // Of several the last by name: which one is asked makes no difference to an object's identity.
+        let versions = table.iter().filter(|((group, _, kind), _)| *group == id.group && *kind == id.kind);
+        let found = versions.max_by(|((_, one, _), _), ((_, other, _), _)| one.cmp(other));
+        found.map(|(_, resource)| resource.clone()).ok_or_else(|| unknown(id))
+    }
+
     pub(super) async fn scopes(&self) -> Result<BTreeMap<(String, String), scope::Scope>, ClusterError> {
         let known = self.known.read().await.as_ref().map(|(_, table)| Arc::clone(table));
         let table = match known {

@@ -1,8 +1,10 @@
 use serde_json::json;
 
+use sealift_verify::objects::Object;
+
 use super::*;
 use crate::{
-    api::{ADOPT_ANNOTATION, OWNER_LABEL},
+    api::{ADOPT_ANNOTATION, Mark, OWNER_LABEL},
     cluster::ClusterError,
 };
 use kube::api::ApiResource;
@@ -75,7 +77,7 @@ fn applied(objects: &[Object], meta: &Meta) -> Inventory {
 }
 
 fn planned(objects: &[Object], inventory: &Inventory, live: Live) -> Preview {
-    steps(&Objects::new(objects.to_vec()).unwrap(), Some(inventory), live)
+    steps(&Objects::new(objects.to_vec()).unwrap(), Some(inventory), live, &Options::default())
 }
 
 fn only(preview: &Preview) -> &Todo {

@@ -1,5 +1,6 @@
 //! The engine on a real API server.
 
+mod applying;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -12,7 +13,7 @@ use sealift_apply::{
     explain::explain,
     inventory::{Key, store},
     observe::{Unknown, observe},
-    order::Stage,
+    options::Options,
     plan::{plan, preview},
     prune::Until,
 };
@@ -208,11 +209,11 @@ async fn a_refused_object_blocks_its_stage_and_every_error_is_listed() {
         wrong_type["spec"]["replicas"] = "many".into();
         let release = [delivery.config_map("config", "1"), delivery.deployment("good", true), no_selector, wrong_type];
         let error = delivery.deliver(&release).await.unwrap_err();
-        let ApplyError::Refused { stage: Some(Stage::Workloads), refused, done } = &error else { panic!("{error:?}") };
+        let ApplyError::Refused { stage: None, refused, done } = &error else { panic!("{error:?}") };
         assert_eq!(refused.iter().map(|r| r.id.name.as_str()).collect::<Vec<_>>(), ["no-selector", "wrong-type"]);
         assert!(error.to_string().contains("spec.selector") && error.to_string().contains(".spec.replicas"), "{error}");
-        assert_eq!(counts(done), [(Action::Created, 1)], "the stage before stays");
-        assert!(delivery.exists("configmap/config") && !delivery.exists("deployment/good"));
+        assert_eq!(counts(done), [], "no earlier stage could have cured it");
+        assert!(!delivery.exists("configmap/config") && !delivery.exists("deployment/good"));
         assert!(!error.is_transient());
     })
     .await;
@@ -310,7 +311,10 @@ async fn the_inventory_is_stored_before_the_first_object_is_sent() {
         let live = observe(&delivery.account, &delivery.controller, release.objects(), Some(&inventory), &Unknown)
             .await
             .unwrap();
-        let prepared = prepare(delivery.access(), plan(&release, &inventory, live), &mut inventory).await.unwrap();
+        let prepared =
+            prepare(delivery.access(), plan(&release, &inventory, live, &Options::default()), &mut inventory)
+                .await
+                .unwrap();
         assert!(!delivery.exists("configmap/config"));
         assert!(delivery.inventory().await.row(&Key::of(&release.objects().iter().next().unwrap().id)).is_some());
 
@@ -431,7 +435,7 @@ async fn shows_field_by_field_what_would_change_and_writes_nothing() {
         let inventory = delivery.inventory().await;
         let live = observe(&delivery.account, &delivery.controller, &wanted, Some(&inventory), &Unknown).await.unwrap();
         let mark = delivery.control_plane.audit().mark();
-        let found = explain(&delivery.account, preview(&wanted, Some(&inventory), live)).await;
+        let found = explain(&delivery.account, preview(&wanted, Some(&inventory), live, &Options::default())).await;
         let line = |name: &str| {
             let difference = found.iter().find(|difference| difference.id.name == name).unwrap();
             let fields = difference.fields.iter().map(|f| format!(" {} {:?}->{:?}", f.pointer, f.before, f.after));
@@ -477,7 +481,8 @@ async fn refuses_another_cluster_scope_than_the_policy_judged() {
         let access = Access { account: &delivery.account, controller: &delivery.controller };
         let live =
             observe(access.account, access.controller, release.objects(), Some(&inventory), &Unknown).await.unwrap();
-        let error = prepare(access, plan(&release, &inventory, live), &mut inventory).await.unwrap_err();
+        let error =
+            prepare(access, plan(&release, &inventory, live, &Options::default()), &mut inventory).await.unwrap_err();
         assert!(error.to_string().contains("is cluster-scoped but names the namespace"), "{error}");
     })
     .await;

@@ -11,7 +11,9 @@ use sealift_apply::{
     cluster::Cluster,
     inventory::{Inventory, store},
     observe::{Unknown, observe},
+    options::Options,
     plan::plan,
+    presume::presume,
     prune::{Pruned, Until, prune},
 };
 use sealift_e2e::ControlPlane;
@@ -127,6 +129,9 @@ pub(crate) struct Delivery {
     pub(crate) account: Cluster,
     pub(crate) namespace: String,
     pub(crate) owner: DeliveryReference,
+    pub(crate) options: Options,
+    /// Whether a plan takes the inventory's word, as the controller does for a new release.
+    pub(crate) presumes: bool,
 }
 
 impl Delivery {
@@ -136,7 +141,15 @@ impl Delivery {
         let controller = Cluster::new(control_plane.client().await);
         let uid = format!("{namespace}-{name}");
         let owner = DeliveryReference { namespace: namespace.into(), name: name.into(), uid };
-        Self { control_plane, account: controller.clone(), controller, namespace: namespace.into(), owner }
+        Self {
+            control_plane,
+            account: controller.clone(),
+            controller,
+            namespace: namespace.into(),
+            owner,
+            options: Options::default(),
+            presumes: false,
+        }
     }
 
     pub(crate) fn access(&self) -> Access<'_> {
@@ -154,9 +167,12 @@ impl Delivery {
 
     pub(crate) async fn deliver_verified(&self, release: &Verified) -> Result<ChangeSet, ApplyError> {
         let mut inventory = self.inventory().await;
-        let live =
-            observe(&self.account, &self.controller, release.objects(), Some(&inventory), &Unknown).await.unwrap();
-        let plan = plan(release, &inventory, live);
+        let (account, controller, objects) = (&self.account, &self.controller, release.objects());
+        let live = match self.presumes {
+            true => presume(account, controller, objects, &inventory, &Unknown).await.unwrap(),
+            false => observe(account, controller, objects, Some(&inventory), &Unknown).await.unwrap(),
+        };
+        let plan = plan(release, &inventory, live, &self.options);
         let prunes = plan.prunes().to_vec();
         let prepared = prepare(self.access(), plan, &mut inventory).await?;
         let mut done = apply(self.access(), prepared, &mut inventory).await?;

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use crate::process::HarnessError;
 
 pub(crate) const AUDIT_LOG: &str = "audit.log";
+/// Where etcd answers.
+pub(crate) const ETCD: &str = "etcd.url";
 const STAGES: &str = include_str!("../../../testenv/kwok.yaml");
 
 /// Those who ask for the control plane's own sake: their requests are not what tests count.
@@ -154,7 +156,7 @@ impl Files {
         self.folder.join(name).display().to_string()
     }
 
-    fn put(&self, name: &str, text: &str) -> Result<(), HarnessError> {
+    pub(crate) fn put(&self, name: &str, text: &str) -> Result<(), HarnessError> {
         let path = self.folder.join(name);
         fs::write(&path, text).map_err(|source: io::Error| HarnessError::File { path, source })
     }

@@ -69,6 +69,8 @@ pub(super) struct Memo {
     pub(super) awaited: Option<Arc<Awaited>>,
     /// What admitted what is applied. Without it, what would be refused now is not repaired either.
     pub(super) accepted: Option<Arc<Accepted>>,
+    /// Whether the last apply and prune of this process came to their end, so that the inventory says what is so.
+    pub(super) trusted: bool,
     /// What the audit log was last told.
     pub(super) audited: Option<Told>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.

@@ -22,7 +22,7 @@ use super::{
     judge::{Judge, Judged},
     memory,
     order::{self, Order},
-    plan::planned,
+    plan::{Sight, planned},
     prune::pruned,
     publish,
     registries::PullSecret,
@@ -112,9 +112,14 @@ pub(super) async fn deliver(
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     progress::step("plan");
-    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, asked).await?;
+    let is_new = held_up.is_none() && verify::is_new(&verified, previous);
+    // Whatever ends this early, from here to the end of the prune the inventory may name what is not so.
+    let trusted = std::mem::take(&mut memo.trusted);
+    context.remember(&owner.uid, memo.clone());
+    let sight = Sight { fresh: asked, is_new, trusted };
+    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, spec, sight).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
-    if held_up.is_none() && verify::is_new(&verified, previous) && !plan.preview().is_noop() {
+    if is_new && !plan.preview().is_noop() {
         let working = status::working(previous, about(delivery), report);
         let told = publish::status(context, delivery, memo, previous, &working).await;
         told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
@@ -129,13 +134,14 @@ pub(super) async fn deliver(
     }
     progress::step("prune");
     let gone = pruned(access, &rows, &mut inventory, report).await;
+    memo.trusted = gone.is_ok();
     report.objects = Some(inventory.len());
 
     // 5. cluster: did it help?
     progress::step("health");
     let held_back = |id: &_| report.changes.waiting.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    report.health = Some(health(&account, &ids).await);
+    report.health = Some(health(&account, &ids, &report.changes).await);
     memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)

@@ -1,18 +1,35 @@
 //! How the objects of a release fare right now. *cluster*
 
+use std::collections::HashMap;
+
 use sealift_apply::{
     api::Delivery,
     apply::Access,
     assess::{HealthReport, assess},
+    change::ChangeSet,
     cluster::Cluster,
+    health::health as of,
 };
 use sealift_verify::objects::ObjectId;
 
 use super::{context::Memo, policies::Policies, report::Report};
 
-/// Looks once. Nothing waits here: an unsettled release is looked at again by the schedule, and holds no worker.
-pub(super) async fn health(account: &Cluster, ids: &[ObjectId]) -> HealthReport {
-    assess(account, ids).await
+/// Looks once, at what no answer to a write has shown just now. Nothing waits here: an unsettled release is looked at
+/// again by the schedule, and holds no worker.
+pub(super) async fn health(account: &Cluster, ids: &[ObjectId], changes: &ChangeSet) -> HealthReport {
+    let shown: HashMap<_, _> = changes
+        .entries
+        .iter()
+        .filter_map(|change| Some((&change.id, change.live.as_ref()?.value.as_deref()?)))
+        .collect();
+    let unseen: Vec<_> = ids.iter().filter(|id| !shown.contains_key(id)).cloned().collect();
+    let mut report = assess(account, &unseen).await;
+    for id in ids {
+        if let Some(value) = shown.get(id) {
+            report.add(id.clone(), of(value));
+        }
+    }
+    report
 }
 
 /// Looks again at a release that was applied and has not settled, if nothing else can have changed: no registry, no
@@ -24,5 +41,5 @@ pub(super) async fn looked_again(
     policies: &std::sync::Arc<Policies>,
 ) -> Option<Report> {
     let awaited = memo.awaited.as_ref().filter(|awaited| awaited.still_stands(delivery, policies))?;
-    awaited.looked(health(access.account, &awaited.ids).await)
+    awaited.looked(health(access.account, &awaited.ids, &ChangeSet::default()).await)
 }

@@ -1,13 +1,16 @@
 //! What is to be done: the inventory, a look at the cluster, and the plan that follows from them. *cluster*
 
-use sealift_apply::{api::DeliveryReference, apply::Access};
 use std::collections::BTreeMap;
 
 use sealift_apply::{
+    api::{DeliveryReference, DeliverySpec},
+    apply::Access,
     cluster::ClusterError,
     inventory::{Inventory, store},
     observe::{Known, Unknown, observe},
+    options::Options,
     plan::{Plan, plan},
+    presume::presume,
 };
 use sealift_verify::{
     objects::scope::Scope,
@@ -19,24 +22,42 @@ use super::{
     stop::Stop,
 };
 
-/// Reads the inventory, looks at every object once and plans.
+/// How far a plan goes by what is known already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// Whoever asks for a reconcile wants it to see what is there now; an event may be on its way.
+    pub(super) fresh: bool,
+    /// Whether the release is new: what differs from the inventory in the cluster is drift then, and found as such.
+    pub(super) is_new: bool,
+    /// Whether the inventory is known to be true.
+    pub(super) trusted: bool,
+}
+
+/// Reads the inventory, looks at objects as far as needed and plans.
+///
+/// A new release goes by the inventory where that is known to be true or holds nothing yet.
 pub(super) async fn planned(
     access: Access<'_>,
     owner: &DeliveryReference,
     verified: &Verified,
     follower: Follower<'_>,
-    fresh: bool,
+    spec: &DeliverySpec,
+    sight: Sight,
 ) -> Result<(Plan, Inventory, Glance), Stop> {
     let failed = |doing| move |source: ClusterError| Stop::Cluster { doing, source };
     let inventory = store::read(access.controller, owner).await.map_err(failed("reading the inventory"))?;
-    // Whoever asks for a reconcile wants it to see what is there now; an event may be on its way.
     let view = follower.view(access, &inventory).await;
+    let Sight { fresh, is_new, trusted } = sight;
     let known: &dyn Known = if fresh { &Unknown } else { &view };
-    let live = observe(access.account, access.controller, verified.objects(), Some(&inventory), known)
-        .await
-        .map_err(failed("looking at the objects"))?;
+    let (account, controller, objects) = (access.account, access.controller, verified.objects());
+    let presumes = is_new && (trusted || inventory.rows().all(|row| row.mark.is_none()));
+    let live = match presumes {
+        true => presume(account, controller, objects, &inventory, known).await,
+        false => observe(account, controller, objects, Some(&inventory), known).await,
+    };
+    let live = live.map_err(failed("looking at the objects"))?;
     let glance = follow::glance(&live, known);
-    Ok((plan(verified, &inventory, live), inventory, glance))
+    Ok((plan(verified, &inventory, live, &Options::of(spec)), inventory, glance))
 }
 
 /// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this; where

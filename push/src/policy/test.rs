@@ -111,6 +111,7 @@ fn settings(facts: &CaseFacts) -> Result<Settings, Failure> {
         values: parameters.clone(),
         require: require.clone(),
         memory,
+        options: sealift_apply::options::Options::default(),
         cluster: None,
     })
 }

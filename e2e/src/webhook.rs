@@ -1,0 +1,172 @@
+//! An admission webhook on loopback that really answers an API server, over TLS with a certificate of its own.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::aws_lc_rs,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use serde_json::{Value, json};
+
+/// No request is longer, and none takes longer to arrive.
+const LONGEST: usize = 4 << 20;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What it says to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Let it in.
+    Allow,
+    /// Refuse it with these words.
+    Deny(&'static str),
+    /// Nothing at all, until the server gives up.
+    Nothing,
+}
+
+/// A running webhook; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Webhook {
+    port: u16,
+    certificate: String,
+    ends: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Webhook {
+    /// Serves on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// Where no socket or certificate can be had.
+    #[must_use]
+    pub fn serve(says: Says) -> Self {
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate can be made");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .expect("the key fits the certificate");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let webhook =
+            Self { port, certificate: STANDARD.encode(own.cert.pem()), ends: Arc::default(), asked: Arc::default() };
+        let (config, ends, asked) = (Arc::new(config), webhook.ends.clone(), webhook.asked.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ends.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (config, ends, asked) = (config.clone(), ends.clone(), asked.clone());
+                thread::spawn(move || stream.ok().and_then(|stream| answer(stream, config, says, &ends, &asked)));
+            }
+        });
+        webhook
+    }
+
+    /// A ValidatingWebhookConfiguration that asks it about ConfigMaps of `namespace`.
+    #[must_use]
+    pub fn configuration(&self, namespace: &str, seconds: u8) -> Value {
+        let name = format!("guard.{namespace}.example.com");
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": name},
+            "webhooks": [{
+                "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+                "timeoutSeconds": seconds,
+                "clientConfig": {"url": format!("https://127.0.0.1:{}/", self.port), "caBundle": self.certificate},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}],
+            }],
+        })
+    }
+
+    /// The names it was asked about, each with whether that was a dry-run.
+    #[must_use]
+    pub fn asked(&self) -> Vec<(String, bool)> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |request: &Value| {
+            (request["name"].as_str().unwrap_or_default().to_owned(), request["dryRun"].as_bool().unwrap_or_default())
+        };
+        asked.iter().map(one).collect()
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        // wakes the loop that accepts
+        drop(TcpStream::connect(("127.0.0.1", self.port)));
+    }
+}
+
+/// One request a connection; `None` where the other side went away.
+fn answer(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    says: Says,
+    ends: &AtomicBool,
+    asked: &Mutex<Vec<Value>>,
+) -> Option<()> {
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
+    let body = body(&mut stream)?;
+    let review: Value = serde_json::from_slice(&body).ok()?;
+    let request = &review["request"];
+    asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+    let mut response = json!({"uid": request["uid"], "allowed": says == Says::Allow});
+    match says {
+        Says::Allow => {}
+        Says::Deny(words) => response["status"] = json!({"message": words, "code": 403}),
+        Says::Nothing => {
+            // until the caller hangs up, or there is nobody to hang up on
+            while !ends.load(Ordering::Relaxed) && stream.sock.peek(&mut [0]).is_ok_and(|read| read > 0) {
+                thread::sleep(Duration::from_millis(100));
+            }
+            return None;
+        }
+    }
+    let answer =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+        answer.len()
+    )
+    .ok()?;
+    stream.conn.send_close_notify();
+    stream.flush().ok()
+}
+
+/// The body of a request that says how long it is.
+fn body(stream: &mut impl Read) -> Option<Vec<u8>> {
+    let mut read = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())?;
+            if read.len() >= end + 4 + length {
+                return Some(read[end + 4..end + 4 + length].to_vec());
+            }
+        }
+        let more = stream.read(&mut buffer).ok().filter(|more| *more > 0)?;
+        read.extend_from_slice(&buffer[..more]);
+        if read.len() > LONGEST {
+            return None;
+        }
+    }
+}

@@ -197,6 +197,38 @@ async fn a_higher_epoch_recovers_a_burned_counter() {
     .await;
 }
 
+/// The daily key is stolen: it can neither burn the counter nor reset it, and what it tries hides no release.
+#[tokio::test]
+async fn a_stolen_key_cannot_raise_the_epoch_that_another_authority_raises() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "raise", async |world| {
+        let security = KeyPair::generate(&world.cli, "security");
+        let mut policy = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
+        policy["spec"]["authorities"].as_array_mut().unwrap().push(json!({
+            "name": "security", "key": {"pem": security.public()},
+        }));
+        policy["spec"]["release"]["epochs"] = json!({"require": {"allOf": ["security"]}});
+        world.put_policy(policy).await;
+        let first = world.push("app:stable", &[&release(world, "one")], &[]);
+        follow(world, first).await;
+        let of = (world.namespace.as_str(), "app");
+
+        let raised = world.push("app:stable", &[&release(world, "stolen")], &["--epoch", "9"]);
+        let message = refuses(world, of, "EpochRaised", "one").await;
+        assert!(message.contains("needs 1 of [security]"), "{message}");
+
+        // the very same statement, signed by those who may as well
+        sealift(world, "sign", &format!("app@{raised}"), &security, &[]);
+        world.reconcile(of).await;
+        world.delivered(of, raised).await;
+        // and from there on the daily key is enough again
+        let next = world.push("app:stable", &[&release(world, "next")], &[]);
+        world.reconcile(of).await;
+        world.delivered(of, next).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn two_deliveries_of_one_stream_remember_each_for_itself() {
     let Some(control_plane) = ControlPlane::shared() else { return };

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealift_e2e::{Attacker, Cli, ControlPlane, KeyPair, Output, Registry, workspace};
+use sealift_e2e::{Attacker, Cli, ControlPlane, Cosign, KeyPair, Output, Registry, workspace};
 use serde_json::{Value, json};
 
 /// The logical repository that the policies speak of; its bytes lie in a registry of the test.
@@ -142,6 +142,94 @@ async fn the_two_person_policy_wants_both_on_the_very_same_statement() {
     shop.assert_passes(&by_build, &two);
 }
 
+/// The commit that the release says it is of.
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// Provenance as SLSA has it.
+fn provenance(builder: &str, source: &str, commit: &str, finished: &str) -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://ci.example/build/v1",
+            "externalParameters": {"ref": "refs/heads/main"},
+            "resolvedDependencies": [
+                {"uri": "git+https://git.example/tools", "digest": {"gitCommit": "ff"}},
+                {"uri": source, "digest": {"gitCommit": commit}},
+            ],
+        },
+        "runDetails": {"builder": {"id": builder}, "metadata": {"invocationId": "1", "finishedOn": finished}},
+    })
+}
+
+/// The real cosign attests; bad attestations stay beside good ones and never hide them.
+#[test]
+fn the_provenance_policy_wants_what_the_builder_attests_with_cosign_and_nothing_less() {
+    let Some(cosign) = Cosign::find() else { return };
+    let shop = Shop::open();
+    let [release, builder, security] =
+        ["release", "builder", "security"].map(|name| KeyPair::generate(&shop.cli, name));
+    let keys = BTreeMap::from([("release", &release), ("builder", &builder), ("security", &security)]);
+    let wanted = policy(&shop.cli, "slsa-provenance.yaml", &keys);
+    let imported: BTreeMap<&str, PathBuf> = [("builder", &builder), ("release", &release)]
+        .into_iter()
+        .map(|(name, key)| {
+            let (key, prefix) = (key.private().display().to_string(), format!("theirs-{name}"));
+            cosign.succeed(&["import-key-pair", "--key", &key, "--output-key-prefix", &prefix]);
+            (name, cosign.home().join(format!("{prefix}.key")))
+        })
+        .collect();
+    let attest = |pinned: &str, by: &str, kind: &str, predicate: &Value| {
+        let path = shop.cli.write("predicate.json", predicate.to_string()).display().to_string();
+        let key = imported[by].display().to_string();
+        let words = ["attest", "--key", &key, "--type", kind, "--predicate", &path, "--allow-http-registry"];
+        let offline = ["--tlog-upload=false", "--use-signing-config=false", pinned];
+        cosign.succeed(&[&words[..], &offline].concat());
+    };
+    let source = ["--source", "https://git.example/acme/shop", "--revision", COMMIT];
+    let kind = "https://slsa.dev/provenance/v1";
+    let (id, git) = ("https://ci.example/builder", "git+https://git.example/acme/shop");
+    let now = jiff::Timestamp::now().to_string();
+    let good = provenance(id, git, COMMIT, &now);
+
+    let pinned = shop.push("web", &release, &source);
+    let refused = |what: &str, reason: &str| {
+        shop.assert_refused(what, &shop.verify(&pinned, &wanted, LOGICAL, "acme-shop"), reason);
+    };
+    refused("nothing attested", "AttestationMissing");
+    attest(&pinned, "builder", "https://slsa.dev/provenance/v0.2", &good);
+    refused("another type", "AttestationMissing");
+    attest(&pinned, "release", kind, &good);
+    refused("attested by who releases", "AttestationRefused");
+    for (what, predicate) in [
+        ("another builder", provenance("https://ci.example/laptop", git, COMMIT, &now)),
+        ("another source", provenance(id, "git+https://git.example/other/shop", COMMIT, &now)),
+        ("another commit", provenance(id, git, "1123456789abcdef0123456789abcdef01234567", &now)),
+        ("long ago", provenance(id, git, COMMIT, "2020-01-01T00:00:00Z")),
+        ("half of it", json!({"runDetails": {"builder": {"id": id}}})),
+    ] {
+        attest(&pinned, "builder", kind, &predicate);
+        refused(what, "AttestationRefused");
+    }
+    attest(&pinned, "builder", kind, &good);
+    let passed = shop.verify(&pinned, &wanted, LOGICAL, "acme-shop");
+    assert_eq!(passed.code, 0, "{}{}", passed.stdout, passed.stderr);
+    assert!(passed.stdout.contains("pass         attestations       provenance: sha256:"), "{}", passed.stdout);
+
+    // what is attested of one artifact says nothing of another
+    let other = shop.push("web", &release, &[&source[..], &["--annotation", "case=other"]].concat());
+    shop.assert_refused("another artifact", &shop.verify(&other, &wanted, LOGICAL, "acme-shop"), "AttestationMissing");
+
+    let explained = shop.cli.succeed(&[
+        "policy",
+        "explain",
+        &format!("oci://{other}"),
+        "--as",
+        LOGICAL,
+        "--policy",
+        &wanted.display().to_string(),
+    ]);
+    assert!(explained.contains("decided by spec.attestations, check attestations"), "{explained}");
+}
+
 #[test]
 fn every_policy_is_tried_here_and_taken_by_a_cluster_as_it_stands() {
     let folder = workspace().join("policies");
@@ -149,7 +237,7 @@ fn every_policy_is_tried_here_and_taken_by_a_cluster_as_it_stands() {
     let files: BTreeSet<String> = entries.filter(|name| name.ends_with(".yaml")).collect();
     assert_eq!(
         files,
-        ["keyless.yaml", "production.yaml", "two-person.yaml"].map(str::to_owned).into(),
+        ["keyless.yaml", "production.yaml", "slsa-provenance.yaml", "two-person.yaml"].map(str::to_owned).into(),
         "a policy without a test"
     );
     let Some(control_plane) = ControlPlane::shared() else { return };

@@ -1,5 +1,6 @@
 //! What a person may type. The arguments are data; each command gives them their meaning.
 
+pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod inspect;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     PublicKey(public_key::PublicKeyArgs),
     Push(Box<push::PushArgs>),
     Sign(sign::SignArgs),
+    Approve(approve::ApproveArgs),
     Tag(tag::TagArgs),
     Refresh(refresh::RefreshArgs),
     Verify(verify::VerifyArgs),

@@ -1,9 +1,10 @@
-//! The command line of Sealift: push, sign, tag, refresh, verify, audit, policy, inspect,
+//! The command line of Sealift: push, sign, approve, tag, refresh, verify, audit, policy, inspect,
 //! plan, status, keygen, public-key, a small registry.
 //!
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
+mod approve;
 mod audit;
 mod channel;
 mod cli;
@@ -86,6 +87,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::PublicKey(args) => public_key::run(&args, output).await,
         Command::Push(args) => push::run(&args, output).await,
         Command::Sign(args) => sign::run(&args, output).await,
+        Command::Approve(args) => approve::run(&args, output).await,
         Command::Tag(args) => tag::run(&args, output).await,
         Command::Refresh(args) => refresh::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,

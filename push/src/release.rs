@@ -108,7 +108,7 @@ pub(crate) fn statement_json(payload: &Digest, release: &Release) -> Value {
     })
 }
 
-/// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.
+/// Attaches a bundle with a release statement to the manifest it is about.
 pub(crate) async fn attach(
     client: &Client,
     repository: &Repository,
@@ -116,11 +116,23 @@ pub(crate) async fn attach(
     bundle: Vec<u8>,
     created: Option<Timestamp>,
 ) -> Result<Attached, ClientError> {
+    attach_statement(client, repository, subject, bundle, PREDICATE_TYPE, created).await
+}
+
+/// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.
+pub(crate) async fn attach_statement(
+    client: &Client,
+    repository: &Repository,
+    subject: Descriptor,
+    bundle: Vec<u8>,
+    predicate_type: &str,
+    created: Option<Timestamp>,
+) -> Result<Attached, ClientError> {
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let annotations = BTreeMap::from(
         [
             ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
-            ("dev.sigstore.bundle.predicateType", PREDICATE_TYPE.to_owned()),
+            ("dev.sigstore.bundle.predicateType", predicate_type.to_owned()),
             ("org.opencontainers.image.created", created.unwrap_or(now).to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),

@@ -196,3 +196,27 @@ async fn only_what_this_key_signed_is_refreshed_and_only_for_one_place() {
     let stage = world.refresh(":prod", &["--expires-in", "1h", "--env", "stage", "-o", "json"]).exits(0).json();
     assert_eq!(stage["statement"]["environment"], "stage");
 }
+
+/// Who may release does not approve; the approval is signed by those that the policy names, and reaches the verdict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_approved_once_by_whoever_holds_the_key() {
+    let world = World::of_two_people().await;
+    let (digest, _) = world.push_untagged(&[]);
+    let (what, plan) = (world.oci(&digest), format!("sha256:{}", "7".repeat(64)));
+    let approve = |more: &[&str]| {
+        let words = ["approve", &what, "--plan", &plan, "--key", "second.key", "--delivery", "shop/web"];
+        world.run(&[&words[..], more].concat())
+    };
+    let approved = approve(&["-o", "json"]).exits(0).json();
+    assert_eq!(approved["outcome"], "approved");
+    assert_eq!(approved["approval"], serde_json::json!({"plan": plan, "delivery": "shop/web"}));
+    let again = approve(&[]).exits(0);
+    again.says(&["approving plan sha256:7777", "unchanged this key has approved it already"]);
+    // Another end is another statement.
+    assert_eq!(approve(&["--expires-at", "2999-01-01T00:00:00Z", "-o", "json"]).exits(0).json()["outcome"], "approved");
+
+    let tagged = world.oci(":prod");
+    let wrong = ["approve", &tagged, "--plan", &plan, "--key", "second.key"];
+    world.run(&wrong).exits(2).says(&["named by its digest"]);
+    approve(&["--expires-at", "2020-01-01T00:00:00Z"]).exits(2).says(&["over already"]);
+}

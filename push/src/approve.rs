@@ -1,0 +1,69 @@
+//! `sealift approve`: a signed statement that a plan, known by its digest, may be carried out.
+
+use jiff::Timestamp;
+use sealift_verify::approval::{Approval, PREDICATE_TYPE};
+use serde_json::json;
+
+use crate::{
+    cli::approve::ApproveArgs,
+    exit::Exit,
+    failure::{Failure, usage},
+    output::{Format, Output},
+    release::{self, Artifact},
+    signing, transport,
+};
+
+pub(crate) async fn run(args: &ApproveArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let ApproveArgs { reference, plan, delivery, expires_at, as_repository, signer, registry } = args;
+    let Some(digest) = reference.digest else {
+        return Err(usage("what is approved is named by its digest: a tag may be moved in between")
+            .hint("`sealift plan` and the Delivery's status name the artifact with its digest"));
+    };
+    if expires_at.is_some_and(|end| end <= Timestamp::now()) {
+        return Err(usage("--expires-at is over already"));
+    }
+    let repository = &reference.repository;
+    let client = transport::client(repository, registry).await?;
+    output.progress("reading what is attached");
+    let artifact = Artifact::fetch(&client, repository.pin(digest)).await?;
+    let logical = as_repository.as_ref().unwrap_or(repository).pin(digest);
+    let approval = Approval { plan: *plan, delivery: delivery.clone(), expires_at: *expires_at };
+    let payload = approval.to_payload(&logical);
+    let meant = delivery.as_ref().map_or_else(|| "any Delivery".to_owned(), |delivery| format!("Delivery {delivery}"));
+    let until = expires_at.map(|end| format!(", until {end}")).unwrap_or_default();
+    output.note(format_args!("artifact  {logical}"));
+    output.note(format_args!("approving plan {plan} for {meant}{until}"));
+
+    // Last, so that whoever is asked for a password has read what it is for.
+    let signer = signing::open(signer).await?;
+    let signatory = signer.signatory();
+    let there = artifact.payloads().into_iter().find(|there| there.bytes == payload);
+    let signed = there.iter().flat_map(|there| &there.envelopes).find(|envelope| signatory.made(envelope));
+    let (outcome, referrer) = match signed {
+        Some(envelope) => {
+            output.note(format_args!("unchanged this key has approved it already: {}", envelope.referrer));
+            ("already-approved", envelope.referrer)
+        }
+        None => {
+            let signed = signer.sign(&payload).await?;
+            output.progress("attaching the approval");
+            let subject = artifact.subject();
+            let attached =
+                release::attach_statement(&client, repository, subject, signed.bundle, PREDICATE_TYPE, None).await?;
+            output.note(format_args!("attached  {}, {signatory}", attached.pinned.digest));
+            ("approved", attached.pinned.digest)
+        }
+    };
+    match output.format {
+        Format::Text => output.product(&artifact.place)?,
+        Format::Json => output.json(&json!({
+            "schema": "sealift.dev/approve/v1",
+            "outcome": outcome,
+            "reference": artifact.place.to_string(),
+            "digest": digest,
+            "approval": approval,
+            "signature": signatory.json(&referrer),
+        }))?,
+    }
+    Ok(Exit::Done)
+}

@@ -1,5 +1,6 @@
 //! One reconcile, step by step. Each step is a file of its own and says in its first line what it touches.
 
+mod admission;
 mod apply;
 mod cache;
 mod context;

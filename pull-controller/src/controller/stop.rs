@@ -69,6 +69,9 @@ pub enum Stop {
     /// Not everything was pruned.
     #[error("{} objects that left the release were not deleted: {}", .0.len(), listed(.0))]
     Prune(Vec<Refused>),
+    /// There was no verdict in time: the expressions of policies took too long, or many were asked at once.
+    #[error("no verdict was reached within {} seconds", .0.as_secs())]
+    Late(Duration),
     /// The work itself broke off.
     #[error("an internal task ended early")]
     Internal(#[source] tokio::task::JoinError),
@@ -118,6 +121,7 @@ impl Stop {
             Self::Parameter(_) => "BadParameter",
             Self::Source(error) => source_reason(error),
             Self::Memory { .. } => "MemoryUnusable",
+            Self::Late(_) => "VerdictLate",
             Self::Cluster { source, .. } if source.is_forbidden() => "Forbidden",
             Self::Cluster { source, .. } if source.is_transient() => "ClusterUnavailable",
             Self::Cluster { .. } | Self::Internal(_) => "ApplyFailed",
@@ -142,7 +146,7 @@ impl Stop {
             Self::Refused(refusal) if refusal.is_undecided() => Verdict::CouldNotCheck,
             Self::Refused(_) | Self::PolicyInvalid { .. } => Verdict::Refused,
             Self::Parameter(error) if !error.is_transient() => Verdict::Refused,
-            Self::Source(_) | Self::Memory { .. } | Self::Parameter(_) => Verdict::CouldNotCheck,
+            Self::Source(_) | Self::Memory { .. } | Self::Parameter(_) | Self::Late(_) => Verdict::CouldNotCheck,
             Self::Spec(_)
             | Self::NoServiceAccount
             | Self::Cluster { .. }
@@ -172,6 +176,7 @@ impl Stop {
             | Self::Cluster { .. }
             | Self::Apply(_)
             | Self::Prune(_)
+            | Self::Late(_)
             | Self::Internal(_) => Retry::Backoff,
         }
     }
@@ -184,7 +189,7 @@ impl Stop {
             Self::Cluster { source, .. } => !source.is_transient() && !source.is_conflict(),
             Self::Source(error) => !error.is_transient(),
             Self::Prune(_) | Self::Revoked { .. } => true,
-            Self::Internal(_) => false,
+            Self::Internal(_) | Self::Late(_) => false,
             _ => !self.retry().is_soon(),
         }
     }

@@ -8,10 +8,11 @@ use sealift_verify::{
     evidence::Evidence,
     render::Rendering,
     statement::Release,
-    verify::{Admitted, Decision, Facts, Verified, admit, verify},
+    verify::{Admitted, Decision, Facts, Verified, verify},
 };
 
 use super::{
+    admission::decide,
     fetch::{Age, Artifacts, Fetched},
     policies::Policies,
     resolve::Resolved,
@@ -31,14 +32,14 @@ pub(super) async fn admitted(
     artifacts: &Artifacts,
     source: &Source<'_>,
     resolved: &Resolved,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     facts: &Facts<'_>,
     interval: Option<Duration>,
     evidence: &mut Option<Evidence>,
 ) -> Result<(Admitted, Arc<Fetched>), Stop> {
     let age = interval.map_or(Age::Any, |interval| Age::AtMost(interval.saturating_mul(ROUNDS)));
     let fetched = artifacts.unverified(source, resolved, age).await?;
-    let decision = judge(policies, facts, &fetched);
+    let decision = decide(policies, facts, &fetched).await?;
     let in_force =
         |admitted: &Admitted| admitted.statement().is_none_or(|statement| !runs_out(&statement.release, facts.now));
     let confirmed = decision.outcome.as_ref().is_ok_and(in_force);
@@ -47,7 +48,7 @@ pub(super) async fn admitted(
     }
     let again = artifacts.unverified(source, resolved, Age::AtMost(Duration::from_secs(1))).await;
     match again {
-        Ok(fetched) => take(judge(policies, facts, &fetched), fetched, evidence),
+        Ok(fetched) => take(decide(policies, facts, &fetched).await?, fetched, evidence),
         // Nothing newer can be had; what is known still stands if it was accepted.
         Err(error) => match decision.outcome {
             Ok(_) => take(decision, fetched, evidence),
@@ -56,10 +57,6 @@ pub(super) async fn admitted(
             Err(_) => Err(error.into()),
         },
     }
-}
-
-fn judge(policies: &Policies, facts: &Facts<'_>, fetched: &Fetched) -> Decision<Admitted> {
-    admit(&fetched.unverified, policies.usable(), facts)
 }
 
 fn take(

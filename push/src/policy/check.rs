@@ -1,6 +1,11 @@
 //! `sealift policy check`: policy files by themselves, every problem at once.
 
-use sealift_verify::{policy::PolicyError, sigstore::TrustRootDocumentError};
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealift_verify::{
+    policy::{Policy, PolicyError},
+    sigstore::{PUBLIC_GOOD, TrustRootDocumentError},
+};
 use serde_json::json;
 
 use crate::{
@@ -22,6 +27,13 @@ struct Problems {
 
 pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<Exit, Failure> {
     let entries = policies::each(&args.files, output)?;
+    // A cluster may have a root that no file here holds, so this is told and is no error.
+    let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Entry { object, document } in &entries {
+        if let Ok(Document::Policy(policy)) = document {
+            missing.insert(&object.id.name, missing_roots(policy, &entries));
+        }
+    }
     let documents: Vec<_> = entries
         .iter()
         .map(|Entry { object, document }| {
@@ -35,12 +47,19 @@ pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<Exit, Failure
                 "kind": object.id.kind,
                 "name": object.id.name,
                 "usable": problem.is_none(),
+                "missingTrustRoots": missing.get(object.id.name.as_str()),
                 "digest": digest,
                 "field": problem.map(|unusable| field(unusable)),
                 "problem": problem.map(|unusable| chain(unusable)),
             })
         })
         .collect();
+    for (policy, root) in missing.iter().flat_map(|(policy, roots)| roots.iter().map(move |root| (policy, root))) {
+        output.warn(format_args!(
+            "policy {} names trust root {root:?}, which none of these files holds: where there is none it is not usable",
+            plain(policy)
+        ));
+    }
     match output.format {
         Format::Json => output.json(&json!({"schema": "sealift.dev/policy-check/v1", "policies": documents}))?,
         Format::Text => {
@@ -61,6 +80,16 @@ pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<Exit, Failure
     }
     let error = Problems { all: entries.len(), problems };
     Err(Failure::new(Exit::InvalidInput, error).hint("what cannot be read whole is not used at all"))
+}
+
+/// The trust roots that a policy needs, and that are neither built in nor among these documents.
+fn missing_roots<'a>(policy: &'a Policy, entries: &[Entry]) -> BTreeSet<&'a str> {
+    let there = |name: &str| {
+        let held = |entry: &Entry| matches!(entry.document, Ok(Document::Root(_))) && entry.object.id.name == name;
+        name == PUBLIC_GOOD || entries.iter().any(held)
+    };
+    let needed = policy.authorities.iter().filter(|authority| authority.needs_root());
+    needed.map(|authority| authority.trust_root.as_str()).filter(|name| !there(name)).collect()
 }
 
 /// The field that is wrong.

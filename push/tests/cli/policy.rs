@@ -144,6 +144,30 @@ async fn check_names_every_unusable_policy_with_its_field() {
     assert_eq!(world.registry.requests(), Default::default());
 }
 
+/// A cluster may hold the root, so it is told and is no error.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_of_a_trust_root_that_no_file_holds() {
+    let world = World::new().await;
+    let keyless = json!({
+        "apiVersion": "sealift.dev/v1alpha1", "kind": "SignaturePolicy", "metadata": {"name": "keyless"},
+        "spec": {
+            "match": {"repositories": ["127.0.0.1:*/acme/**"]},
+            "authorities": [{"name": "ci", "keyless": {
+                "issuer": {"exact": "https://issuer.example"}, "subject": {"exact": "https://ci.example/release"},
+                "trustRoot": "private",
+            }}],
+            "require": {"allOf": ["ci"]},
+            "release": {"streams": [{"glob": "acme/*"}]},
+        },
+    });
+    world.write("keyless.yaml", &keyless.to_string());
+    let told = world.run(&["policy", "check", "keyless.yaml"]).exits(0);
+    told.says(&["warning: policy keyless names trust root \"private\", which none of these files holds"]);
+    let document = world.run(&["policy", "check", "keyless.yaml", "policy.yaml", "-o", "json"]).exits(0).json();
+    let missing = |n: usize| document["policies"][n]["missingTrustRoots"].clone();
+    assert_eq!((missing(0), missing(1)), (json!(["private"]), json!([])));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_says_which_policies_match_and_why() {
     let world = World::new().await;

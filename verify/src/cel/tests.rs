@@ -195,7 +195,7 @@ fn what_policies_ask_is_far_from_the_budget() {
     );
 }
 
-/// The dearest that the budget allows, of each sort that is dear: run alone in a release build for the number in DESIGN.md.
+/// The dearest that the budget allows, of each sort that is dear: the number in DESIGN.md.
 #[test]
 fn the_dearest_that_is_allowed_ends() {
     let mut slowest = (std::time::Duration::ZERO, "");

@@ -173,7 +173,7 @@ fn the_provenance_policy_wants_what_the_builder_attests_with_cosign_and_nothing_
         .into_iter()
         .map(|(name, key)| {
             let (key, prefix) = (key.private().display().to_string(), format!("theirs-{name}"));
-            cosign.succeed(&["import-key-pair", "--key", &key, "--output-key-prefix", &prefix]);
+            let _ = cosign.succeed(&["import-key-pair", "--key", &key, "--output-key-prefix", &prefix]);
             (name, cosign.home().join(format!("{prefix}.key")))
         })
         .collect();
@@ -182,7 +182,7 @@ fn the_provenance_policy_wants_what_the_builder_attests_with_cosign_and_nothing_
         let key = imported[by].display().to_string();
         let words = ["attest", "--key", &key, "--type", kind, "--predicate", &path, "--allow-http-registry"];
         let offline = ["--tlog-upload=false", "--use-signing-config=false", pinned];
-        cosign.succeed(&[&words[..], &offline].concat());
+        let _ = cosign.succeed(&[&words[..], &offline].concat());
     };
     let source = ["--source", "https://git.example/acme/shop", "--revision", COMMIT];
     let kind = "https://slsa.dev/provenance/v1";

@@ -110,7 +110,7 @@ fn line(evidence: &Evidence, done: &Value) -> Vec<u8> {
         match left_out {
             "" => {}
             "skipped" => evidence.skipped.clear(),
-            _ => evidence.statement.iter_mut().for_each(|statement| statement.signatures.clear()),
+            _ => evidence.forget_signatures(),
         }
         if !left_out.is_empty() {
             done["leftOut"] = json!(left_out);

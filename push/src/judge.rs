@@ -5,12 +5,12 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sealift_registry::{
     client::{Client, ClientError},
-    fetch,
+    fetch::{self, Legacy},
 };
 use sealift_verify::{
     digest::Digest,
-    policy::{Policy, Signer},
-    reference::Pinned,
+    policy::{Policy, Signer, select},
+    reference::{Pinned, Repository},
     refusal::{Reason, Refusal},
     render::Rendering,
     signature::{Candidate, Envelope},
@@ -49,7 +49,8 @@ pub(crate) async fn judge(
     facts: &Facts<'_>,
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
-    let unverified = fetch::unverified(client, &subject.place, &subject.logical).await.map_err(served)?;
+    let legacy = legacy(policies, &subject.logical.repository, facts)?;
+    let unverified = fetch::unverified(client, &subject.place, &subject.logical, legacy).await.map_err(served)?;
     let Decision { evidence, outcome } = admit(&unverified, policies, facts);
     let decision = match outcome {
         Err(refusal) => Decision { evidence, outcome: Err(refusal) },
@@ -59,6 +60,11 @@ pub(crate) async fn judge(
         }
     };
     Ok(Judged { decision, candidates: unverified.candidates })
+}
+
+/// Whether the policies that decide want to see signatures of the `.sig` scheme.
+pub(crate) fn legacy(policies: &[Arc<Policy>], logical: &Repository, facts: &Facts<'_>) -> Result<Legacy, Refusal> {
+    Ok(Legacy::of(&select(policies, logical, facts.namespace)?))
 }
 
 fn served(source: ClientError) -> Failure {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sealift_registry::{
     client::{Attached, Client, ClientError},
-    fetch,
+    fetch::{self, Legacy},
 };
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST},
@@ -44,8 +44,10 @@ struct Truncated(Pinned);
 impl Artifact {
     pub(crate) async fn fetch(client: &Client, place: Pinned) -> Result<Self, ClientError> {
         let limits = client.limits();
-        let (manifest, found) =
-            tokio::try_join!(fetch::artifact(client, &place), fetch::signatures(client, &place, limits))?;
+        let (manifest, found) = tokio::try_join!(
+            fetch::artifact(client, &place),
+            fetch::signatures(client, &place, limits, Legacy::Ignored)
+        )?;
         let read = found.candidates.iter().filter_map(|candidate| Envelope::parse(candidate, limits.bundle).ok());
         Ok(Self { place, manifest, envelopes: read.collect(), truncated: found.truncated })
     }

@@ -176,7 +176,7 @@ mod tests {
     async fn the_verifier_reads_what_was_signed_and_refuses_another_key() {
         let (ours, theirs) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let Signed { bundle, .. } = ours.sign(b"{\"a\":1}").await.unwrap();
-        let candidate = Candidate { referrer: Digest::of(b""), bundle };
+        let candidate = Candidate::bundle(Digest::of(b""), bundle);
         let envelope = Envelope::parse(&candidate, 1 << 20).unwrap();
         assert_eq!(envelope.payload(), b"{\"a\":1}");
         assert_eq!(envelope.claimed_key(), Some(ours.public_key().hint().as_str()));

@@ -1,6 +1,7 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
 use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, LastApplied, WouldRefuse, condition};
+use sealift_verify::evidence::THIRD_PARTY;
 use serde_json::{Value, json};
 
 use crate::{
@@ -128,7 +129,7 @@ fn detail(delivery: &Delivery) -> String {
         let version = applied.version.as_ref().map(|version| format!(" version {version}")).unwrap_or_default();
         let release = match applied.position() {
             Some(position) => format!("release {position}"),
-            None => "signed by a third party, no release statement".to_owned(),
+            None => THIRD_PARTY.to_owned(),
         };
         lines.push(format!("  applied     {}{version} {release} at {}", applied.digest, applied.at));
     }

@@ -1,6 +1,9 @@
 //! `sealift tag`: moves a channel to a release that the policies accept, and only forward.
 
-use sealift_registry::{client::ClientError, fetch};
+use sealift_registry::{
+    client::ClientError,
+    fetch::{self, Legacy},
+};
 use sealift_verify::{
     digest::Digest,
     reference::{Reference, Repository},
@@ -56,7 +59,7 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
         return Err(refusal.clone().into());
     }
     let Some(Stated { statement, payload, .. }) = verified.grounds().stated() else {
-        let demanded = "the channel needs to know which of two is newer".to_owned();
+        let demanded = "a channel needs to know which of two is newer".to_owned();
         return Err(Refusal::NoStatement { artifact: *digest, demanded }.into());
     };
     output.note(format_args!("verified  {}", release::line(&statement.release)));
@@ -97,7 +100,7 @@ impl Named<'_> {
     /// have signed: if that has expired since, it is newer all the same. Half-approved releases hold nothing up.
     async fn position(&self, digest: Digest) -> Result<Option<Position>, Failure> {
         let (place, logical) = (self.repository.pin(digest), self.logical.pin(digest));
-        let unverified = match fetch::unverified(self.client, &place, &logical).await {
+        let unverified = match fetch::unverified(self.client, &place, &logical, Legacy::Ignored).await {
             Ok(unverified) => unverified,
             Err(ClientError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -11,8 +11,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use sealift_verify::{
     artifact::{Descriptor, EMPTY_CONFIG, Limits, Manifest},
+    digest::Digest,
+    policy::Selected,
     reference::{Pinned, Repository},
-    signature::{Candidate, Skipped},
+    signature::{Candidate, Content, SimpleSigning, Skipped},
+    sigstore::SIMPLE_SIGNING,
     verify::Unverified,
 };
 
@@ -25,6 +28,29 @@ const LISTED_PER_CANDIDATE: usize = 16;
 /// What the media types of all Sigstore bundles begin with; versions differ in the rest.
 const ANY_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const CREATED: &str = "org.opencontainers.image.created";
+
+/// Where signatures may be, as cosign put them before bundles: one manifest an artifact, one layer a signature.
+const LEGACY_SUFFIX: &str = "sig";
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const PROMISE: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// Whether signatures of the `.sig` scheme are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Legacy {
+    /// Not a request is made for them.
+    Ignored,
+    /// They are fetched, because a policy lets them count.
+    Included,
+}
+
+impl Legacy {
+    /// What the policies that decide want.
+    pub fn of(selected: &Selected) -> Self {
+        if selected.legacy_signatures() { Self::Included } else { Self::Ignored }
+    }
+}
 
 /// The signatures found for an artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +67,14 @@ pub struct Signatures {
 ///
 /// # Errors
 /// As of [`Client::manifest`] and [`signatures`].
-pub async fn unverified(client: &Client, place: &Pinned, reference: &Pinned) -> Result<Unverified, ClientError> {
-    let (manifest, found) = tokio::try_join!(client.manifest(place), signatures(client, place, client.limits()))?;
+pub async fn unverified(
+    client: &Client,
+    place: &Pinned,
+    reference: &Pinned,
+    legacy: Legacy,
+) -> Result<Unverified, ClientError> {
+    let (manifest, found) =
+        tokio::try_join!(client.manifest(place), signatures(client, place, client.limits(), legacy))?;
     let Signatures { candidates, skipped, truncated } = found;
     let transport = (place.repository != reference.repository).then(|| place.repository.to_string());
     Ok(Unverified {
@@ -71,11 +103,29 @@ pub async fn layer(client: &Client, repository: &Repository, layer: &Descriptor)
     client.blob(repository, layer).await
 }
 
-/// Everything that refers to `subject` as a Sigstore bundle, as far as `limits` go.
+/// Everything that refers to `subject` as a Sigstore bundle, and what the `.sig` scheme has if it is asked for, as far as
+/// `limits` go: together no more candidates than that.
 ///
 /// # Errors
 /// Where the registry cannot be asked: network, credentials, rate limits.
-pub async fn signatures(client: &Client, subject: &Pinned, limits: &Limits) -> Result<Signatures, ClientError> {
+pub async fn signatures(
+    client: &Client,
+    subject: &Pinned,
+    limits: &Limits,
+    legacy: Legacy,
+) -> Result<Signatures, ClientError> {
+    let mut found = bundles(client, subject, limits).await?;
+    if legacy == Legacy::Included {
+        let left = limits.candidates.saturating_sub(found.candidates.len());
+        let Signatures { candidates, skipped, truncated } = legacy_signatures(client, subject, limits, left).await?;
+        found.candidates.extend(candidates);
+        found.skipped.extend(skipped);
+        found.truncated |= truncated;
+    }
+    Ok(found)
+}
+
+async fn bundles(client: &Client, subject: &Pinned, limits: &Limits) -> Result<Signatures, ClientError> {
     let listed = client.referrers(subject, limits.candidates.saturating_mul(LISTED_PER_CANDIDATE)).await?;
     if listed.unreadable > 0 {
         tracing::warn!(%subject, unreadable = listed.unreadable, "referrers with entries that cannot be read");
@@ -88,14 +138,81 @@ pub async fn signatures(client: &Client, subject: &Pinned, limits: &Limits) -> R
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    let mut candidates = Vec::new();
+    let (candidates, passed_over) = sorted(fetched);
+    skipped.extend(passed_over);
+    Ok(Signatures { candidates, skipped, truncated })
+}
+
+fn sorted(fetched: Vec<Result<Candidate, Skipped>>) -> (Vec<Candidate>, Vec<Skipped>) {
+    let (mut candidates, mut skipped) = (Vec::new(), Vec::new());
     for one in fetched {
         match one {
             Ok(candidate) => candidates.push(candidate),
             Err(passed_over) => skipped.push(passed_over),
         }
     }
+    (candidates, skipped)
+}
+
+/// The signatures of the `.sig` scheme, at most `most`, in the order of their layers.
+async fn legacy_signatures(
+    client: &Client,
+    subject: &Pinned,
+    limits: &Limits,
+    most: usize,
+) -> Result<Signatures, ClientError> {
+    let repository = &subject.repository;
+    let tag = format!("{}.{LEGACY_SUFFIX}", subject.digest.to_string().replace(':', "-"));
+    let digest = match client.resolve(repository, &tag).await {
+        Ok(digest) => digest,
+        Err(ClientError::NotFound { .. }) => return Ok(Signatures::default()),
+        Err(error) => return Err(error),
+    };
+    let junk = |reason| Signatures { skipped: vec![Skipped { referrer: digest, reason }], ..Signatures::default() };
+    let bytes = match client.manifest(&repository.pin(digest)).await {
+        Ok(bytes) => bytes,
+        Err(error) if is_junk(&error) => return Ok(junk(sealift_verify::chain(&error))),
+        Err(error) => return Err(error),
+    };
+    let manifest = match Manifest::parse(&bytes, &digest) {
+        Ok(manifest) => manifest,
+        Err(error) => return Ok(junk(sealift_verify::chain(&error))),
+    };
+    let truncated = manifest.layers.len() > most;
+    let layers = manifest.layers.into_iter().take(most).enumerate();
+    let fetched = stream::iter(layers)
+        .map(|(index, layer)| simple_signing(client, repository, digest, index, layer, limits))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let (candidates, skipped) = sorted(fetched);
     Ok(Signatures { candidates, skipped, truncated })
+}
+
+/// Fetches the payload that one layer holds; what else there is stands in its annotations.
+async fn simple_signing(
+    client: &Client,
+    repository: &Repository,
+    referrer: Digest,
+    index: usize,
+    mut layer: Descriptor,
+    limits: &Limits,
+) -> Result<Result<Candidate, Skipped>, ClientError> {
+    let passed_over = |reason: String| Ok(Err(Skipped { referrer, reason: format!("layer {index}: {reason}") }));
+    if layer.media_type != SIMPLE_SIGNING {
+        return passed_over(format!("its media type is {:?}", layer.media_type));
+    }
+    let mut annotation = |name: &str| layer.annotations.remove(name).filter(|text| !text.is_empty());
+    let Some(signature) = annotation(SIGNATURE) else { return passed_over("it carries no signature".to_owned()) };
+    let (certificate, promise, timestamp) = (annotation(CERTIFICATE), annotation(PROMISE), annotation(TIMESTAMP));
+    match client.blob_within(repository, &layer, limits.bundle, None).await {
+        Ok(payload) => {
+            let signed = SimpleSigning { payload: payload.into(), signature, certificate, promise, timestamp };
+            Ok(Ok(Candidate { referrer, content: Content::SimpleSigning(signed) }))
+        }
+        Err(error) if is_junk(&error) => passed_over(sealift_verify::chain(&error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The referrers worth fetching, newest first, and the others with their reason. Only a type that says it is something
@@ -136,7 +253,7 @@ async fn candidate(
         Err(reason) => return passed_over(reason),
     };
     match client.blob_within(&subject.repository, &layer, limits.bundle, None).await {
-        Ok(bundle) => Ok(Ok(Candidate { referrer: referrer.digest, bundle: bundle.into() })),
+        Ok(bundle) => Ok(Ok(Candidate::bundle(referrer.digest, bundle.into()))),
         Err(error) if is_junk(&error) => passed_over(sealift_verify::chain(&error)),
         Err(error) => Err(error),
     }

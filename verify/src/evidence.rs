@@ -7,16 +7,17 @@ pub mod sarif;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     digest::Digest,
     policy::Mode,
     reference::Pinned,
     refusal::{Reason, Refusal},
-    signature::Skipped,
+    signature::{Form, Skipped},
     sigstore::Proof,
     statement::{Position, STATEMENT_TYPE, Statement},
+    third_party::Claim,
 };
 
 macro_rules! checks {
@@ -160,6 +161,9 @@ pub struct SignatureRecord {
     pub signer: Digest,
     /// Digest of the referrer's manifest that carries the signature.
     pub referrer: Digest,
+    /// Its form, where it is not a bundle.
+    #[serde(default, skip_serializing_if = "Form::is_bundle")]
+    pub form: Form,
     /// Certificate, log entries and times, each only as far as it was verified.
     #[serde(flatten)]
     pub proof: Proof,
@@ -200,6 +204,20 @@ pub struct StatementRecord {
     pub signatures: Vec<SignatureRecord>,
 }
 
+/// What was signed where there is no release statement: this very manifest, by whom, with which annotations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThirdPartyRecord {
+    /// Digest of one of the payloads that say so.
+    pub digest: Digest,
+    /// The annotations as signed; they were held against nothing.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub annotations: Map<String, Value>,
+    /// What is proven of those who signed it in the eyes of an enforcing policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<SignatureRecord>,
+}
+
 /// The record of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -228,6 +246,9 @@ pub struct Evidence {
     /// The statement judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<StatementRecord>,
+    /// The third party's signature judged, where there is no statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub third_party: Option<ThirdPartyRecord>,
     /// The position accepted before, if memory was consulted and held one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Position>,
@@ -266,6 +287,7 @@ impl Evidence {
             stale: false,
             policies: Vec::new(),
             statement: None,
+            third_party: None,
             previous: None,
             signed_inventory: None,
             final_inventory: None,
@@ -307,11 +329,32 @@ impl Evidence {
         });
     }
 
-    /// What is proven of the statement's signers.
+    pub(crate) fn describe_claim(&mut self, payload: Digest, claim: &Claim) {
+        self.third_party =
+            Some(ThirdPartyRecord { digest: payload, annotations: claim.annotations(), signatures: Vec::new() });
+    }
+
+    /// What is proven of the signers, of a statement or of the artifact alone.
     pub(crate) fn signed_by(&mut self, signatures: Vec<&SignatureRecord>) {
-        if let Some(statement) = &mut self.statement {
-            statement.signatures = signatures.into_iter().cloned().collect();
+        if let Some(proven) = self.signatures_mut() {
+            *proven = signatures.into_iter().cloned().collect();
         }
+    }
+
+    fn signatures_mut(&mut self) -> Option<&mut Vec<SignatureRecord>> {
+        let statement = self.statement.as_mut().map(|statement| &mut statement.signatures);
+        statement.or(self.third_party.as_mut().map(|third| &mut third.signatures))
+    }
+
+    /// Leaves out what is proven of each signer, where the whole record is too long; the rows stay.
+    pub fn forget_signatures(&mut self) {
+        self.signatures_mut().map(Vec::clear);
+    }
+
+    /// Digest of the payload that was judged: a statement's, or a third party's signature's.
+    pub fn payload(&self) -> Option<Digest> {
+        let third_party = self.third_party.as_ref().map(|third| third.digest);
+        self.statement.as_ref().map(|statement| statement.digest).or(third_party)
     }
 
     /// The row of a check.
@@ -344,7 +387,7 @@ impl Evidence {
                 "timeVerified": self.time,
                 "resourceUri": self.reference,
                 "policy": policies.first().cloned().unwrap_or(Value::Null),
-                "inputAttestations": self.statement.iter().map(|s| json!({"digest": digest(&s.digest)})).collect::<Vec<_>>(),
+                "inputAttestations": self.payload().iter().map(|payload| json!({"digest": digest(payload)})).collect::<Vec<_>>(),
                 "verificationResult": if self.outcome == Outcome::Accepted { "PASSED" } else { "FAILED" },
                 "verifiedLevels": [],
                 "https://sealift.dev/evidence/v1": self,
@@ -352,6 +395,9 @@ impl Evidence {
         })
     }
 }
+
+/// What is said of an artifact without a release statement, wherever a release would be named.
+pub const THIRD_PARTY: &str = "signed by a third party, no release statement";
 
 /// A text that may be of a stranger's making, as part of a line: what would begin another line, or move a cursor, shows.
 fn plain(text: &str) -> String {
@@ -374,6 +420,9 @@ impl std::fmt::Display for Evidence {
                 s.position,
                 s.issued_at
             )?;
+        }
+        if self.third_party.is_some() {
+            writeln!(f, "  {THIRD_PARTY}")?;
         }
         for policy in &self.policies {
             let mode = if policy.mode == Mode::Audit { " (audit)" } else { "" };

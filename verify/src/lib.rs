@@ -23,6 +23,7 @@ pub mod render;
 pub mod signature;
 pub mod sigstore;
 pub mod statement;
+pub mod third_party;
 pub mod verify;
 
 pub use self::chain::chain;

@@ -27,7 +27,7 @@ pub use self::{
     spec::{
         ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, EpochsSpec, KeySpec,
         KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact, OnRevocation, ParameterPlace,
-        PolicySpec, ReleaseSpec, RequireSpec, TransparencySpec,
+        PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
     },
 };
 use self::{authority::authorities_of, matcher::Globs};
@@ -53,6 +53,8 @@ pub struct Policy {
     pub require: Requirement,
     /// What a statement must say.
     pub release: ReleaseSpec,
+    /// Whether signatures of the `.sig` scheme count.
+    pub legacy_signatures: bool,
     /// The streams the authorities speak for.
     pub streams: Vec<Matcher>,
     /// Who must have signed a statement that raises the epoch.
@@ -135,6 +137,16 @@ pub enum PolicyError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A field that cannot be met beside another.
+    #[error("policy {policy}: {path} {problem}")]
+    Contradiction {
+        /// The policy.
+        policy: String,
+        /// The field.
+        path: &'static str,
+        /// Why not.
+        problem: &'static str,
+    },
     /// Two authorities share a name.
     #[error("policy {policy}: authority {authority:?} is defined twice")]
     Twice {
@@ -203,13 +215,16 @@ impl Policy {
         for (path, empty) in [
             ("match.repositories", matches.repositories.is_empty()),
             ("authorities", authorities.is_empty()),
-            ("release.streams", release.streams.is_empty()),
+            ("release.streams", release.streams.is_empty() && release.statement == StatementDemand::Required),
             ("release.environment", release.environment.as_deref() == Some("")),
             ("deny.commits", deny.commits.iter().any(String::is_empty)),
         ] {
             if empty {
                 return Err(PolicyError::Empty { policy: name, path });
             }
+        }
+        if let Some((path, problem)) = contradiction(&release, &transparency) {
+            return Err(PolicyError::Contradiction { policy: name, path, problem });
         }
         let repositories = globs("match.repositories", &matches.repositories)?;
         let namespaces = matches.namespaces.as_deref().map(|n| globs("match.namespaces", n)).transpose()?;
@@ -243,12 +258,14 @@ impl Policy {
             path: "objects",
             source,
         })?;
+        let legacy_signatures = transparency.legacy_signatures;
         Ok(Self {
             digest,
             mode,
             authorities,
             require,
             release,
+            legacy_signatures,
             streams,
             epochs,
             approval,
@@ -276,6 +293,22 @@ impl Policy {
     pub fn authority(&self, name: &str) -> Option<&Authority> {
         self.authorities.iter().find(|authority| authority.name == name)
     }
+}
+
+/// What only a release statement can meet is never met by an artifact without, so one of the two was not meant.
+fn contradiction(release: &ReleaseSpec, transparency: &TransparencySpec) -> Option<(&'static str, &'static str)> {
+    let ReleaseSpec { statement, environment, max_age, minimum, .. } = release;
+    let optional = *statement == StatementDemand::Optional;
+    let stated = "is what only a statement can say, and release.statement is optional";
+    let legacy = "are no release statements, and release.statement is required";
+    [
+        (optional && environment.is_some(), "release.environment", stated),
+        (optional && max_age.is_some(), "release.maxAge", stated),
+        (optional && minimum.is_some(), "release.minimum", stated),
+        (!optional && transparency.legacy_signatures, "transparency.legacySignatures", legacy),
+    ]
+    .into_iter()
+    .find_map(|(contradicts, path, problem)| contradicts.then_some((path, problem)))
 }
 
 #[cfg(test)]

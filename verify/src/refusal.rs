@@ -153,7 +153,7 @@ pub enum Refusal {
     #[error("the signed statement cannot be used: {0}")]
     BadStatement(String),
     /// See [`Reason::NoStatement`].
-    #[error("trusted signatures and no release statement about {artifact}, which {demanded}")]
+    #[error("{artifact} is signed by those who may, and carries no release statement of theirs, which {demanded}")]
     NoStatement {
         /// The artifact that is signed.
         artifact: Digest,
@@ -389,7 +389,9 @@ impl Refusal {
                 "the signature is fine but meant for somewhere else: sign a statement for this stream, environment and repository"
             }
             Reason::NoStatement => {
-                "push with `sealift push --key …`, or sign a release statement about this digest with `sealift sign`"
+                "sign a release statement with `sealift push`; a signature of the artifact alone counts only where every policy \
+                 says release.statement: optional, and a Delivery has never accepted a statement and asks for nothing that \
+                 only one can say"
             }
             Reason::NotYetValid => "wait, or check this machine's clock",
             Reason::Expired | Reason::TooOld => "push the release again, or sign a fresh statement about it",

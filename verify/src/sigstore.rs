@@ -15,6 +15,7 @@ mod document;
 mod proof;
 mod prove;
 mod signed;
+mod simple_signing;
 mod trust_root;
 
 pub use self::{
@@ -23,6 +24,7 @@ pub use self::{
     proof::{LogEntry, Proof, TimeSource, VerifiedTime},
     prove::{Demand, Demands, ProofError, Subject},
     signed::{BundleError, Signed},
+    simple_signing::{SIMPLE_SIGNING, SimpleSigning},
     trust_root::{PUBLIC_GOOD, TrustRoot, TrustRootError, TrustRoots, UnknownTrustRoot},
 };
 

@@ -237,6 +237,12 @@ impl Statement {
         serde_json::to_vec(&wire).expect("a statement holds only what JSON can hold")
     }
 
+    /// True of a payload that calls itself a release statement, whether it can be read as one or not.
+    pub fn is_meant(payload: &[u8]) -> bool {
+        let named = serde_json::from_slice::<Value>(payload).map(|value| value["predicateType"] == PREDICATE_TYPE);
+        named.unwrap_or_default()
+    }
+
     /// Reads a payload whose signature has been checked.
     ///
     /// # Errors

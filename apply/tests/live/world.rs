@@ -86,7 +86,7 @@ pub(crate) fn release(values: &[Value]) -> Verified {
         reference: REPOSITORY.parse::<Repository>().unwrap().pin(statement.artifact),
         transport: None,
         manifest,
-        candidates: vec![Candidate { referrer: Digest::of(&bundle), bundle }],
+        candidates: vec![Candidate::bundle(Digest::of(&bundle), bundle)],
         skipped: vec![],
         truncated: false,
     };

@@ -12,6 +12,7 @@ use sealift_apply::{
     apply::Access,
     progress,
 };
+use sealift_registry::fetch::Legacy;
 
 use super::{
     about,
@@ -68,6 +69,7 @@ pub(super) async fn deliver(
         places: places(&context.mirrors, &repository),
         secret: secret.map_err(SourceError::from)?,
         registries: &context.registries,
+        legacy: Legacy::of(&matching),
         metrics: &context.metrics,
     };
     let selected = resolve(&source, selection).await;

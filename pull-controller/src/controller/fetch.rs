@@ -9,11 +9,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use sealift_registry::{client::Fingerprint, fetch};
+use sealift_registry::{
+    client::Fingerprint,
+    fetch::{self, Legacy},
+};
 use sealift_verify::{
     artifact::Descriptor,
     digest::Digest,
     reference::{Pinned, Repository},
+    signature::Candidate,
     verify::Unverified,
 };
 
@@ -26,7 +30,7 @@ use super::{
 /// Layers and signatures that were fetched, the least recently used of which go first.
 #[derive(Debug)]
 pub(super) struct Artifacts {
-    unverified: Cache<(Fingerprint, Repository, Pinned), (Instant, Arc<Fetched>)>,
+    unverified: Cache<(Fingerprint, Repository, Pinned, Legacy), (Instant, Arc<Fetched>)>,
     layers: Cache<(Fingerprint, Repository, Digest), Bytes>,
 }
 
@@ -77,7 +81,7 @@ impl Artifacts {
         reference: &Pinned,
         age: Age,
     ) -> Result<Arc<Fetched>, SourceError> {
-        let key = (source.fingerprint(place)?, place.clone(), reference.clone());
+        let key = (source.fingerprint(place)?, place.clone(), reference.clone(), source.legacy);
         if let Some((at, fetched)) = self.unverified.get(&key) {
             let fresh = match age {
                 Age::AtMost(limit) => at.elapsed() < limit,
@@ -88,9 +92,9 @@ impl Artifacts {
             }
         }
         let client = source.client(place)?;
-        let answer = fetch::unverified(&client, &place.pin(reference.digest), reference).await;
+        let answer = fetch::unverified(&client, &place.pin(reference.digest), reference, source.legacy).await;
         let unverified = source.counted(answer)?;
-        let bytes = unverified.manifest.len() + unverified.candidates.iter().map(|c| c.bundle.len()).sum::<usize>();
+        let bytes = unverified.manifest.len() + unverified.candidates.iter().map(Candidate::size).sum::<usize>();
         let fetched = Arc::new(Fetched { unverified, place: place.clone() });
         self.unverified.put(key, (Instant::now(), Arc::clone(&fetched)), bytes);
         Ok(fetched)

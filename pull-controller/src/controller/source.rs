@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use sealift_registry::client::{Client, ClientError, SetupError};
+use sealift_registry::{
+    client::{Client, ClientError, SetupError},
+    fetch::Legacy,
+};
 use sealift_verify::reference::Repository;
 
 use super::{
@@ -19,6 +22,8 @@ pub(super) struct Source<'a> {
     pub(super) places: Vec<Repository>,
     pub(super) secret: PullSecret,
     pub(super) registries: &'a Registries,
+    /// Whether a policy lets signatures of the `.sig` scheme count.
+    pub(super) legacy: Legacy,
     pub(super) metrics: &'a Metrics,
 }
 

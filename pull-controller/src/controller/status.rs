@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use sealift_apply::api::{
     CheckRow, DeliveryStatus, LastApplied, LastAttempted, VerificationStatus, condition, set_condition,
 };
-use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome};
+use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
 use super::{
     report::Report,
@@ -225,6 +225,9 @@ fn summary(evidence: &Evidence) -> String {
     let mut signers: Vec<_> = evidence.policies.iter().flat_map(|p| &p.signers).map(|s| s.authority.as_str()).collect();
     signers.sort_unstable();
     signers.dedup();
+    if evidence.third_party.is_some() {
+        return format!("{THIRD_PARTY}: {}", signers.join(", "));
+    }
     let Some(statement) = &evidence.statement else { return String::new() };
     let version = statement.version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
     let stale = match (evidence.stale, statement.expires_at) {
@@ -312,7 +315,7 @@ fn release_name(last: &LastApplied) -> String {
     match (&last.version, last.position()) {
         (Some(version), _) => format!("release {version} ({})", last.short),
         (None, Some(position)) => format!("release {position} ({})", last.short),
-        (None, None) => format!("artifact {}", last.short),
+        (None, None) => format!("artifact {} ({THIRD_PARTY})", last.short),
     }
 }
 

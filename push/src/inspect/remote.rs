@@ -2,7 +2,7 @@
 
 use sealift_registry::{
     client::{Client, ClientError},
-    fetch::{self, Signatures},
+    fetch::{self, Legacy, Signatures},
 };
 use sealift_verify::{
     artifact::{Descriptor, Format, Manifest, ManifestError},
@@ -53,7 +53,7 @@ pub(super) async fn fetch(client: &Client, reference: &Pinned) -> Result<Artifac
     let descriptor = descriptor.clone();
     let both: Result<_, ClientError> = tokio::try_join!(
         fetch::layer(client, &reference.repository, &descriptor),
-        fetch::signatures(client, reference, &limits),
+        fetch::signatures(client, reference, &limits, Legacy::Included),
     );
     let (bytes, signatures) = both?;
     let unpacked = layer::unpack(&bytes, format, &limits).map_err(|error| InspectError::Layer(at(), error))?;

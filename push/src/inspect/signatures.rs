@@ -4,8 +4,9 @@ use sealift_registry::fetch::Signatures;
 use sealift_verify::{
     digest::Digest,
     reference::Pinned,
-    signature::Envelope,
+    signature::{Envelope, Form},
     statement::{Release, Statement},
+    third_party,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +18,26 @@ struct Claim {
     /// Who claims to have signed, in words.
     signer: String,
     payload: Digest,
-    statement: Result<Statement, String>,
+    says: Says,
+}
+
+/// What the payload is.
+enum Says {
+    Release(Box<Statement>),
+    /// A third party's signature of an artifact and nothing more.
+    Signed(third_party::Claim, Form),
+    Nothing(String),
+}
+
+fn says(envelope: &Envelope) -> Says {
+    match envelope.claim() {
+        Ok(Some(claim)) => Says::Signed(claim, envelope.form),
+        Ok(None) => match Statement::parse(envelope.payload()) {
+            Ok(statement) => Says::Release(Box::new(statement)),
+            Err(error) => Says::Nothing(sealift_verify::chain(&error)),
+        },
+        Err(error) => Says::Nothing(sealift_verify::chain(&error)),
+    }
 }
 
 fn claims(signatures: &Signatures, largest: u64) -> Vec<Result<Claim, (Digest, String)>> {
@@ -28,7 +48,7 @@ fn claims(signatures: &Signatures, largest: u64) -> Vec<Result<Claim, (Digest, S
             referrer: candidate.referrer,
             signer: claimed(&envelope),
             payload: Digest::of(envelope.payload()),
-            statement: Statement::parse(envelope.payload()).map_err(|error| sealift_verify::chain(&error)),
+            says: says(&envelope),
         })
     });
     let skipped = signatures.skipped.iter().map(|skipped| Err((skipped.referrer, skipped.reason.clone())));
@@ -45,11 +65,12 @@ pub(super) fn text(signatures: &Signatures, reference: &Pinned, largest: u64) ->
     for claim in claims {
         match claim {
             Err((referrer, reason)) => lines.push(format!("  {referrer}\n    not a statement: {}", plain(&reason))),
-            Ok(Claim { referrer, signer, payload, statement }) => {
+            Ok(Claim { referrer, signer, payload, says }) => {
                 lines.push(format!("  {referrer}\n    claims {}", plain(&signer)));
-                match statement {
-                    Err(reason) => lines.push(format!("    not a release statement: {}", plain(&reason))),
-                    Ok(statement) => lines.extend(describe(&statement, payload, reference)),
+                match says {
+                    Says::Nothing(reason) => lines.push(format!("    not a release statement: {}", plain(&reason))),
+                    Says::Signed(claim, form) => lines.extend(describe_claim(&claim, form, payload, reference)),
+                    Says::Release(statement) => lines.extend(describe(&statement, payload, reference)),
                 }
             }
         }
@@ -58,6 +79,21 @@ pub(super) fn text(signatures: &Signatures, reference: &Pinned, largest: u64) ->
         lines.push("  and more than may be looked at".to_owned());
     }
     lines.join("\n")
+}
+
+fn describe_claim(claim: &third_party::Claim, form: Form, payload: Digest, reference: &Pinned) -> Vec<String> {
+    let third_party::Claim { artifact, annotations } = claim;
+    let form = match form {
+        Form::Bundle => "third-party signature of the artifact, no release statement",
+        Form::SimpleSigning => "third-party signature of the artifact (legacy .sig), no release statement",
+    };
+    let rows = [
+        ("signature", Some(payload.to_string())),
+        ("about", (*artifact != reference.digest).then(|| format!("ANOTHER ARTIFACT, {artifact}"))),
+        ("annotations", (annotations != "{}").then(|| annotations.clone())),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, value)| Some(format!("    {name:<13}{}", plain(&value?))));
+    [format!("    {form}")].into_iter().chain(rows).collect()
 }
 
 fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<String> {
@@ -108,21 +144,34 @@ fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<S
 }
 
 pub(super) fn json(signatures: &Signatures, reference: &Pinned, largest: u64) -> Value {
-    let (mut statements, mut others) = (Vec::new(), Vec::new());
+    let (mut statements, mut third_party, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for claim in claims(signatures, largest) {
         match claim {
-            Ok(Claim { referrer, signer, payload, statement: Ok(statement) }) => statements.push(json!({
+            Ok(Claim { referrer, signer, payload, says: Says::Release(statement) }) => statements.push(json!({
                 "referrer": referrer,
                 "claimedSigner": signer,
                 "statement": payload,
                 "aboutThisArtifact": statement.artifact == reference.digest,
                 "predicate": statement.release,
             })),
-            Ok(Claim { referrer, signer, payload: _, statement: Err(reason) }) => {
+            Ok(Claim { referrer, signer, payload, says: Says::Signed(claim, form) }) => third_party.push(json!({
+                "referrer": referrer,
+                "claimedSigner": signer,
+                "signature": payload,
+                "form": form,
+                "aboutThisArtifact": claim.artifact == reference.digest,
+                "annotations": claim.annotations(),
+            })),
+            Ok(Claim { referrer, signer, payload: _, says: Says::Nothing(reason) }) => {
                 others.push(json!({"referrer": referrer, "claimedSigner": signer, "reason": reason}));
             }
             Err((referrer, reason)) => others.push(json!({"referrer": referrer, "reason": reason})),
         }
     }
-    json!({"statements": statements, "others": others, "truncated": signatures.truncated})
+    json!({
+        "statements": statements,
+        "thirdPartySignatures": third_party,
+        "others": others,
+        "truncated": signatures.truncated,
+    })
 }

@@ -97,7 +97,9 @@ fn field(unusable: &Unusable) -> String {
     match unusable {
         Unusable::Policy { source, .. } => match source {
             PolicyError::Field { path, .. } | PolicyError::Unknown { path, .. } => path.clone(),
-            PolicyError::Matcher { path, .. } | PolicyError::Empty { path, .. } => format!("spec.{path}"),
+            PolicyError::Matcher { path, .. }
+            | PolicyError::Empty { path, .. }
+            | PolicyError::Contradiction { path, .. } => format!("spec.{path}"),
             PolicyError::Require { path, .. } => format!("spec.{path}"),
             PolicyError::Attestation { .. } => "spec.attestations".to_owned(),
             PolicyError::Key { .. } | PolicyError::Twice { .. } | PolicyError::Authority { .. } => {

@@ -3,7 +3,7 @@
 use sealift_verify::{
     evidence::{Check, CheckId, CheckResult, Evidence, Outcome},
     policy::{Mode, select},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 use serde_json::{Value, json};
 
@@ -82,14 +82,14 @@ impl Verdict {
                 "reason": refusal.reason(),
                 "message": refusal.to_string(),
                 "check": CheckId::Policy,
-                "rule": rule(CheckId::Policy),
+                "rule": rule(CheckId::Policy, None),
             }),
             Self::Judged(evidence) => json!({
                 "outcome": evidence.outcome,
                 "reason": evidence.reason,
                 "message": evidence.message,
                 "check": decided_by(evidence).map(|row| row.check),
-                "rule": decided_by(evidence).and_then(|row| rule(row.check)),
+                "rule": decided_by(evidence).and_then(|row| rule(row.check, evidence.reason)),
                 "evidence": evidence.to_json(),
             }),
         }
@@ -111,7 +111,7 @@ fn judged(evidence: &Evidence) -> String {
                 plain(evidence.message.as_deref().unwrap_or("no verdict was reached"))
             ));
             if let Some(row) = row {
-                let by = rule(row.check)
+                let by = rule(row.check, evidence.reason)
                     .map_or_else(|| "what no policy can allow".to_owned(), |field| format!("spec.{field}"));
                 lines.push(format!("  decided by {by}, check {}: {}", row.check.as_str(), row.check.describe()));
             }
@@ -142,11 +142,12 @@ fn decided_by(evidence: &Evidence) -> Option<&Check> {
 }
 
 /// The part of a policy that a check holds an artifact against; `None` for what holds whatever a policy says.
-fn rule(check: CheckId) -> Option<&'static str> {
+fn rule(check: CheckId, reason: Option<Reason>) -> Option<&'static str> {
     Some(match check {
         CheckId::Policy => "match",
         CheckId::DenyList => "deny",
         CheckId::Signature => "require",
+        CheckId::Statement if reason == Some(Reason::NoStatement) => "release.statement",
         CheckId::Stream => "release.streams",
         CheckId::Environment => "release.environment",
         CheckId::MaxAge => "release.maxAge",

@@ -2,7 +2,7 @@
 
 use sealift_registry::{
     client::{Client, ClientError},
-    fetch,
+    fetch::{self, Legacy},
 };
 use sealift_verify::{
     digest::Digest,
@@ -52,7 +52,8 @@ impl Reader<'_> {
     /// Junk and foreign signatures are passed over.
     async fn highest(&self, digest: Digest, is_ours: impl Fn(&Envelope) -> bool) -> Result<Option<Head>, ClientError> {
         let limits = self.client.limits();
-        let found = fetch::signatures(self.client, &self.draft.repository().pin(digest), limits).await?;
+        let found =
+            fetch::signatures(self.client, &self.draft.repository().pin(digest), limits, Legacy::Ignored).await?;
         let ours = found.candidates.iter().filter_map(|candidate| {
             let envelope = Envelope::parse(candidate, limits.bundle).ok()?;
             let statement = is_ours(&envelope).then(|| Statement::parse(envelope.payload()).ok())??;

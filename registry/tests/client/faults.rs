@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use futures::{StreamExt, stream};
 use sealift_registry::{
     client::{AttachedBy, ClientError, Credentials, Fault, Outage, PutAs},
-    fetch,
+    fetch::{self, Legacy},
 };
 use sealift_verify::{
     artifact::{BUNDLE, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Manifest},
@@ -180,7 +180,9 @@ async fn a_list_of_referrers_beyond_the_limit_is_an_incomplete_one() {
         })
         .await;
         let client = fake.client(Credentials::Anonymous);
-        let found = fetch::signatures(&client, &fake.repository().pin(Digest::of(b"x")), client.limits()).await;
+        let found =
+            fetch::signatures(&client, &fake.repository().pin(Digest::of(b"x")), client.limits(), Legacy::Ignored)
+                .await;
         assert!(found.unwrap().truncated, "{wide}");
     }
 }
@@ -335,7 +337,7 @@ async fn junk_among_signatures_is_listed_and_an_outage_is_not_junk() {
         .await;
         let client = fake.client(Credentials::Anonymous);
         let place = fake.repository().pin(subject.digest);
-        let found = fetch::signatures(&client, &place, client.limits()).await;
+        let found = fetch::signatures(&client, &place, client.limits(), Legacy::Ignored).await;
         if outage {
             assert!(matches!(found, Err(ClientError::Unreachable { .. })));
             continue;
@@ -347,6 +349,6 @@ async fn junk_among_signatures_is_listed_and_an_outage_is_not_junk() {
         assert!(reasons[0].contains("does not exist") && reasons[1].contains("is larger than"), "{reasons:?}");
         assert!(reasons[2].contains("cannot be read as an OCI image manifest"), "{reasons:?}");
         let limits = sealift_verify::artifact::Limits { candidates: 2, ..*client.limits() };
-        assert!(fetch::signatures(&client, &place, &limits).await.unwrap().truncated);
+        assert!(fetch::signatures(&client, &place, &limits, Legacy::Ignored).await.unwrap().truncated);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use sealift_e2e::Tool;
 use sealift_registry::{
     client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PlainHttp, PutAs},
-    fetch,
+    fetch::{self, Legacy},
     server::{self, ServerOptions},
 };
 use sealift_verify::{
@@ -95,7 +95,7 @@ async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
     let attached = futures::future::join_all((1..=6).map(attach)).await;
     assert!(attached.iter().all(|one| one.as_ref().unwrap().by == by), "{attached:?}");
     let elsewhere: Repository = "logical.example/acme/shop".parse().unwrap();
-    let found = fetch::unverified(&client, &put.pinned, &elsewhere.pin(subject.digest)).await.unwrap();
+    let found = fetch::unverified(&client, &put.pinned, &elsewhere.pin(subject.digest), Legacy::Ignored).await.unwrap();
     let bundles: Vec<_> =
         found.candidates.iter().map(|one| String::from_utf8_lossy(&one.bundle).into_owned()).collect();
     assert_eq!(bundles, (1..=6).rev().map(|n| format!("bundle {n}")).collect::<Vec<_>>(), "newest first");

@@ -73,6 +73,7 @@ pub fn suite(evidence: &Evidence) -> Suite {
     let policies = evidence.policies.iter();
     properties.extend(policies.map(|p| (format!("policy.{}", p.name), p.digest.to_string())));
     properties.extend(evidence.statement.iter().map(|s| ("statement".to_owned(), s.digest.to_string())));
+    properties.extend(evidence.third_party.iter().map(|s| ("third-party-signature".to_owned(), s.digest.to_string())));
     properties.push(("verifier".to_owned(), evidence.verifier.clone()));
     let mut cases: Vec<_> = evidence.checks.iter().map(|row| case(row, evidence)).collect();
     if evidence.outcome == Outcome::CouldNotCheck && evidence.reason.is_none() {

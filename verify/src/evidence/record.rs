@@ -45,6 +45,12 @@ pub enum Contradiction {
     /// Accepted although a check without which nothing is accepted was not passed.
     #[error("accepted, and {} was not passed", .0.as_str())]
     AcceptedUnchecked(CheckId),
+    /// Accepted with a statement and as an artifact without one, or with neither.
+    #[error("accepted, and not on exactly one of a release statement and a third party's signature")]
+    Grounds,
+    /// A check passed that only a release statement could have passed, and there was none.
+    #[error("{} passed, and there is no release statement", .0.as_str())]
+    NothingStated(CheckId),
     /// Accepted although an enforcing policy is not satisfied.
     #[error("accepted, and policy {0:?} is not satisfied")]
     AcceptedUnsatisfied(String),
@@ -91,6 +97,22 @@ const ALWAYS_MADE: &[CheckId] = &[
     CheckId::Validity,
     CheckId::Attestations,
     CheckId::Inventory,
+];
+
+/// Rows about what only a release statement says.
+const STATED: &[CheckId] = &[
+    CheckId::Statement,
+    CheckId::Stream,
+    CheckId::Environment,
+    CheckId::Repository,
+    CheckId::Version,
+    CheckId::Validity,
+    CheckId::MaxAge,
+    CheckId::Minimum,
+    CheckId::Epoch,
+    CheckId::Memory,
+    CheckId::Inventory,
+    CheckId::Parameters,
 ];
 
 /// Reads a document as [`Evidence::to_json`] writes it.
@@ -151,6 +173,10 @@ pub fn contradiction(evidence: &Evidence) -> Option<Contradiction> {
     if !evidence.reference.ends_with(&format!("@{}", evidence.artifact)) {
         return Some(Contradiction::Artifact);
     }
+    let passed = |check: &&CheckId| evidence.check(**check).result == CheckResult::Pass;
+    if let Some(check) = STATED.iter().find(passed).filter(|_| evidence.third_party.is_some()) {
+        return Some(Contradiction::NothingStated(*check));
+    }
     match evidence.outcome {
         Outcome::Accepted => accepted(evidence),
         Outcome::Refused => match evidence.reason {
@@ -188,6 +214,10 @@ fn accepted(evidence: &Evidence) -> Option<Contradiction> {
     let unmade = |check: &&CheckId| evidence.check(**check).result == CheckResult::NotChecked;
     if let Some(check) = ALWAYS_PASSED.iter().find(open).or_else(|| ALWAYS_MADE.iter().find(unmade)) {
         return Some(Contradiction::AcceptedUnchecked(*check));
+    }
+    let stated = evidence.check(CheckId::Statement).result == CheckResult::Pass;
+    if stated != evidence.statement.is_some() || stated == evidence.third_party.is_some() {
+        return Some(Contradiction::Grounds);
     }
     let mut enforcing = evidence.policies.iter().filter(|policy| policy.mode == Mode::Enforce).peekable();
     if enforcing.peek().is_none() {

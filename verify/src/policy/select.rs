@@ -16,6 +16,13 @@ pub struct Selected {
     pub auditing: Vec<Arc<Policy>>,
 }
 
+impl Selected {
+    /// True if a policy that decides lets signatures of the `.sig` scheme count: else nobody has to look for them.
+    pub fn legacy_signatures(&self) -> bool {
+        self.enforcing.iter().any(|policy| policy.legacy_signatures)
+    }
+}
+
 /// Selects by logical repository and namespace, in the order of names, before anything is fetched.
 ///
 /// # Errors

@@ -113,6 +113,10 @@ pub struct TransparencySpec {
     /// may have no certificate log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sct: Option<Demand>,
+    /// Whether signatures under the tag `sha256-<hex>.sig`, as cosign wrote them before bundles, are looked at. They carry
+    /// no release statement, so only with `release.statement: optional`; and of a log they have a promise, no proof.
+    #[serde(default, rename = "legacySignatures", skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_signatures: bool,
 }
 
 impl TransparencySpec {
@@ -172,8 +176,15 @@ pub struct AtLeastSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseSpec {
-    /// The streams the authorities speak for.
-    #[schemars(length(min = 1, max = 256))]
+    /// `required` (the default), or `optional`: then an artifact that the authorities have signed and said nothing else
+    /// about, as `cosign sign` does, is accepted too. Nothing tells such an artifact from an older one, so there is no
+    /// protection against rollback, and `environment`, `maxAge` and `minimum` cannot stand beside it. A release statement
+    /// that is there still counts, and once one was accepted a Delivery takes nothing without.
+    #[serde(default, skip_serializing_if = "StatementDemand::is_required")]
+    pub statement: StatementDemand,
+    /// The streams the authorities speak for. Empty only with `statement: optional`: then no statement of theirs counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
     pub streams: Vec<MatcherSpec>,
     /// The environment every statement must name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +252,23 @@ pub struct AttestationSpec {
     /// time is too old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
+}
+
+/// Whether there must be a release statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatementDemand {
+    /// Nothing is accepted without.
+    #[default]
+    Required,
+    /// A third party's signature on the artifact is enough where there is none.
+    Optional,
+}
+
+impl StatementDemand {
+    fn is_required(&self) -> bool {
+        *self == Self::Required
+    }
 }
 
 /// What becomes of a release that runs once trust in it is withdrawn. Nothing is ever deleted for it.

@@ -8,9 +8,9 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use sigstore_crypto::KeyPair;
-use sigstore_types::dsse::pae;
+use sigstore_types::{SignatureBytes, dsse::pae};
 
-use super::{TrustRoot, TrustRoots};
+use super::{SimpleSigning, TrustRoot, TrustRoots};
 use crate::{artifact, digest::Digest, statement::PAYLOAD_TYPE};
 
 /// Certificates are valid for ten minutes around this time.
@@ -142,6 +142,42 @@ impl Lab {
         })
     }
 
+    /// The log's word at `time`, in seconds, that it will include `body` at index 7.
+    fn promise(&self, body: &str, time: i64) -> SignatureBytes {
+        let promise = format!(
+            r#"{{"body":"{}","integratedTime":{time},"logID":"{}","logIndex":7}}"#,
+            STANDARD.encode(body),
+            self.log_id().hex()
+        );
+        self.log.sign(promise.as_bytes()).unwrap()
+    }
+
+    /// cosign's older form, signed with a fresh certificate and promised by the log when the certificate is valid.
+    pub(crate) fn simple_signing(&self, payload: &[u8], who: Who<'_>) -> SimpleSigning {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = pem::encode(&pem::Pem::new("CERTIFICATE", self.issue(&key, who)));
+        let key = KeyPair::from_pkcs8_der(key.serialized_der()).unwrap();
+        let signed = self.simple_signing_by(payload, &key, &certificate);
+        SimpleSigning { certificate: Some(certificate), ..signed }
+    }
+
+    /// The same by a key, which the log knows as `verifier`.
+    pub(crate) fn simple_signing_by(&self, payload: &[u8], key: &KeyPair, verifier: &str) -> SimpleSigning {
+        let signature = STANDARD.encode(key.sign(payload).unwrap().as_bytes());
+        let body = json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {
+            "data": {"hash": {"algorithm": "sha256", "value": Digest::of(payload).hex()}},
+            "signature": {"content": signature, "publicKey": {"content": STANDARD.encode(verifier)}},
+        }});
+        let (body, time) = (body.to_string(), SIGNED_AT.parse::<Timestamp>().unwrap().as_second());
+        let promise = json!({
+            "SignedEntryTimestamp": STANDARD.encode(self.promise(&body, time).as_bytes()),
+            "Payload": {
+                "body": STANDARD.encode(&body), "integratedTime": time, "logIndex": 7, "logID": self.log_id().hex(),
+            },
+        });
+        SimpleSigning { payload: payload.to_vec(), signature, promise: Some(promise.to_string()), ..Default::default() }
+    }
+
     /// The second entry of a log with two, promised at a time.
     pub(crate) fn entry(&self, payload: &[u8], signature: &[u8], verifier: &str, logged: &str) -> Value {
         let body = json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {
@@ -151,12 +187,7 @@ impl Lab {
         }});
         let body = body.to_string();
         let time = logged.parse::<Timestamp>().unwrap().as_second();
-        let promise = format!(
-            r#"{{"body":"{}","integratedTime":{time},"logID":"{}","logIndex":7}}"#,
-            STANDARD.encode(&body),
-            self.log_id().hex()
-        );
-        let promise = self.log.sign(promise.as_bytes()).unwrap();
+        let promise = self.promise(&body, time);
         let (neighbour, leaf) = (Digest::of(b"\0neighbour"), Digest::of(&[b"\0", body.as_bytes()].concat()));
         let root = Digest::of(&[&[1], &neighbour.as_bytes()[..], leaf.as_bytes()].concat());
         let note = format!("log.example\n2\n{}\n", STANDARD.encode(root.as_bytes()));

@@ -16,7 +16,7 @@ pub struct Proof {
     /// The certificate was published: a signed certificate timestamp.
     pub sct: CheckResult,
     /// The signature stands in a transparency log: inclusion proof up to a signed checkpoint, and an entry that is
-    /// about this very signature.
+    /// about this very signature. Of signatures in cosign's older form, and bundles as old, only that the log promised it.
     pub log: CheckResult,
     /// The entries found there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -103,7 +103,10 @@ impl Proof {
     pub(crate) fn describe_log(&self) -> String {
         let place = |entry: &LogEntry| {
             let LogEntry { origin, index, .. } = entry;
-            format!("{} index {index}", origin.as_deref().unwrap_or("a log's promise,"))
+            match origin {
+                Some(origin) => format!("{origin} index {index}"),
+                None => format!("a log's promise of index {index}, without proof of inclusion"),
+            }
         };
         self.entries.iter().map(place).collect::<Vec<_>>().join(", ")
     }

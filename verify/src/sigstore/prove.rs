@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sigstore_types::{
-    Artifact, Bundle, KindVersion, Sha256Hash,
+    Artifact, Bundle, KindVersion, MediaType, Sha256Hash,
     bundle::{TimestampVerificationData, TransparencyLogEntry},
 };
 use sigstore_verify::{Error as Upstream, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
@@ -49,7 +49,7 @@ pub enum Subject<'a> {
     Bytes(&'a [u8]),
     /// The artifact with this digest.
     Digest(Digest),
-    /// Whatever the signed statement says: for a caller who goes on to judge that statement.
+    /// Whatever the signed payload says: for a caller who goes on to judge that.
     Stated,
 }
 
@@ -183,11 +183,14 @@ impl Signed {
         Ok(Proof::of_signature_alone(CheckResult::NotChecked, CheckResult::NotChecked))
     }
 
-    fn artifact<'a>(&self, subject: Subject<'a>) -> Result<Artifact<'a>, ProofError> {
+    fn artifact<'a>(&'a self, subject: Subject<'a>) -> Result<Artifact<'a>, ProofError> {
         let digest = match subject {
             Subject::Bytes(bytes) => return Ok(Artifact::from_blob(bytes)),
             Subject::Digest(digest) => digest,
-            Subject::Stated => *self.stated().first().ok_or(ProofError::NoSubject)?,
+            Subject::Stated => match &self.message {
+                Some(message) => return Ok(Artifact::from_blob(message)),
+                None => *self.stated().first().ok_or(ProofError::NoSubject)?,
+            },
         };
         Ok(Sha256Hash::new(*digest.as_bytes()).into())
     }
@@ -239,6 +242,11 @@ impl Material {
         if demands.timestamp == Demand::Off {
             material.timestamp_verification_data = TimestampVerificationData::default();
         }
+        if signed.message.is_some() && material.tlog_entries.is_empty() {
+            // The first version is the one of promises; where there is none left, it is no bundle of that version.
+            bundle.media_type = MediaType::Bundle0_3;
+        }
+        let material = &mut bundle.verification_material;
         let proven = |entry: &TransparencyLogEntry| {
             entry.inclusion_proof.as_ref().is_some_and(|proof| !proof.checkpoint.is_empty())
         };

@@ -18,6 +18,8 @@ pub struct Signed {
     /// Read as v0.3, whose rules then hold whatever the verifier underneath would let pass.
     pub(super) strict: bool,
     certificate: Option<Certificate>,
+    /// The signed bytes, where they are no statement and stand beside the signature.
+    pub(super) message: Option<Vec<u8>>,
 }
 
 /// Why a text is not a bundle that could be verified.
@@ -26,7 +28,7 @@ pub enum BundleError {
     /// Larger than the limit.
     #[error("the bundle is larger than {0} bytes")]
     TooLarge(u64),
-    /// Not a Sigstore bundle.
+    /// Not a Sigstore bundle, or not what cosign wrote before there were any.
     #[error("not a Sigstore bundle")]
     Parse(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The media type is unsigned, so older versions with weaker rules are not read at all.
@@ -38,6 +40,9 @@ pub enum BundleError {
     /// A DSSE payload of another type.
     #[error("the payload has type {0:?}, not in-toto")]
     PayloadType(String),
+    /// A log entry of another kind than signatures over raw bytes have.
+    #[error("the log entry is of kind {0:?}, not hashedrekord/0.0.1")]
+    Entry(String),
     /// The certificate cannot be read, or says not whom it was issued to.
     #[error("the bundle's certificate names no identity and issuer")]
     Certificate,
@@ -82,16 +87,20 @@ impl Signed {
         }
         let text = std::str::from_utf8(bytes).map_err(|error| BundleError::Parse(Box::new(error)))?;
         let bundle = Bundle::from_json(text).map_err(|error| BundleError::Parse(Box::new(error)))?;
+        Self::of(bundle, strict, None)
+    }
+
+    pub(super) fn of(bundle: Bundle, strict: bool, message: Option<Vec<u8>>) -> Result<Self, BundleError> {
         let certificate = bundle.signing_certificate().map(Certificate::read);
         match certificate {
             Some(None) => Err(BundleError::Certificate),
-            read => Ok(Self { bundle, strict, certificate: read.flatten() }),
+            read => Ok(Self { bundle, strict, certificate: read.flatten(), message }),
         }
     }
 
-    /// The signed bytes, where a statement was signed.
+    /// The signed bytes, where they are known: a statement, or the payload beside the signature.
     pub fn payload(&self) -> Option<&[u8]> {
-        self.envelope().map(|envelope| envelope.payload.as_bytes())
+        self.envelope().map(|envelope| envelope.payload.as_bytes()).or(self.message.as_deref())
     }
 
     /// The certificate as the bundle claims it: a reason to look closer, never a proof.
@@ -107,10 +116,16 @@ impl Signed {
         }
     }
 
-    /// True if `key` made the signature over this statement. Says nothing of log and time.
+    /// True if `key` made the signature over this payload. Says nothing of log and time.
     pub fn signed_by(&self, key: &PublicKey) -> bool {
-        self.claimed_key().is_some()
-            && self.envelope().is_some_and(|envelope| key.verifies(&envelope.pae(), &envelope.signature.sig))
+        let signed = || match (&self.bundle.content, &self.message) {
+            (SignatureContent::DsseEnvelope(envelope), _) => key.verifies(&envelope.pae(), &envelope.signature.sig),
+            (SignatureContent::MessageSignature(signature), Some(message)) => {
+                key.verifies(message, &signature.signature)
+            }
+            _ => false,
+        };
+        self.claimed_key().is_some() && signed()
     }
 
     /// True if the key of the claimed certificate made the signature over this statement. Whose certificate it is stays a

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Admitted, Decision, Facts, Grounds, Stated, Unverified,
+    Admitted, Decision, Facts, Grounds, Stated, ThirdParty, Unverified,
     attested::{self, Attested, Setting},
     candidate::Judge,
     epochs,
@@ -14,8 +14,8 @@ use crate::{
     artifact::{Manifest, ManifestError},
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence, PolicyRecord},
-    memory::Standing,
-    policy::{Mode, OnFirstContact, Policy, Selected, select},
+    memory::{Memory, Standing},
+    policy::{Mode, OnFirstContact, Policy, Selected, StatementDemand, select},
     refusal::Refusal,
     signature::Skipped,
     statement::{Statement, StatementError},
@@ -54,13 +54,8 @@ struct Admission<'a> {
     attested: Vec<Attested>,
 }
 
-/// The statement that counts and how it stands.
-struct Released {
-    payload: Payload,
-    statement: Statement,
-    standing: Standing,
-    stale: Option<Refusal>,
-}
+/// What the artifact is accepted on, and why nothing new may come of it, if so.
+type Released = (Grounds, Option<Refusal>);
 
 impl Admission<'_> {
     fn judge(mut self, policies: &[Arc<Policy>]) -> Result<Admitted, Refused> {
@@ -72,14 +67,12 @@ impl Admission<'_> {
         if let Some(refusal) = selected.enforcing.iter().find_map(|policy| denied_digest(policy, &digests)) {
             return Err((CheckId::DenyList, refusal));
         }
-        let released = self.release(&selected);
-        let Released { payload, statement, standing, stale } =
-            released.map_err(|refused| self.unless_truncated(refused))?;
+        let (grounds, stale) = self.release(&selected).map_err(|refused| self.unless_truncated(refused))?;
         Ok(Admitted {
             reference: self.unverified.reference.clone(),
             layer: layer.clone(),
             format,
-            grounds: Grounds::Stated(Box::new(Stated { statement, payload: payload.digest, standing })),
+            grounds,
             stale,
             approvals: attested::approvals(&self.attested, &selected.enforcing, self.facts.now),
             policies: selected.enforcing,
@@ -89,9 +82,19 @@ impl Admission<'_> {
         })
     }
 
-    /// The statement that counts, if all that can be said without the layer speaks for it.
+    /// The statement that counts, if all that can be said without the layer speaks for it. Where trusted signers state
+    /// nothing about this artifact, their bare signature is looked at.
     fn release(&mut self, selected: &Selected) -> Result<Released, Refused> {
-        let payloads = self.signatures(selected)?;
+        let (mut claims, payloads): (Vec<_>, Vec<_>) =
+            self.signatures(selected)?.into_iter().partition(|payload| payload.claim.is_some());
+        let stated = payloads.iter().any(|payload| states(payload, self.unverified.reference.digest));
+        match claims.pop().filter(|_| !stated) {
+            Some(claim) => self.third_party(&claim, selected).map(|grounds| (grounds, None)),
+            None => self.stated(payloads, selected),
+        }
+    }
+
+    fn stated(&mut self, payloads: Vec<Payload>, selected: &Selected) -> Result<Released, Refused> {
         let (payload, statement) = self.statement(payloads, selected)?;
         self.minimum(&statement, selected)?;
         let (result, detail) = epochs::row(&statement, selected, self.facts.memory);
@@ -101,7 +104,7 @@ impl Admission<'_> {
         let signed = serde_json::from_slice(&payload.bytes).ok();
         let setting = Setting { statement: signed.as_ref(), now: self.facts.now };
         attested::judge(&self.attested, selected, setting, self.evidence)?;
-        Ok(Released { payload, statement, standing, stale })
+        Ok((Grounds::Stated(Box::new(Stated { statement, payload: payload.digest, standing })), stale))
     }
 
     /// At the cap the statement that would be accepted may be among those nobody looked at, for instance behind copies
@@ -247,6 +250,10 @@ impl Admission<'_> {
                 Mode::Enforce => place(policy, s).err().map(|(_, refusal)| refusal),
                 Mode::Audit => self.objection(policy, payload, s),
             });
+            let misplaced = misplaced.or_else(|| {
+                let claim = payload.claim.as_ref()?;
+                denied_digest(policy, &[("artifact", claim.artifact)]).or_else(|| no_statement(policy, claim.artifact))
+            });
             if let Some(refusal) = misplaced.filter(|_| record.satisfied) {
                 (record.satisfied, record.unmet) = (false, Some(refusal.to_string()));
             }
@@ -261,12 +268,74 @@ impl Admission<'_> {
         self.evidence.pass(CheckId::Signature, names.join(", "));
         if let Some(statement) = statement {
             self.evidence.describe(payload.digest, statement);
+        } else if let Some(claim) = &payload.claim {
+            self.evidence.describe_claim(payload.digest, claim);
         }
         let proofs = payload.proofs(&selected.enforcing);
         for (check, (result, detail)) in rows(&proofs) {
             self.evidence.set(check, result, detail);
         }
         self.evidence.signed_by(proofs);
+    }
+
+    /// A signature about this very manifest, where no statement is demanded: by a policy, by what a Delivery asks of one, or
+    /// by one that was accepted before.
+    fn third_party(&mut self, payload: &Payload, selected: &Selected) -> Result<Grounds, Refused> {
+        let Facts { memory, stream, environment, version, .. } = *self.facts;
+        let artifact = self.unverified.reference.digest;
+        self.trusted(payload, None, selected);
+        self.evidence.pass(CheckId::DenyList, "");
+        if let Some(refusal) = selected.enforcing.iter().find_map(|policy| no_statement(policy, artifact)) {
+            return Err((CheckId::Statement, refusal));
+        }
+        if self.unverified.truncated {
+            // A statement may be among what nobody looked at, and it would be the one that counts.
+            return Err((CheckId::Signature, Refusal::TooManySignatures { seen: self.unverified.candidates.len() }));
+        }
+        let by = self.evidence.check(CheckId::Signature).detail.clone();
+        let detail = format!("third-party signature by {by}, no release statement");
+        self.evidence.set(CheckId::Statement, CheckResult::NotPresent, detail);
+        self.evidence.pass(CheckId::Subject, artifact.to_string());
+        let demanded = |name: &str, value: &str| Refusal::NoStatement {
+            artifact,
+            demanded: format!("the Delivery demands, of {name} {value:?}"),
+        };
+        for (check, name, value) in [
+            (CheckId::Stream, "stream", stream),
+            (CheckId::Environment, "environment", environment),
+            (CheckId::Version, "version", version),
+        ] {
+            if let Some(value) = value {
+                return Err((check, demanded(name, value)));
+            }
+        }
+        for check in [CheckId::Stream, CheckId::Environment, CheckId::Repository, CheckId::Version] {
+            self.evidence.set(check, CheckResult::NotPresent, "no statement names one");
+        }
+        self.evidence.set(CheckId::Validity, CheckResult::NotPresent, "no statement says until when it holds");
+        self.evidence.set(CheckId::MaxAge, CheckResult::NotPresent, "no policy sets a maximum age");
+        self.evidence.set(CheckId::Minimum, CheckResult::NotPresent, "no policy sets a minimum");
+        self.evidence.set(CheckId::Epoch, CheckResult::NotPresent, "no statement names one");
+        self.never_stated(memory, artifact)?;
+        let setting = Setting { statement: None, now: self.facts.now };
+        attested::judge(&self.attested, selected, setting, self.evidence)?;
+        Ok(Grounds::ThirdParty(ThirdParty { payload: payload.digest }))
+    }
+
+    /// Who leaves out statements must not get rid of their order.
+    fn never_stated(&mut self, memory: Option<&Memory>, artifact: Digest) -> Result<(), Refused> {
+        let Some(memory) = memory else {
+            self.evidence.set(CheckId::Memory, CheckResult::NotChecked, "no memory of trust was given");
+            return Ok(());
+        };
+        let Some(mark) = memory.marks.last() else {
+            let detail = "no statement gives it a place in an order: nothing tells it from an older artifact";
+            self.evidence.set(CheckId::Memory, CheckResult::NotPresent, detail);
+            return Ok(());
+        };
+        self.evidence.previous = Some(mark.position);
+        let demanded = format!("is demanded since {} of stream {:?} was accepted by one", mark.position, mark.stream);
+        Err((CheckId::Memory, Refusal::NoStatement { artifact, demanded }))
     }
 
     /// What an audit policy would refuse if it decided: everything that enforcing ones are asked one by one.
@@ -421,6 +490,23 @@ impl Admission<'_> {
         }
         Err((check, refusal))
     }
+}
+
+/// True if a payload is, or means to be, a release statement about the artifact: then that is what is judged. Other things
+/// that trusted signers attest hide no signature of theirs.
+fn states(payload: &Payload, artifact: Digest) -> bool {
+    match Statement::parse(&payload.bytes) {
+        Ok(statement) => statement.artifact == artifact,
+        Err(StatementError::Type(_)) => false,
+        Err(_) => Statement::is_meant(&payload.bytes),
+    }
+}
+
+/// That a policy wants more than a signature.
+fn no_statement(policy: &Policy, artifact: Digest) -> Option<Refusal> {
+    let demanded = || format!("policy {} demands", policy.name);
+    let required = policy.release.statement == StatementDemand::Required;
+    required.then(|| Refusal::NoStatement { artifact, demanded: demanded() })
 }
 
 /// A digest on the policy's deny list.

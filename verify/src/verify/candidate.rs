@@ -75,7 +75,7 @@ impl<'a> Judged<'a> {
         Ok(proven.map(|(id, proof)| Counted {
             authority: authority.name.clone(),
             id,
-            record: SignatureRecord { signer: id, referrer: self.envelope.referrer, proof },
+            record: SignatureRecord { signer: id, referrer: self.envelope.referrer, form: self.envelope.form, proof },
         }))
     }
 

@@ -10,18 +10,30 @@ use crate::{
     digest::Digest,
     evidence::{CheckResult, Evidence, PolicyRecord, SignatureRecord, Signer},
     policy::{Mode, Policy},
-    signature::{Candidate, Envelope, Skipped},
+    signature::{Candidate, Envelope, Form, Skipped},
     sigstore::Proof,
+    third_party::Claim,
 };
 
 /// Who signed, by authority name and the id of key or identity.
 pub(super) type Signers = BTreeSet<(String, Digest)>;
+
+/// What was signed, as far as it has to be equal for signatures to add up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    /// A statement, byte for byte.
+    Bytes(Digest),
+    /// That somebody signed an artifact, whichever way it is written.
+    Claim(Claim),
+}
 
 /// One distinct payload with everyone known to have signed it. Signatures on different payloads are never added up.
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) digest: Digest,
     pub(super) bytes: Vec<u8>,
+    /// What it says, where it is a third party's signature and no statement. Then other bytes may say the same.
+    pub(super) claim: Option<Claim>,
     /// A referrer that carries it, to name it by.
     pub(super) referrer: Digest,
     signers: BTreeMap<Digest, Signers>,
@@ -68,11 +80,16 @@ impl Payload {
         }
     }
 
-    fn count(&mut self, counted: Counted, policy: &Policy, policies: &[Arc<Policy>]) {
+    /// Counts a signature over the payload with the digest `signed`.
+    fn count(&mut self, counted: Counted, signed: Digest, policy: &Policy, policies: &[Arc<Policy>]) {
         let Counted { authority, id, record } = counted;
         // What an audit policy denies counts in its own eyes only.
         let heard = policies.iter().filter(|p| p.mode == Mode::Enforce || p.digest == policy.digest);
-        let denied = heard.into_iter().find_map(|p| Some((p, denied(p, id, &record.proof)?)));
+        // A denied statement is told of as such once it is read; of a claim this payload is only one of the forms.
+        let payload = |p: &Policy| {
+            (self.claim.is_some() && p.deny.digests.contains(&signed)).then(|| format!("signed payload {signed}"))
+        };
+        let denied = heard.into_iter().find_map(|p| Some((p, denied(p, id, &record.proof).or_else(|| payload(p))?)));
         match denied {
             Some((by, what)) if by.mode == Mode::Enforce => self.denied.push((by.name.clone(), what)),
             Some(_) => {}
@@ -104,7 +121,7 @@ fn denied(policy: &Policy, id: Digest, proof: &Proof) -> Option<String> {
     certificate.commits().find(|commit| policy.deny.names_commit(commit)).map(|commit| format!("commit {commit:?}"))
 }
 
-/// Reads every candidate and groups the readable ones by payload. Junk is recorded and hides nothing.
+/// Reads every candidate and groups the readable ones by what they say. Junk is recorded and hides nothing.
 pub(super) fn group(
     candidates: &[Candidate],
     policies: &[Arc<Policy>],
@@ -112,13 +129,14 @@ pub(super) fn group(
     largest: u64,
     evidence: &mut Evidence,
 ) -> Vec<Payload> {
-    let mut payloads: BTreeMap<Digest, Payload> = BTreeMap::new();
+    let mut payloads: BTreeMap<Said, Payload> = BTreeMap::new();
     for candidate in candidates {
         let skip = |reason| Skipped { referrer: candidate.referrer, reason };
-        match Envelope::parse(candidate, largest) {
-            Err(error) => evidence.skipped.push(skip(crate::chain(&error))),
-            Ok(envelope) => {
-                let reasons = add(&mut payloads, &envelope, policies, judge);
+        let read = Envelope::parse(candidate, largest).map_err(|error| crate::chain(&error));
+        match read.and_then(|envelope| Ok((said(&envelope, evidence.artifact)?, envelope))) {
+            Err(reason) => evidence.skipped.push(skip(reason)),
+            Ok((said, envelope)) => {
+                let reasons = add(&mut payloads, said, &envelope, policies, judge);
                 evidence.skipped.extend(reasons.into_iter().map(skip));
             }
         }
@@ -126,17 +144,32 @@ pub(super) fn group(
     payloads.into_values().collect()
 }
 
+/// What an envelope is about. A signature that says nothing but that it is about another artifact says nothing here.
+fn said(envelope: &Envelope, artifact: Digest) -> Result<Said, String> {
+    match envelope.claim().map_err(|error| crate::chain(&error))? {
+        None => Ok(Said::Bytes(Digest::of(envelope.payload()))),
+        Some(claim) if claim.artifact == artifact => Ok(Said::Claim(claim)),
+        Some(claim) => Err(format!("it signs another artifact, {}", claim.artifact)),
+    }
+}
+
 /// Adds an envelope to the payload it signs; why it does not count, where somebody might have thought it does.
 fn add(
-    payloads: &mut BTreeMap<Digest, Payload>,
+    payloads: &mut BTreeMap<Said, Payload>,
+    said: Said,
     envelope: &Envelope,
     policies: &[Arc<Policy>],
     judge: Judge<'_>,
 ) -> BTreeSet<String> {
     let digest = Digest::of(envelope.payload());
-    let payload = payloads.entry(digest).or_insert_with(|| Payload {
+    let claim = match &said {
+        Said::Claim(claim) => Some(claim.clone()),
+        Said::Bytes(_) => None,
+    };
+    let payload = payloads.entry(said).or_insert_with(|| Payload {
         digest,
         bytes: envelope.payload().to_vec(),
+        claim,
         referrer: envelope.referrer,
         signers: BTreeMap::new(),
         proofs: BTreeMap::new(),
@@ -144,10 +177,14 @@ fn add(
     });
     let mut judged = judge.of(envelope, digest);
     let mut reasons = BTreeSet::new();
-    for policy in policies {
+    let counts = |policy: &&Arc<Policy>| envelope.form == Form::Bundle || policy.legacy_signatures;
+    if !policies.iter().any(|policy| counts(&policy)) {
+        reasons.insert("no policy here lets legacy signatures count".to_owned());
+    }
+    for policy in policies.iter().filter(counts) {
         for authority in &policy.authorities {
             match judged.by(authority) {
-                Ok(Some(counted)) => payload.count(counted, policy, policies),
+                Ok(Some(counted)) => payload.count(counted, digest, policy, policies),
                 Ok(None) => {}
                 Err(reason) => {
                     reasons.insert(reason);

@@ -2,6 +2,7 @@
 
 mod attested;
 mod keyless;
+mod third_party;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ use crate::{
     policy::tests::{pem_of, policy},
     refusal::Reason,
     render::Rendering,
+    signature::SimpleSigning,
     statement::{Content, PAYLOAD_TYPE, Release, Statement},
 };
 
@@ -56,6 +58,7 @@ struct World {
     manifest: Vec<u8>,
     statement: Statement,
     bundles: Vec<Vec<u8>>,
+    legacy: Vec<SimpleSigning>,
     truncated: bool,
 }
 
@@ -76,7 +79,7 @@ impl World {
             ..crate::statement::tests::statement().release
         };
         let statement = Statement { name: REPOSITORY.into(), artifact: Digest::of(&manifest), release };
-        Self { layer: packed.bytes, manifest, statement, bundles: vec![], truncated: false }
+        Self { layer: packed.bytes, manifest, statement, bundles: vec![], legacy: vec![], truncated: false }
     }
 
     fn signed(key: &KeyPair) -> Self {
@@ -97,12 +100,16 @@ impl World {
     }
 
     fn unverified(&self) -> Unverified {
-        let candidate = |bytes: &Vec<u8>| Candidate { referrer: Digest::of(bytes), bundle: bytes.clone() };
+        let candidate = |bytes: &Vec<u8>| Candidate::bundle(Digest::of(bytes), bytes.clone());
+        let legacy = |signature: &SimpleSigning| Candidate {
+            referrer: Digest::of(b"the manifest under the .sig tag"),
+            content: crate::signature::Content::SimpleSigning(signature.clone()),
+        };
         Unverified {
             reference: REPOSITORY.parse::<crate::reference::Repository>().unwrap().pin(self.statement.artifact),
             transport: None,
             manifest: self.manifest.clone(),
-            candidates: self.bundles.iter().map(candidate).collect(),
+            candidates: self.bundles.iter().map(candidate).chain(self.legacy.iter().map(legacy)).collect(),
             skipped: vec![],
             truncated: self.truncated,
         }

@@ -17,6 +17,8 @@ use sealift_registry::{
 use sealift_verify::{
     artifact::{BUNDLE, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Manifest},
     digest::Digest,
+    signature::Content,
+    sigstore::SIMPLE_SIGNING,
 };
 use serde_json::json;
 
@@ -343,7 +345,9 @@ async fn junk_among_signatures_is_listed_and_an_outage_is_not_junk() {
             continue;
         }
         let found = found.unwrap();
-        assert_eq!(found.candidates.iter().map(|one| one.bundle.as_slice()).collect::<Vec<_>>(), [b"good"]);
+        let bundles: Vec<_> = found.candidates.iter().map(|one| one.content.clone()).collect();
+        assert_eq!(bundles, [Content::Bundle(b"good".to_vec())]);
+        assert!(!fake.lines().iter().any(|line| line.contains(".sig")), "nobody asked for legacy signatures");
         let mut reasons: Vec<_> = found.skipped.iter().map(|one| one.reason.as_str()).collect();
         reasons.sort_unstable();
         assert!(reasons[0].contains("does not exist") && reasons[1].contains("is larger than"), "{reasons:?}");
@@ -351,4 +355,68 @@ async fn junk_among_signatures_is_listed_and_an_outage_is_not_junk() {
         let limits = sealift_verify::artifact::Limits { candidates: 2, ..*client.limits() };
         assert!(fetch::signatures(&client, &place, &limits, Legacy::Ignored).await.unwrap().truncated);
     }
+}
+
+/// A registry that has nothing but one manifest under the tag `sha256-<hex>.sig`, and the blobs it may name.
+async fn with_legacy(manifest: Vec<u8>, outage: bool) -> Fake {
+    let tag = format!("/manifests/sha256-{}.sig", Digest::of(b"subject").hex());
+    Fake::start(move |seen| {
+        let (digest, hex) = (Digest::of(&manifest).to_string(), Digest::of(b"payload").hex());
+        match (seen.method.as_str(), seen.path.as_str()) {
+            (_, path) if path.ends_with(&tag) && outage => complain(500, "UNKNOWN"),
+            ("HEAD", path) if path.ends_with(&tag) => reply(200, &[("docker-content-digest", &digest)], ""),
+            (_, path) if path.ends_with(&digest) => reply(200, &[], manifest.clone()),
+            (_, path) if path.ends_with(&hex) => reply(200, &[], "payload"),
+            (_, path) if path.contains("/referrers/") => {
+                reply(200, &[("content-type", IMAGE_INDEX)], json!({"manifests": []}).to_string())
+            }
+            _ => complain(404, "NOT_FOUND"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_legacy_signature_is_a_candidate_of_its_own_and_junk_among_them_is_listed() {
+    let layer = |annotations: &[(&str, &str)]| Descriptor {
+        annotations: annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..Descriptor::of(SIMPLE_SIGNING, b"payload")
+    };
+    let signed = ("dev.cosignproject.cosign/signature", "c2ln");
+    let good = layer(&[signed, ("dev.sigstore.cosign/certificate", "PEM"), ("dev.sigstore.cosign/bundle", "{}")]);
+    let layers = vec![
+        good.clone(),
+        layer(&[signed]),
+        layer(&[]),
+        Descriptor { media_type: "text/plain".to_owned(), ..good.clone() },
+        Descriptor { size: 1 << 40, ..good.clone() },
+        Descriptor { digest: Digest::of(b"gone"), ..good.clone() },
+    ];
+    let manifest = Manifest { layers, artifact_type: None, ..Manifest::bundle(good.clone(), good, Default::default()) };
+    let (bytes, limits) = (manifest.to_bytes(), sealift_verify::artifact::Limits::default());
+    let look = async |manifest: &[u8], outage, limits: &sealift_verify::artifact::Limits, legacy| {
+        let fake = with_legacy(manifest.to_vec(), outage).await;
+        let place = fake.repository().pin(Digest::of(b"subject"));
+        fetch::signatures(&fake.client(Credentials::Anonymous), &place, limits, legacy).await
+    };
+    let found = look(&bytes, false, &limits, Legacy::Included).await.unwrap();
+    let read: Vec<_> = found.candidates.iter().map(|one| (one.referrer, &one.content)).collect();
+    let [(first, Content::SimpleSigning(one)), (_, Content::SimpleSigning(two))] = read[..] else { panic!("{read:?}") };
+    assert_eq!((first, one.payload.as_slice(), one.signature.as_str()), (Digest::of(&bytes), &b"payload"[..], "c2ln"));
+    assert_eq!((one.certificate.as_deref(), one.promise.as_deref()), (Some("PEM"), Some("{}")));
+    assert_eq!((&two.certificate, &two.promise, &two.timestamp), (&None, &None, &None));
+    let reasons: Vec<_> = found.skipped.iter().map(|one| one.reason.as_str()).collect();
+    for (reason, wanted) in reasons.iter().zip(["carries no signature", "media type", "larger than", "does not exist"])
+    {
+        assert!(reason.contains(wanted), "{reasons:?}");
+    }
+    assert_eq!((reasons.len(), found.truncated), (4, false));
+
+    let two = sealift_verify::artifact::Limits { candidates: 2, ..limits };
+    let cut = look(&bytes, false, &two, Legacy::Included).await.unwrap();
+    assert_eq!((cut.candidates.len(), cut.truncated), (2, true));
+    let junk = look(b"no manifest", false, &limits, Legacy::Included).await.unwrap();
+    assert_eq!((junk.candidates.len(), junk.skipped.len()), (0, 1));
+    assert!(matches!(look(&bytes, true, &limits, Legacy::Included).await, Err(ClientError::Unreachable { .. })));
+    assert_eq!(look(&bytes, true, &limits, Legacy::Ignored).await.unwrap(), fetch::Signatures::default());
 }

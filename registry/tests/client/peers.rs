@@ -19,6 +19,7 @@ use sealift_verify::{
     artifact::{Descriptor, EMPTY_CONFIG, Format, IMAGE_MANIFEST, LAYER_ZSTD, Manifest},
     digest::Digest,
     reference::Repository,
+    signature::Content,
 };
 
 /// A registry process that ends with the test.
@@ -96,9 +97,9 @@ async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
     assert!(attached.iter().all(|one| one.as_ref().unwrap().by == by), "{attached:?}");
     let elsewhere: Repository = "logical.example/acme/shop".parse().unwrap();
     let found = fetch::unverified(&client, &put.pinned, &elsewhere.pin(subject.digest), Legacy::Ignored).await.unwrap();
-    let bundles: Vec<_> =
-        found.candidates.iter().map(|one| String::from_utf8_lossy(&one.bundle).into_owned()).collect();
-    assert_eq!(bundles, (1..=6).rev().map(|n| format!("bundle {n}")).collect::<Vec<_>>(), "newest first");
+    let bundles: Vec<_> = found.candidates.iter().map(|one| one.content.clone()).collect();
+    let newest_first = (1..=6).rev().map(|n| Content::Bundle(format!("bundle {n}").into()));
+    assert_eq!(bundles, newest_first.collect::<Vec<_>>());
     assert_eq!((found.manifest, found.truncated, found.skipped.len()), (bytes, false, 0));
     assert_eq!(found.transport, Some(repository.to_string()));
 }

@@ -60,7 +60,7 @@ fn bundle() {
     let donor = World::new(MANIFESTS, Format::Flux, 2).signed_by(&theirs);
     let (payload, key) = (world.statement.to_payload(), public(&ours));
     let limit = Limits::default().bundle;
-    let parse = |bundle: Vec<u8>| Envelope::parse(&Candidate { referrer: Digest::of(b""), bundle }, limit);
+    let parse = |bundle: Vec<u8>| Envelope::parse(&Candidate::bundle(Digest::of(b""), bundle), limit);
     assert!(parse(world.bundles[0].clone()).unwrap().signed_by(&key));
     let tokens =
         ["\"signatures\":[", "\"payloadType\":", "\"certificate\":{}", "\"messageSignature\":{}", "==", "\\u0000"];

@@ -49,7 +49,7 @@ impl Served {
     }
 
     fn judge(&self, policy: &Arc<Policy>, facts: &Facts<'_>) -> Decision<Verified> {
-        let candidate = |bundle: &Vec<u8>| Candidate { referrer: Digest::of(bundle), bundle: bundle.clone() };
+        let candidate = |bundle: &Vec<u8>| Candidate::bundle(Digest::of(bundle), bundle.clone());
         let unverified = Unverified {
             reference: REPOSITORY.parse::<Repository>().unwrap().pin(self.asked_for),
             transport: None,

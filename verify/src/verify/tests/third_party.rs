@@ -177,6 +177,25 @@ fn what_only_a_statement_can_meet_is_not_met_without_one() {
 }
 
 #[test]
+fn attestations_are_demanded_of_a_signed_artifact_too() {
+    let key = key();
+    let policies = [optional(&[("vendor", &key)], |v| {
+        v["spec"]["attestations"] = json!([{"name": "scan", "predicateType": "https://example.com/scan/v1",
+            "require": {"anyOf": ["vendor"]}, "expressions": ["predicate.result == 'PASSED'"]}]);
+    })
+    .unwrap()];
+    let scanned = |result: &str| {
+        let mut scan = statement(World::new().statement.artifact);
+        scan["predicateType"] = "https://example.com/scan/v1".into();
+        scan["predicate"] = json!({"result": result});
+        reason(&judged(&signed(&key).with(bundle(&bytes(&scan), &key)), &policies))
+    };
+    assert_eq!(reason(&judged(&signed(&key), &policies)), Some(Reason::AttestationMissing));
+    assert_eq!(scanned("FAILED"), Some(Reason::AttestationRefused));
+    assert_eq!(scanned("PASSED"), None);
+}
+
+#[test]
 fn a_policy_that_wants_what_only_a_statement_has_is_a_contradiction() {
     let key = key();
     let refused = |change: fn(&mut Value)| {

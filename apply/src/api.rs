@@ -7,6 +7,7 @@ mod conditions;
 mod crds;
 mod delivery;
 mod drift;
+mod health_check;
 mod inventory;
 mod schema;
 mod signature_policy;
@@ -20,6 +21,7 @@ pub use delivery::{
     LastAttempted, Parameter, ParameterSource, Select, Selection, Validation, VerificationStatus, WouldRefuse,
 };
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
+pub use health_check::HealthCheck;
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};

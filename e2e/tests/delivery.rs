@@ -672,6 +672,69 @@ async fn it_tells_how_it_fares_and_ends_when_it_is_asked_to() {
 }
 
 #[tokio::test]
+async fn a_delivery_judges_health_in_its_own_words() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "checks", async |world| {
+        let group = format!("{}.example", world.namespace);
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("gauges.{group}")},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"kind": "Gauge", "plural": "gauges"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+            },
+        });
+        let gauge = json!({"apiVersion": format!("{group}/v1"), "kind": "Gauge", "metadata": {"name": "one"}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [definition, gauge]});
+        let digest = world.push("app:stable", &[&world.cli.write("app.yaml", list.to_string())], &[]);
+        world.trust().await;
+        let account = world.cluster_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = quiet(world.following("app", "stable", account));
+        let check = |current: &str| {
+            json!([{"apiVersion": format!("{group}/v1"), "kind": "Gauge", "current": current, "failed": "status.needle > 90"}])
+        };
+
+        // an expression that cannot be used is told before anything is applied
+        spec["healthChecks"] = check("state.needle > 10");
+        let uid = world.deliver(of.0, of.1, spec.clone()).await;
+        let message = world.refused(of, "InvalidSpec").await;
+        assert!(message.contains("spec.healthChecks[0].current cannot be used") && message.contains("state"), "{message}");
+        assert!(world.owned_names(&uid).await.is_empty());
+
+        // as long as it does not hold, or cannot be evaluated, the release is on its way
+        spec["healthChecks"] = check("status.needle > 10");
+        world.deliver(of.0, of.1, spec).await;
+        let ready = |delivery: &Delivery| {
+            let conditions = delivery.status.as_ref().map(|status| &status.conditions[..]).unwrap_or_default();
+            condition(conditions, "Ready").map(|ready| format!("{}: {}", ready.reason, ready.message)).unwrap_or_default()
+        };
+        let says = |words: &'static str| move |delivery: &Delivery| ready(delivery).contains(words);
+        world.wait_for(of, "no needle yet", |delivery| says("Progressing: ")(delivery) && says("health check failed: it cannot")(delivery)).await;
+        let turn = |needle: u32| {
+            let status = json!({"status": {"needle": needle}}).to_string();
+            let object = format!("gauges.{group}");
+            world.kubectl(&["patch", &object, "one", "-n", of.0, "--subresource=status", "--type=merge", "-p", &status]);
+        };
+        turn(5);
+        world.wait_for(of, "a low needle", says("does not hold: status.needle > 10")).await;
+
+        // a failure is told once it lasts, and is over when it is
+        turn(99);
+        let message = world.refused(of, "HealthCheckFailed").await;
+        assert!(message.contains("Gauge") && message.contains("degraded, its health check says failed: status.needle > 90"), "{message}");
+        turn(50);
+        world.delivered(of, digest).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_kind_that_somebody_took_away_holds_no_deletion_up() {
     let Some(control_plane) = ControlPlane::shared() else { return };
     World::run(control_plane, "kindless", async |world| {

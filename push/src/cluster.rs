@@ -53,7 +53,7 @@ pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure>
 
 /// How one of our own kinds, or a built-in one, is served; its type says so, and no discovery is needed.
 pub(crate) fn resource<K: kube::Resource<DynamicType = ()>>(namespaced: bool) -> Resource {
-    Resource { api: ApiResource::erase::<K>(&()), namespaced }
+    Resource { api: ApiResource::erase::<K>(&()), namespaced, has_status: false }
 }
 
 /// One object of a known type, if it is there.

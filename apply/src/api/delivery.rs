@@ -13,7 +13,7 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryReference, DriftSpec, DriftStatus};
+use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck};
 
 /// What is delivered, from where, how often and as whom. No field can weaken a policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -101,6 +101,10 @@ pub struct DeliverySpec {
     /// `sealift.dev/immutable: recreate` in the release says so for a single object.
     #[serde(default)]
     pub immutable: Immutable,
+    /// Expressions that judge the health of objects in place of the rules for their kinds. The first about an object counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub health_checks: Vec<HealthCheck>,
     /// Stops everything but deletion.
     #[serde(default)]
     pub suspend: bool,

@@ -11,7 +11,7 @@ use crate::{
     IN_FLIGHT,
     change::{Refused, Why},
     cluster::{Cluster, ClusterError},
-    health::{Health, health},
+    health::{Circumstances, Health, health},
     plan::{Provided, is_definition},
 };
 
@@ -64,13 +64,13 @@ async fn established(account: &Cluster, id: &ObjectId, until: Instant) -> Result
     let mut delay = Duration::from_millis(25);
     loop {
         let live = account.get(&resource, id).await?.unwrap_or(Value::Null);
-        match health(&live) {
+        match health(&live, &Circumstances { now: jiff::Timestamp::now(), has_status: resource.has_status }) {
             Health::Healthy if live.is_object() => return Ok(()),
             Health::Degraded(reason) => return Err(Why::NotEstablished { reason }),
-            Health::Healthy | Health::Progressing(_) | Health::Unknown(_) if Instant::now() > until => {
+            _ if Instant::now() > until => {
                 return Err(ClusterError::Timeout { seconds: LIMIT.as_secs() }.into());
             }
-            Health::Healthy | Health::Progressing(_) | Health::Unknown(_) => sleep(delay).await,
+            _ => sleep(delay).await,
         }
         delay = (delay * 2).min(Duration::from_secs(1));
     }

@@ -6,6 +6,7 @@ use crate::{
     assess::assess,
     change::{Action, ChangeSet},
     cluster::Cluster,
+    health::HealthChecks,
     plan::{Step, Todo},
 };
 
@@ -21,7 +22,7 @@ pub(super) async fn hold_back(account: &Cluster, workloads: &[ObjectId], steps: 
     if !steps.iter().any(|step| matches!(step.todo, Todo::Create(_))) {
         return;
     }
-    if assess(account, workloads).await.is_healthy() {
+    if assess(account, workloads, &HealthChecks::default()).await.is_healthy() {
         return;
     }
     steps.retain(|step| {

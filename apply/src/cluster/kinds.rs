@@ -26,6 +26,8 @@ pub struct Resource {
     pub api: ApiResource,
     /// Whether objects live in namespaces.
     pub namespaced: bool,
+    /// Whether a status is served apart: then somebody may be expected to write one.
+    pub has_status: bool,
 }
 
 impl Resource {
@@ -128,9 +130,10 @@ async fn discover(client: &Client) -> Result<Table, ClusterError> {
         for version in group.versions() {
             for (api, capabilities) in group.versioned_resources(version) {
                 let namespaced = capabilities.scope == Scope::Namespaced;
+                let has_status = capabilities.subresources.iter().any(|(of, _)| of.plural == "status");
                 let key = (api.group.clone(), api.version.clone(), api.kind.clone());
                 if capabilities.supports_operation(verbs::GET) || !table.contains_key(&key) {
-                    table.insert(key, Resource { api, namespaced });
+                    table.insert(key, Resource { api, namespaced, has_status });
                 }
             }
         }

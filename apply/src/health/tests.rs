@@ -1,6 +1,12 @@
+mod anything;
+mod custom;
+
 use serde_json::json;
 
 use super::*;
+
+/// No object of these tables says when it was made: it may always have been a while ago.
+const LATER: Circumstances = Circumstances { now: Timestamp::MAX, has_status: false };
 
 fn object(kind: &str, mut value: Value) -> Value {
     let (api_version, kind) = kind.rsplit_once('/').unwrap();
@@ -13,14 +19,16 @@ fn with(type_: &str, status: &str, reason: &str) -> Value {
     json!({"status": {"conditions": [{"type": type_, "status": status, "reason": reason, "message": "words"}]}})
 }
 
-/// H, P, D: healthy, progressing, degraded; then what the reason must hold.
+/// H, S, P, D, M, U: healthy, suspended, progressing, degraded, missing, unknown; then what the reason must hold.
 fn holds(kind: &str, cases: Vec<(char, &str, Value)>) {
     for (expected, reason, value) in cases {
-        let found = health(&object(kind, value.clone()));
+        let found = health(&object(kind, value.clone()), &LATER);
         let letter = match found {
             Health::Healthy => 'H',
+            Health::Suspended { .. } => 'S',
             Health::Progressing(_) => 'P',
             Health::Degraded(_) => 'D',
+            Health::Missing(_) => 'M',
             Health::Unknown(_) => 'U',
         };
         assert!(letter == expected && found.to_string().contains(reason), "{kind} {value}: {found}");
@@ -61,6 +69,7 @@ fn deployments() {
                 "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]})),
             ),
             ('H', "", json!({"spec": {"replicas": 0}, "status": {"observedGeneration": 1}})),
+            ('S', "paused", json!({"spec": {"paused": true}, "status": {"observedGeneration": 1}})),
         ],
     );
 }
@@ -147,10 +156,10 @@ fn jobs() {
             ('P', "0 of 3", json!({"spec": {"completions": 3}})),
             ('H', "", with("Complete", "True", "")),
             ('D', "BackoffLimitExceeded: words", with("Failed", "True", "BackoffLimitExceeded")),
-            ('H', "", json!({"spec": {"suspend": true}})),
+            ('S', "suspend", json!({"spec": {"suspend": true}})),
         ],
     );
-    holds("batch/v1/CronJob", vec![('H', "", json!({}))]);
+    holds("batch/v1/CronJob", vec![('H', "", json!({})), ('S', "suspend", json!({"spec": {"suspend": true}}))]);
 }
 
 #[test]
@@ -226,6 +235,7 @@ fn custom_resources_go_by_their_conditions() {
             ('H', "", json!({})),
             ('H', "", with("Ready", "True", "")),
             ('P', "Waiting: words", with("Ready", "False", "Waiting")),
+            ('D', "QuotaExceeded: words", with("Ready", "False", "QuotaExceeded")),
             ('P', "words", with("Ready", "Unknown", "")),
             ('P', "words", with("Available", "False", "")),
             ('D', "Broken", with("Stalled", "True", "Broken")),
@@ -240,6 +250,7 @@ fn custom_resources_go_by_their_conditions() {
 
 #[test]
 fn a_kind_is_told_by_its_group_too() {
-    let knative = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "spec": {"type": "LoadBalancer"}});
-    assert_eq!(health(&knative), Health::Healthy);
+    let knative = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service",
+        "spec": {"type": "LoadBalancer"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    assert_eq!(health(&knative, &LATER), Health::Healthy);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Verdict, condition, count, degraded, progressing};
+use super::{Verdict, asked_to_stand_still, condition, count, degraded, progressing};
 
 fn wanted(value: &Value) -> i64 {
     value["spec"]["replicas"].as_i64().unwrap_or(1)
@@ -24,6 +24,9 @@ pub(super) fn deployment(value: &Value) -> Verdict {
     observed(value)?;
     if let Some(found) = condition(value, "Progressing").filter(|found| found.reason == "ProgressDeadlineExceeded") {
         return degraded(found.says());
+    }
+    if value["spec"]["paused"] == true {
+        return asked_to_stand_still("paused");
     }
     let (want, updated, all) = (wanted(value), count(value, "updatedReplicas"), count(value, "replicas"));
     at_least(updated, want, "replicas updated")?;
@@ -111,8 +114,11 @@ pub(super) fn job(value: &Value) -> Verdict {
     if let Some(found) = is_true("Failed") {
         return degraded(found.says());
     }
-    if is_true("Complete").is_some() || value["spec"]["suspend"] == true {
+    if is_true("Complete").is_some() {
         return Ok(());
+    }
+    if value["spec"]["suspend"] == true {
+        return asked_to_stand_still("suspend");
     }
     let want = value["spec"]["completions"].as_i64().unwrap_or(1);
     progressing(format!("{} of {want} completions", count(value, "succeeded")))

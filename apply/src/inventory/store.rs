@@ -96,7 +96,7 @@ async fn list(controller: &Cluster, labels: &str) -> Result<Vec<api::Inventory>,
 }
 
 fn resource() -> Resource {
-    Resource { api: ApiResource::erase::<api::Inventory>(&()), namespaced: false }
+    Resource { api: ApiResource::erase::<api::Inventory>(&()), namespaced: false, has_status: false }
 }
 
 fn id(owner: &DeliveryReference, at: usize) -> ObjectId {

@@ -57,8 +57,8 @@ fn served(definition: &Value) -> Vec<((String, String, String), Resource)> {
     let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let served = versions.iter().filter(|version| version["served"] == true);
     served
-        .filter_map(|version| text(&version["name"]))
-        .map(|version| {
+        .filter_map(|version| Some((text(&version["name"])?, version["subresources"]["status"].is_object())))
+        .map(|(version, has_status)| {
             let api_version = format!("{group}/{version}");
             let api = ApiResource {
                 group: group.clone(),
@@ -67,7 +67,10 @@ fn served(definition: &Value) -> Vec<((String, String, String), Resource)> {
                 kind: kind.clone(),
                 plural: plural.clone(),
             };
-            ((group.clone(), version, kind.clone()), Resource { api, namespaced: spec["scope"] == "Namespaced" })
+            (
+                (group.clone(), version, kind.clone()),
+                Resource { api, namespaced: spec["scope"] == "Namespaced", has_status },
+            )
         })
         .collect()
 }

@@ -42,7 +42,8 @@ fn resource(id: &ObjectId) -> Resource {
         kind: id.kind.clone(),
         plural: format!("{}s", id.kind.to_lowercase()),
     };
-    Resource { api, namespaced: !["ClusterRole", "CustomResourceDefinition", "Namespace"].contains(&id.kind.as_str()) }
+    let cluster = ["ClusterRole", "CustomResourceDefinition", "Namespace"].contains(&id.kind.as_str());
+    Resource { api, namespaced: !cluster, has_status: true }
 }
 
 fn meta(owner: LiveOwner) -> Meta {

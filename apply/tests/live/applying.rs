@@ -10,6 +10,7 @@ use sealift_apply::{
     assess::assess,
     change::{Action, Why},
     cluster::ClusterError,
+    health::HealthChecks,
     inventory::Key,
     order::Stage,
     takeover::Managers,
@@ -512,7 +513,7 @@ async fn a_later_stage_that_is_refused_says_what_was_applied_before() {
         assert!(error.to_string().ends_with("applied before: configuration"), "{error}");
         assert!(delivery.exists("configmap/config") && !delivery.exists("deployment/web"));
         let ids: Vec<_> = release.iter().map(|value| identity::of(value).unwrap()).collect();
-        assert!(!assess(&delivery.controller, &ids).await.is_healthy());
+        assert!(!assess(&delivery.controller, &ids, &HealthChecks::default()).await.is_healthy());
         let owned = delivery.kubectl(&[
             "get",
             "configmap",

@@ -11,6 +11,7 @@ use sealift_apply::{
     assess::assess,
     change::{Action, Why},
     explain::explain,
+    health::HealthChecks,
     inventory::{Key, store},
     observe::{Unknown, observe},
     options::Options,
@@ -417,8 +418,8 @@ async fn a_webhook_waits_for_the_workloads_of_its_release() {
             tokio::time::sleep(Duration::from_millis(200)).await;
             done = delivery.deliver(&release).await.unwrap();
         }
-        assert!(done.waiting.is_empty(), "{}", assess(&delivery.account, &ids).await);
-        assert!(assess(&delivery.account, &ids).await.is_healthy());
+        assert!(done.waiting.is_empty(), "{}", assess(&delivery.account, &ids, &HealthChecks::default()).await);
+        assert!(assess(&delivery.account, &ids, &HealthChecks::default()).await.is_healthy());
         assert!(delivery.delete_all(Until::Accepted).await.is_complete());
     })
     .await;

@@ -48,7 +48,7 @@ pub(super) async fn deliver(
 ) -> Result<(), Stop> {
     let spec = &delivery.spec;
     // 1. pure: who asks for what, and is there a policy for it at all? Nothing is contacted before that is known.
-    let Order { owner, repository, selection, account: name } =
+    let Order { owner, repository, selection, account: name, checks } =
         order::read(delivery, context.default_account.as_deref())?;
     let policies = context.policies.borrow().clone();
     let matching = policies.for_repository(&repository, &owner.namespace);
@@ -56,7 +56,7 @@ pub(super) async fn deliver(
     let account = context.account(&owner.namespace, name)?;
     let access = Access { account: &account, controller: &context.cluster };
     let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
-    if let Some(looked) = looked_again(access, delivery, memo, &policies).await {
+    if let Some(looked) = looked_again(access, delivery, memo, &policies, &checks).await {
         *report = looked;
         return Ok(());
     }
@@ -143,7 +143,7 @@ pub(super) async fn deliver(
     progress::step("health");
     let held_back = |id: &_| report.changes.waiting.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    report.health = Some(health(&account, &ids, &report.changes).await);
+    report.health = Some(health(&account, &ids, &report.changes, &checks).await);
     memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use sealift_apply::{
     api::Delivery,
     apply::Access,
-    assess::{HealthReport, assess},
+    assess::{HealthReport, assess, judge_live},
     change::ChangeSet,
     cluster::Cluster,
-    health::health as of,
+    health::HealthChecks,
 };
 use sealift_verify::objects::ObjectId;
 
@@ -16,17 +16,22 @@ use super::{context::Memo, policies::Policies, report::Report};
 
 /// Looks once, at what no answer to a write has shown just now. Nothing waits here: an unsettled release is looked at
 /// again by the schedule, and holds no worker.
-pub(super) async fn health(account: &Cluster, ids: &[ObjectId], changes: &ChangeSet) -> HealthReport {
+pub(super) async fn health(
+    account: &Cluster,
+    ids: &[ObjectId],
+    changes: &ChangeSet,
+    checks: &HealthChecks,
+) -> HealthReport {
     let shown: HashMap<_, _> = changes
         .entries
         .iter()
         .filter_map(|change| Some((&change.id, change.live.as_ref()?.value.as_deref()?)))
         .collect();
     let unseen: Vec<_> = ids.iter().filter(|id| !shown.contains_key(id)).cloned().collect();
-    let mut report = assess(account, &unseen).await;
+    let mut report = assess(account, &unseen, checks).await;
     for id in ids {
         if let Some(value) = shown.get(id) {
-            report.add(id.clone(), of(value));
+            report.add(id.clone(), judge_live(account, id, value, checks).await);
         }
     }
     report
@@ -39,7 +44,8 @@ pub(super) async fn looked_again(
     delivery: &Delivery,
     memo: &Memo,
     policies: &std::sync::Arc<Policies>,
+    checks: &HealthChecks,
 ) -> Option<Report> {
     let awaited = memo.awaited.as_ref().filter(|awaited| awaited.still_stands(delivery, policies))?;
-    awaited.looked(health(access.account, &awaited.ids, &ChangeSet::default()).await)
+    awaited.looked(health(access.account, &awaited.ids, &ChangeSet::default(), checks).await)
 }

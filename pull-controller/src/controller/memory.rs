@@ -68,7 +68,7 @@ pub(super) async fn advance(
 }
 
 fn resource() -> Resource {
-    Resource { api: ApiResource::erase::<AcceptedRelease>(&()), namespaced: false }
+    Resource { api: ApiResource::erase::<AcceptedRelease>(&()), namespaced: false, has_status: false }
 }
 
 fn id(delivery: &DeliveryName) -> ObjectId {

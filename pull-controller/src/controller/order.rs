@@ -1,6 +1,9 @@
 //! What a Delivery asks for, once its fields are known to be usable. *pure*
 
-use sealift_apply::api::{Delivery, DeliveryReference, DeliverySpec, Selection};
+use sealift_apply::{
+    api::{Delivery, DeliveryReference, DeliverySpec, Selection},
+    health::HealthChecks,
+};
 use sealift_verify::reference::Repository;
 
 use super::stop::Stop;
@@ -13,11 +16,13 @@ pub(super) struct Order<'a> {
     pub(super) selection: Selection<'a>,
     /// The service account of the Delivery's namespace as which everything is read and applied.
     pub(super) account: &'a str,
+    /// The Delivery's own judgement of health.
+    pub(super) checks: HealthChecks,
 }
 
 /// Reads the spec. The API server validates the same; a controller does not rely on who validated.
 pub(super) fn read<'a>(delivery: &'a Delivery, default_account: Option<&'a str>) -> Result<Order<'a>, Stop> {
-    let DeliverySpec { repository, select, service_account_name, .. } = &delivery.spec;
+    let DeliverySpec { repository, select, service_account_name, health_checks, .. } = &delivery.spec;
     let owner =
         delivery.reference().ok_or_else(|| Stop::Spec("the Delivery has no namespace, name or uid".to_owned()))?;
     let repository =
@@ -25,8 +30,10 @@ pub(super) fn read<'a>(delivery: &'a Delivery, default_account: Option<&'a str>)
     let selection = select
         .selection()
         .ok_or_else(|| Stop::Spec("spec.select must hold exactly one of tag, semver and digest".to_owned()))?;
+    let checks =
+        HealthChecks::parse(health_checks).map_err(|error| Stop::Spec(format!("{error}: {}", error.source)))?;
     let account = service_account_name.as_deref().filter(|name| !name.is_empty()).or(default_account);
-    Ok(Order { owner, repository, selection, account: account.ok_or(Stop::NoServiceAccount)? })
+    Ok(Order { owner, repository, selection, account: account.ok_or(Stop::NoServiceAccount)?, checks })
 }
 
 #[cfg(test)]
@@ -58,6 +65,7 @@ mod tests {
             json!({"repository": "https://a.example/b", "select": {"tag": "stable"}}),
             json!({"repository": "a.example/b", "select": {}}),
             json!({"repository": "a.example/b", "select": {"tag": "stable", "semver": "1"}}),
+            json!({"repository": "a.example/b", "select": {"tag": "stable"}, "healthChecks": [{"apiVersion": "v1", "current": "size("}]}),
         ] {
             assert_eq!(reason(spec, Some("default")), Err("InvalidSpec"));
         }

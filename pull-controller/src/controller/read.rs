@@ -11,7 +11,7 @@ pub(super) async fn object<K>(cluster: &Cluster, namespace: &str, name: &str) ->
 where
     K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
 {
-    let resource = Resource { api: ApiResource::erase::<K>(&()), namespaced: true };
+    let resource = Resource { api: ApiResource::erase::<K>(&()), namespaced: true, has_status: false };
     let id = ObjectId {
         group: K::group(&()).into_owned(),
         version: K::version(&()).into_owned(),
@@ -26,7 +26,7 @@ where
 
 /// A namespace's metadata, if it is there.
 pub(super) async fn namespace(cluster: &Cluster, name: &str) -> Result<Option<ObjectMeta>, ClusterError> {
-    let resource = Resource { api: ApiResource::erase::<Namespace>(&()), namespaced: false };
+    let resource = Resource { api: ApiResource::erase::<Namespace>(&()), namespaced: false, has_status: false };
     let (group, version, kind) = (String::new(), "v1".to_owned(), "Namespace".to_owned());
     cluster.get_metadata(&resource, &ObjectId { group, version, kind, namespace: None, name: name.to_owned() }).await
 }

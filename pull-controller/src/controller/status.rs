@@ -262,6 +262,9 @@ fn stopped(writer: &mut Writer<'_>, stop: &Stop, report: &Report) {
     writer.set(STALLED, if stalled { "True" } else { "False" }, reason, if stalled { &message } else { "" });
 }
 
+/// So long a degraded object may take to recover before the release counts as failed.
+const RECOVERY: Duration = Duration::from_secs(20);
+
 fn settled(writer: &mut Writer<'_>, report: &Report) {
     let stale = report.evidence.as_ref().is_some_and(|evidence| evidence.stale);
     let fares = report.health.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -286,7 +289,10 @@ fn settled(writer: &mut Writer<'_>, report: &Report) {
     // Once failed, an object that is still unhealthy is no new beginning; a release applied since is.
     let failed = condition(&writer.status.conditions, HEALTHY).is_some_and(|c| c.reason == UNHEALTHY)
         && !report.changes.changed();
-    let degraded = report.health.as_ref().is_some_and(sealift_apply::assess::HealthReport::is_degraded);
+    // A controller that fails at first may find what it needs a moment later: it was applied with the same release.
+    let recovering =
+        deadline(&writer.status, writer.about.timeout.min(RECOVERY)).is_some_and(|end| writer.about.now < end);
+    let degraded = !recovering && report.health.as_ref().is_some_and(sealift_apply::assess::HealthReport::is_degraded);
     if !failed && !degraded {
         writer.set(HEALTHY, "Unknown", PROGRESSING, &message);
     }

@@ -225,7 +225,10 @@ mod tests {
             plural: kind.kind.to_lowercase(),
         };
         let account = (namespace.to_owned(), "deployer".to_owned());
-        (Need { kind, namespace: Some(namespace.into()), account }, Resource { api, namespaced: true })
+        (
+            Need { kind, namespace: Some(namespace.into()), account },
+            Resource { api, namespaced: true, has_status: true },
+        )
     }
 
     fn started(scopes: &mut Scopes, now: Instant) -> Vec<String> {

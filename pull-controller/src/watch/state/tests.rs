@@ -50,7 +50,7 @@ fn applied(name: &str, objects: &[(&str, &str)], observed: Option<Observed>, loo
     let followed = |(kind, object): &(&str, &str)| {
         let (api_version, plural) = ("v1".to_owned(), format!("{}s", kind.to_lowercase()));
         let api = ApiResource { group: String::new(), version: "v1".into(), api_version, kind: (*kind).into(), plural };
-        let resource = Resource { api, namespaced: true };
+        let resource = Resource { api, namespaced: true, has_status: true };
         Followed { resource, id: id(kind, object), mark: first(name).mark, observed, looked }
     };
     Applied {

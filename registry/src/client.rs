@@ -28,6 +28,9 @@ use std::sync::Arc;
 use reqwest::{Certificate, Url, redirect};
 use sealift_verify::{artifact::Limits, reference::Repository};
 
+#[cfg(test)]
+pub(crate) use self::referrers::CREATED;
+pub(crate) use self::referrers::newest_first;
 pub use self::{
     attach::{Attached, AttachedBy},
     config::{ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},

@@ -4,11 +4,8 @@
 //! candidates are fetched; a candidate that is junk is listed with its reason and stops no other. But "the registry
 //! did not answer" is an error, never a shorter list.
 
-use std::cmp::Reverse;
-
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use sealift_verify::{
     artifact::{Descriptor, EMPTY_CONFIG, Limits, Manifest},
     digest::Digest,
@@ -19,7 +16,7 @@ use sealift_verify::{
     verify::Unverified,
 };
 
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, newest_first};
 
 /// Candidates fetched at the same time.
 const AT_ONCE: usize = 8;
@@ -27,7 +24,6 @@ const AT_ONCE: usize = 8;
 const LISTED_PER_CANDIDATE: usize = 16;
 /// What the media types of all Sigstore bundles begin with; versions differ in the rest.
 const ANY_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-const CREATED: &str = "org.opencontainers.image.created";
 
 /// Where signatures may be, as cosign put them before bundles: one manifest an artifact, one layer a signature.
 const LEGACY_SUFFIX: &str = "sig";
@@ -223,10 +219,7 @@ fn choose(listed: Vec<Descriptor>) -> (Vec<Descriptor>, Vec<Skipped>) {
         kind.is_empty() || kind == EMPTY_CONFIG || kind.starts_with(ANY_BUNDLE)
     };
     let (mut chosen, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(may_be_bundle);
-    chosen.sort_by_cached_key(|referrer| {
-        let created = referrer.annotations.get(CREATED).and_then(|text| text.parse::<Timestamp>().ok());
-        (Reverse(created), referrer.digest)
-    });
+    chosen.sort_by_cached_key(newest_first);
     let skipped = others.into_iter().map(|other| Skipped {
         referrer: other.digest,
         reason: format!("its artifact type is {:?}", other.artifact_type.unwrap_or_default()),
@@ -297,6 +290,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::client::CREATED;
 
     fn referrer(content: &str, kind: Option<&str>, created: Option<&str>) -> Descriptor {
         let annotations = created.map(|created| (CREATED.to_owned(), created.to_owned())).into_iter().collect();

@@ -4,8 +4,9 @@
 //! read. "None" is only ever said when the registry said so; an error is an error, since "no signature" and "could
 //! not look" lead to different verdicts.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
+use jiff::Timestamp;
 use reqwest::Method;
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_INDEX},
@@ -16,6 +17,8 @@ use serde::Deserialize;
 
 use super::{Client, ClientError, Fault};
 
+/// The annotation that says when a manifest was made.
+pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 /// More pages than this are not read, however few entries are on them.
 const MOST_PAGES: usize = 64;
 
@@ -50,19 +53,27 @@ fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> 
     Ok((read, unreadable))
 }
 
-/// Unites two lists, at most `cap` of them, those of the API first.
+/// Unites two lists. Where there are more than `cap`, the newest are kept as far as they say when they were made: a
+/// fallback tag lists the oldest first, and whoever may push can make it long.
 fn unite(api: Referrers, fallback: Referrers, cap: usize) -> Referrers {
     let mut seen = BTreeMap::new();
-    let mut complete = api.complete && fallback.complete;
     for descriptor in api.descriptors.into_iter().chain(fallback.descriptors) {
-        if seen.len() == cap && !seen.contains_key(&descriptor.digest) {
-            complete = false;
-        } else {
-            seen.entry(descriptor.digest).or_insert(descriptor);
-        }
+        seen.entry(descriptor.digest).or_insert(descriptor);
     }
-    let descriptors = seen.into_values().collect();
+    let complete = api.complete && fallback.complete && seen.len() <= cap;
+    let mut descriptors: Vec<Descriptor> = seen.into_values().collect();
+    if descriptors.len() > cap {
+        descriptors.sort_by_cached_key(newest_first);
+        descriptors.truncate(cap);
+    }
     Referrers { descriptors, unreadable: api.unreadable + fallback.unreadable, complete }
+}
+
+/// A key by which referrers are in order of when they say they were made, the newest first and those that do not say
+/// last.
+pub(crate) fn newest_first(referrer: &Descriptor) -> (Reverse<Option<Timestamp>>, Digest) {
+    let created = referrer.annotations.get(CREATED).and_then(|text| text.parse().ok());
+    (Reverse(created), referrer.digest)
 }
 
 impl Client {
@@ -149,6 +160,18 @@ mod tests {
         assert_eq!((cut.descriptors.len(), cut.complete), (2, false));
         let equal = unite(list(&["a", "b"]), list(&["a", "b"]), 2);
         assert!(equal.complete);
+    }
+
+    #[test]
+    fn the_newest_are_kept_where_there_are_too_many() {
+        let mut dated = list(&["old", "new", "undated"]);
+        for (at, year) in [(0, 2024), (1, 2026)] {
+            let created = format!("{year}-01-01T00:00:00Z");
+            dated.descriptors[at].annotations.insert(CREATED.to_owned(), created);
+        }
+        let [old, new, _] = &dated.descriptors[..] else { panic!() };
+        let kept = unite(list(&["a", "b"]), dated.clone(), 2);
+        assert_eq!((kept.descriptors, kept.complete), (vec![new.clone(), old.clone()], false));
     }
 
     #[test]

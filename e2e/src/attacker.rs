@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use futures::{StreamExt as _, stream};
-use reqwest::{Client, Method, Response, StatusCode, header};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 
@@ -123,21 +123,53 @@ impl Attacker {
 
     /// Attaches that many manifests that call themselves signatures and hold junk, each a little different.
     pub async fn litter(&self, subject: Digest, count: usize, created: Option<&str>) {
+        let manifests = self.junk(subject, count, created).await;
+        let put = manifests.iter().map(async |bytes| self.put_manifest(&Digest::of(bytes).to_string(), bytes).await);
+        stream::iter(put).buffer_unordered(8).collect::<()>().await;
+        if self.list(&format!("referrers/{subject}")).await.is_none() {
+            self.enter(subject, &manifests).await;
+        }
+    }
+
+    /// Junk as [`Attacker::litter`] attaches it, stored nowhere yet but for its layer: the newest of what is there, with
+    /// that layer and other annotations.
+    pub async fn junk(&self, subject: Digest, count: usize, created: Option<&str>) -> Vec<Vec<u8>> {
         let junk = b"no bundle".to_vec();
         let mut like = self.referrers(subject).await.swap_remove(0);
         like["layers"][0]["digest"] = json!(Digest::of(&junk));
         like["layers"][0]["size"] = json!(junk.len());
         self.put_blob(junk).await;
-        let put = (0..count).map(async |number| {
+        let numbered = |number: usize| {
             let mut manifest = like.clone();
             manifest["annotations"] = json!({"number": number.to_string()});
             if let Some(created) = created {
                 manifest["annotations"]["org.opencontainers.image.created"] = json!(created);
             }
-            let bytes = manifest.to_string().into_bytes();
-            self.put_manifest(&Digest::of(&bytes).to_string(), &bytes).await;
+            manifest.to_string().into_bytes()
+        };
+        (0..count).map(numbered).collect()
+    }
+
+    /// Lists manifests under the fallback tag, before what it lists already.
+    async fn enter(&self, subject: Digest, manifests: &[Vec<u8>]) {
+        let index = self.fallback_index(subject, manifests).await;
+        self.put_manifest(&fallback_tag(subject), &index).await;
+    }
+
+    /// The index of the fallback tag, with these manifests before what it lists already.
+    pub async fn fallback_index(&self, subject: Digest, manifests: &[Vec<u8>]) -> Vec<u8> {
+        let tag = fallback_tag(subject);
+        let mut index = self.manifest(&tag).await;
+        let kept = index["manifests"].as_array().cloned().unwrap_or_default();
+        let entries = manifests.iter().map(|bytes| {
+            let manifest: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
+            json!({
+                "mediaType": manifest["mediaType"], "digest": Digest::of(bytes), "size": bytes.len(),
+                "artifactType": manifest["artifactType"], "annotations": manifest["annotations"],
+            })
         });
-        stream::iter(put).buffer_unordered(8).collect::<()>().await;
+        index["manifests"] = entries.chain(kept).collect();
+        index.to_string().into_bytes()
     }
 
     /// The digest of the only layer of an artifact.
@@ -146,32 +178,65 @@ impl Attacker {
         manifest["layers"][0]["digest"].as_str().and_then(|text| text.parse().ok()).expect("a release has a layer")
     }
 
+    /// What refers to an artifact, as far as the first page goes; at least one.
+    pub async fn listed(&self, subject: Digest) -> Vec<Digest> {
+        let index = match self.list(&format!("referrers/{subject}")).await {
+            Some(index) => index,
+            None => self.manifest(&fallback_tag(subject)).await,
+        };
+        let entries = index["manifests"].as_array().into_iter().flatten();
+        let digests = entries.map(|entry| entry["digest"].as_str().and_then(|text| text.parse().ok()));
+        let digests: Vec<Digest> = digests.collect::<Option<_>>().expect("a descriptor has a digest");
+        assert!(!digests.is_empty(), "nothing refers to {subject}");
+        digests
+    }
+
     /// The manifests that refer to an artifact; at least one.
     async fn referrers(&self, subject: Digest) -> Vec<Value> {
-        let index = self.bytes(&format!("referrers/{subject}")).await;
-        let index: Value = serde_json::from_slice(&index).expect("an index is JSON");
         let mut manifests = Vec::new();
-        for referrer in index["manifests"].as_array().into_iter().flatten() {
-            manifests.push(self.manifest(referrer["digest"].as_str().expect("a descriptor has a digest")).await);
+        for referrer in self.listed(subject).await {
+            manifests.push(self.manifest(&referrer.to_string()).await);
         }
-        assert!(!manifests.is_empty(), "nothing refers to {subject}");
         manifests
     }
 
+    /// A list, unless the registry keeps none of that kind.
+    async fn list(&self, path: &str) -> Option<Value> {
+        let address = format!("{}/{path}", self.repository);
+        let answer = self.client.get(&address).send().await.unwrap_or_else(|error| panic!("{address}: {error}"));
+        let found = answer.status().is_success();
+        let bytes = answer.bytes().await.unwrap_or_else(|error| panic!("{address}: {error}"));
+        found.then(|| serde_json::from_slice(&bytes).expect("a list is JSON"))
+    }
+
     async fn put_blob(&self, bytes: Vec<u8>) {
-        let address = format!("{}/blobs/uploads/?digest={}", self.repository, Digest::of(&bytes));
-        let answer = self.client.post(&address).body(bytes).send().await;
-        let answer = answer.unwrap_or_else(|error| panic!("{address}: {error}"));
+        let digest = Digest::of(&bytes);
+        let address = format!("{}/blobs/uploads/?digest={digest}", self.repository);
+        let sent =
+            async |request: RequestBuilder| request.send().await.unwrap_or_else(|error| panic!("{address}: {error}"));
+        let mut answer = sent(self.client.post(&address).body(bytes.clone())).await;
+        if answer.status() == StatusCode::ACCEPTED {
+            // a registry that takes nothing with the first request says where to send it
+            let place = answer.headers()[header::LOCATION].to_str().expect("an address is text");
+            let mut place = answer.url().join(place).expect("an upload has an address");
+            place.query_pairs_mut().append_pair("digest", &digest.to_string());
+            answer = sent(self.client.put(place).body(bytes)).await;
+        }
         assert_eq!(answer.status(), StatusCode::CREATED, "{address}");
     }
 
     async fn put_manifest(&self, reference: &str, bytes: &[u8]) {
+        let status = self.offer_manifest(reference, bytes).await;
+        assert_eq!(status, StatusCode::CREATED, "{}/manifests/{reference}", self.repository);
+    }
+
+    /// Offers a manifest or index under a tag or its digest, and gives the registry's answer.
+    pub async fn offer_manifest(&self, reference: &str, bytes: &[u8]) -> StatusCode {
         let media_type = serde_json::from_slice::<Value>(bytes).expect("a manifest is JSON")["mediaType"].clone();
         let address = format!("{}/manifests/{reference}", self.repository);
         let request = self.client.request(Method::PUT, &address).body(bytes.to_owned());
         let request = request.header(header::CONTENT_TYPE, media_type.as_str().expect("a manifest names its type"));
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{address}: {error}"));
-        assert_eq!(answer.status(), StatusCode::CREATED, "{address}");
+        request.send().await.unwrap_or_else(|error| panic!("{address}: {error}")).status()
     }
 
     async fn bytes(&self, path: &str) -> Vec<u8> {
@@ -198,4 +263,10 @@ impl Attacker {
         }
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
+}
+
+/// The tag under which clients list what refers to an artifact, in a registry that does not.
+#[must_use]
+pub fn fallback_tag(subject: Digest) -> String {
+    format!("sha256-{}", subject.hex())
 }

@@ -1,6 +1,13 @@
 //! Real registries: the most used one, which lacks the referrers API, and one that has it.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+mod seed;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -24,13 +31,62 @@ const LOGIN: Login = Login { user: "tester", password: "a-password-for-tests" };
 const HTPASSWD: &str = "tester:$2a$04$lM2PdtGttqo6sKr4QuqDFuNtntJQoVgNjjurGJP8xp.jd4D/vcXtW\n";
 
 const LAYOUT: &str = "layout";
+const STORAGE: &str = "data";
+
+/// Which program.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Distribution { login: bool },
+    Crane,
+    Embedded,
+}
 
 /// A registry on loopback, plain HTTP, gone when dropped.
 #[derive(Debug)]
 pub struct Registry {
+    kind: Kind,
     port: u16,
     process: Process, // dropped, hence killed, before its folder goes
     folder: TempDir,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Distribution { .. } => "registry",
+            Self::Crane => "referrers-registry",
+            Self::Embedded => "sealift",
+        }
+    }
+
+    /// The program; `None` where it is missing.
+    fn program(self) -> Option<Command> {
+        match self {
+            Self::Distribution { .. } | Self::Crane => Tool::find(self.name()).map(|tool| tool.command()),
+            Self::Embedded => Some(Command::new(binary("sealift"))),
+        }
+    }
+
+    /// The program with its arguments, after writing what it reads.
+    fn command(self, port: u16, folder: &Path) -> Result<Command, HarnessError> {
+        let address = format!("127.0.0.1:{port}");
+        let mut command = self.program().expect("it was there before");
+        match self {
+            Self::Distribution { login } => command.arg("serve").arg(distribution(&address, folder, login)?),
+            Self::Crane => command.arg(address).arg(folder),
+            Self::Embedded => {
+                command.args(["registry", "serve", "--listen", &address, "--dir"]).arg(folder.join(LAYOUT))
+            }
+        };
+        command.env("OTEL_TRACES_EXPORTER", "none");
+        Ok(command)
+    }
+
+    fn start(self, port: u16, folder: &Path) -> Result<Process, HarnessError> {
+        let mut process = Process::start(self.name(), self.command(port, folder)?, &folder.join("log"))?;
+        process.wait_until("listening", Duration::from_secs(60), || listens(port))?;
+        Ok(process)
+    }
 }
 
 impl Registry {
@@ -40,7 +96,7 @@ impl Registry {
     /// Where it does not start; with `CI=true` where the tool is missing.
     #[must_use]
     pub fn distribution() -> Option<Self> {
-        Self::start("registry", |port, folder| distribution(port, folder, ""))
+        Self::start(Kind::Distribution { login: false })
     }
 
     /// The same, for one user only.
@@ -49,13 +105,7 @@ impl Registry {
     /// As [`Registry::distribution`].
     #[must_use]
     pub fn distribution_with_login() -> Option<(Self, Login)> {
-        let registry = Self::start("registry", |port, folder| {
-            let path = folder.path().join("htpasswd");
-            fs::write(&path, HTPASSWD).map_err(|source| HarnessError::File { path: path.clone(), source })?;
-            let auth = format!("auth: {{htpasswd: {{realm: tests, path: '{}'}}}}\n", path.display());
-            distribution(port, folder, &auth)
-        })?;
-        Some((registry, LOGIN))
+        Some((Self::start(Kind::Distribution { login: true })?, LOGIN))
     }
 
     /// go-containerregistry's, the one of `crane registry serve`, with the referrers API.
@@ -64,9 +114,7 @@ impl Registry {
     /// As [`Registry::distribution`].
     #[must_use]
     pub fn crane() -> Option<Self> {
-        Self::start("referrers-registry", |port, folder| {
-            Ok(vec![format!("127.0.0.1:{port}"), folder.path().display().to_string()])
-        })
+        Self::start(Kind::Crane)
     }
 
     /// Our own, `sealift registry serve`, on an OCI layout that the test may look into and damage.
@@ -75,43 +123,44 @@ impl Registry {
     /// Where it does not start or `sealift` has not been built.
     #[must_use]
     pub fn embedded() -> Self {
-        let arguments = |port, folder: &TempDir| {
-            let layout = folder.path().join(LAYOUT).display().to_string();
-            let words = ["registry", "serve", "--listen", &format!("127.0.0.1:{port}"), "--dir", &layout];
-            Ok(words.map(str::to_owned).to_vec())
-        };
-        Self::start_program("sealift", || Command::new(binary("sealift")), arguments)
-            .unwrap_or_else(|error| panic!("{error}"))
+        Self::start(Kind::Embedded).expect("what is built here is there")
     }
 
-    fn start(tool: &str, arguments: impl Fn(u16, &TempDir) -> Result<Vec<String>, HarnessError>) -> Option<Self> {
-        let program = Tool::find(tool)?;
-        let started = Self::start_program(tool, || program.command(), arguments);
-        Some(started.unwrap_or_else(|error| panic!("{error}")))
+    fn start(kind: Kind) -> Option<Self> {
+        kind.program()?;
+        Some(with_retry(|| Self::launch(kind)).unwrap_or_else(|error| panic!("{error}")))
     }
 
-    fn start_program(
-        name: &str,
-        program: impl Fn() -> Command,
-        arguments: impl Fn(u16, &TempDir) -> Result<Vec<String>, HarnessError>,
-    ) -> Result<Self, HarnessError> {
-        with_retry(|| {
+    fn launch(kind: Kind) -> Result<Self, HarnessError> {
+        let folder = tempfile::tempdir().map_err(|source| HarnessError::File { path: std::env::temp_dir(), source })?;
+        reaper::watch_folder(folder.path());
+        let port = free_port();
+        Ok(Self { kind, port, process: kind.start(port, folder.path())?, folder })
+    }
+
+    /// Ends it and starts it again on what it has stored, at another address.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let again = with_retry(|| {
             let port = free_port();
-            let folder =
-                tempfile::tempdir().map_err(|source| HarnessError::File { path: std::env::temp_dir(), source })?;
-            reaper::watch_folder(folder.path());
-            let mut command = program();
-            command.args(arguments(port, &folder)?).env("OTEL_TRACES_EXPORTER", "none");
-            let mut process = Process::start(name, command, &folder.path().join("log"))?;
-            process.wait_until("listening", Duration::from_secs(60), || listens(port))?;
-            Ok(Self { port, process, folder })
-        })
+            Ok((port, self.kind.start(port, self.folder.path())?))
+        });
+        (self.port, self.process) = again.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The OCI layout of [`Registry::embedded`].
     #[must_use]
     pub fn layout(&self) -> PathBuf {
         self.folder.path().join(LAYOUT)
+    }
+
+    /// The storage of [`Registry::distribution`].
+    #[must_use]
+    pub fn storage(&self) -> PathBuf {
+        self.folder.path().join(STORAGE)
     }
 
     /// `127.0.0.1:PORT`, as it stands in a reference.
@@ -138,15 +187,22 @@ impl Registry {
     }
 }
 
-/// The arguments of CNCF distribution, after writing its configuration.
-fn distribution(port: u16, folder: &TempDir, auth: &str) -> Result<Vec<String>, HarnessError> {
-    let path = folder.path().join("config.yaml");
+/// Writes the configuration of CNCF distribution, and gives its path.
+fn distribution(address: &str, folder: &Path, login: bool) -> Result<PathBuf, HarnessError> {
+    let written = |name: &str, content: &str| {
+        let path = folder.join(name);
+        let error = |source| HarnessError::File { path: path.clone(), source };
+        fs::write(&path, content).map(|()| path.clone()).map_err(error)
+    };
+    let auth = match login {
+        true => format!("auth: {{htpasswd: {{realm: tests, path: '{}'}}}}\n", written("htpasswd", HTPASSWD)?.display()),
+        false => String::new(),
+    };
     let config = format!(
         "version: 0.1\nlog: {{level: info, accesslog: {{disabled: false}}}}\n\
          storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: '127.0.0.1:{port}', secret: for-tests}}\n{auth}",
-        folder.path().join("data").display()
+         http: {{addr: '{address}', secret: for-tests}}\n{auth}",
+        folder.join(STORAGE).display()
     );
-    fs::write(&path, config).map_err(|source| HarnessError::File { path: path.clone(), source })?;
-    Ok(vec!["serve".into(), path.display().to_string()])
+    written("config.yaml", &config)
 }

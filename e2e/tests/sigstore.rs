@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sealift_e2e::{Attacker, Cli, Cosign, Identity, KeyPair, Registry, Sigstore};
+use sealift_e2e::{Attacker, Cli, ControlPlane, Cosign, Identity, KeyPair, Registry, Sigstore, World};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 
@@ -54,23 +54,9 @@ impl Ground {
         output.digest()
     }
 
-    /// The statement of the stranger about that release, and how it is attached.
-    async fn statement(&self, release: Digest) -> (Value, Vec<u8>) {
-        let (referrer, bundle) = self.attacker().bundles(release).await.swap_remove(0);
-        let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
-        (referrer, STANDARD.decode(payload).unwrap())
-    }
-
     /// A bundle of this statement, signed by the real cosign as somebody.
     fn sign(&self, sigstore: &Sigstore, statement: &[u8], identity: &Identity) -> Value {
-        let file = self.cli.write("statement.json", statement).display().to_string();
-        let bundle = self.cli.home().join("bundle.json");
-        let (signing, out) = (signing(sigstore, identity), bundle.display().to_string());
-        let output =
-            self.cosign.run(&[&["attest-blob", "--statement", &file, "--bundle", &out][..], &words(&signing)].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}\n{}", sigstore.log());
-        serde_json::from_slice(&std::fs::read(bundle).unwrap()).unwrap()
+        sign(&self.cosign, &self.cli, sigstore, statement, identity)
     }
 
     /// Judges the release by a policy and the trust of some Sigstore, and gives the exit code with the evidence.
@@ -96,6 +82,24 @@ impl Ground {
         let words: Vec<&str> = words.iter().copied().chain(["--allow-http-registry", &pinned]).collect();
         self.cosign.run(&words)
     }
+}
+
+/// The statement about a release that its only signer signed, and how it is attached.
+async fn statement(attacker: &Attacker, release: Digest) -> (Value, Vec<u8>) {
+    let (referrer, bundle) = attacker.bundles(release).await.swap_remove(0);
+    let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
+    (referrer, STANDARD.decode(payload).unwrap())
+}
+
+/// A bundle of this statement, signed by the real cosign as somebody.
+fn sign(cosign: &Cosign, cli: &Cli, sigstore: &Sigstore, statement: &[u8], identity: &Identity) -> Value {
+    let file = cli.write("statement.json", statement).display().to_string();
+    let bundle = cli.home().join("bundle.json");
+    let (signing, out) = (signing(sigstore, identity), bundle.display().to_string());
+    let output = cosign.run(&[&["attest-blob", "--statement", &file, "--bundle", &out][..], &words(&signing)].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", sigstore.log());
+    serde_json::from_slice(&std::fs::read(bundle).unwrap()).unwrap()
 }
 
 /// The arguments with which cosign signs at this Sigstore as somebody.
@@ -144,7 +148,7 @@ async fn what_each_kind_of_identity_released_with_cosign_is_accepted_and_cosign_
     for identity in identities {
         let Some(ground) = Ground::new() else { return };
         let release = ground.push();
-        let (referrer, statement) = ground.statement(release).await;
+        let (referrer, statement) = statement(&ground.attacker(), release).await;
         let policy = ground.policy(&identity);
         let (code, evidence) = ground.verify(&policy, &ground.root());
         assert_eq!((code, evidence["reason"].as_str()), (3, Some("NoTrustedSignature")), "{evidence}");
@@ -174,7 +178,7 @@ async fn what_each_kind_of_identity_released_with_cosign_is_accepted_and_cosign_
 async fn a_policy_that_wants_another_identity_issuer_claim_or_root_refuses() {
     let Some(ground) = Ground::new() else { return };
     let release = ground.push();
-    let (referrer, statement) = ground.statement(release).await;
+    let (referrer, statement) = statement(&ground.attacker(), release).await;
     let bundle = ground.sign(ground.sigstore, &statement, &releaser());
     let referrer = ground.attacker().attach(&referrer, &bundle).await;
     let policy = |change: Change| {
@@ -235,7 +239,7 @@ async fn a_policy_that_wants_another_identity_issuer_claim_or_root_refuses() {
 async fn a_bundle_without_its_log_entry_or_timestamp_or_with_those_of_another_is_refused_and_hides_no_good_one() {
     let Some(ground) = Ground::new() else { return };
     let release = ground.push();
-    let (referrer, statement) = ground.statement(release).await;
+    let (referrer, statement) = statement(&ground.attacker(), release).await;
     let strangers = Sigstore::start().unwrap();
     let good = ground.sign(ground.sigstore, &statement, &releaser());
     let again = ground.sign(ground.sigstore, &statement, &releaser());
@@ -340,4 +344,50 @@ async fn what_cosign_says_of_an_artifact_by_itself_is_no_release_statement() {
         let why = one["reason"].as_str().unwrap();
         assert!(why.starts_with("signed, but of type") && why.ends_with("and so no release"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn a_controller_applies_what_a_private_sigstore_vouches_for_as_long_as_its_trust_root_says_so() {
+    let Some(sigstore) = Sigstore::shared() else { return };
+    let (Some(control_plane), Some(cosign)) = (ControlPlane::shared(), Cosign::find()) else { return };
+    World::run(control_plane, "sigstore", async |world| {
+        let name = world.namespace.clone();
+        let of = (name.as_str(), "app");
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        let release = world.push("app:stable", &[&world.cli.write("map.yaml", map.to_string())], &[]);
+        let trust = |sigstore: &Sigstore| {
+            let file = world.cli.write("root.yaml", sigstore.trust_root(&name).to_string()).display().to_string();
+            world.kubectl(&["apply", "--server-side", "-f", &file]);
+        };
+        trust(sigstore);
+        let repositories = format!("{}/**", world.registry.host());
+        let mut policy = sigstore.policy(&name, &[&repositories], &releaser());
+        policy["spec"]["authorities"][0]["keyless"]["claims"] =
+            json!({"deploymentEnvironment": {"exact": "production"}});
+        world.put_policy(policy).await;
+        let account = world.namespace_account(&name);
+        world.start_controller().await;
+        let mut spec = world.following("app", "stable", account);
+        spec["interval"] = json!("1h");
+        world.deliver(&name, "app", spec).await;
+        world.refused(of, "NoTrustedSignature").await;
+
+        let attacker = Attacker::at(&world.repository("app"));
+        let (referrer, statement) = statement(&attacker, release).await;
+        let bundle = sign(&cosign, &world.cli, sigstore, &statement, &releaser());
+        attacker.attach(&referrer, &bundle).await;
+        world.reconcile(of).await;
+        world.delivered(of, release).await;
+
+        let strangers = Sigstore::start().unwrap();
+        trust(&strangers);
+        world
+            .wait_for(of, "told that it would be refused now", |delivery| {
+                let status = delivery.status.as_ref().map(|status| format!("{:?}", status.would_refuse_now));
+                status.is_some_and(|refusal| refusal.contains("NoTrustedSignature"))
+            })
+            .await;
+        world.kubectl(&["delete", "trustroot", &name]);
+    })
+    .await;
 }

@@ -38,9 +38,8 @@ interop: ## Run the tests that need heavier programs as well: the readers of oth
 
 bench: ## Measure release builds, beside oras and cosign
 	@testenv/build bench
-	cargo build --release --package sealift --package sealift-controller
-	cargo build --package sealift-e2e --bins
-	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) "$${CARGO_TARGET_DIR:-target}/debug/bench"
+	cargo build --release --package sealift --package sealift-controller --package sealift-e2e --bins
+	$(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/bench"
 
 fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDATION=dryRun|none), beside two limits
 	@testenv/build test

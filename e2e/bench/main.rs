@@ -6,6 +6,7 @@
 mod cluster;
 mod commands;
 mod figures;
+mod keyless;
 
 use std::{error::Error, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -51,6 +52,7 @@ fn run() -> Result<Figures, Box<dyn Error>> {
         bench.figures.add(&format!("size of {name}"), megabytes, "MB");
     }
     commands::measure(&mut bench)?;
+    keyless::measure(&mut bench)?;
     match ControlPlane::shared() {
         Some(control_plane) => cluster::measure(&mut bench, control_plane)?,
         None => return Err("no control plane: run it by `make bench`".into()),

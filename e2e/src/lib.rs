@@ -1,7 +1,7 @@
-//! The real thing for tests: a control plane, registries, cosign and a private Sigstore, as processes on loopback.
+//! The real thing for tests: a control plane, registries, cosign, a private Sigstore and Vault, as processes on loopback.
 //!
 //! Nothing here is a mock: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (in place of kubelets)
-//! come from `testenv/build`, so do the registries, cosign and Sigstore's services. Every process lives in its own process
+//! come from `testenv/build`, so do the registries, cosign, Sigstore's services and Vault. Every process lives in its own process
 //! group, logs into a temp folder and is killed when its handle is dropped; where nothing is dropped (a killed or aborted
 //! test process) a [`reaper`] does it.
 //!
@@ -24,6 +24,7 @@ mod reaper;
 mod registry;
 mod sigstore;
 mod tool;
+mod vault;
 mod webhook;
 mod world;
 
@@ -39,5 +40,6 @@ pub use process::{HarnessError, Process, free_port};
 pub use registry::{Login, Registry};
 pub use sigstore::{Identity, Sigstore};
 pub use tool::{Tool, binary, interop, on_ci, shared_folder, skip, workspace};
+pub use vault::Vault;
 pub use webhook::{Says, Webhook};
 pub use world::{World, is_ready, reason};

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use sealift_e2e::{Cli, KeyPair, Process, Tool, free_port, interop, shared_folder};
+use sealift_e2e::{Cli, KeyPair, Process, Tool, Vault, free_port, interop, shared_folder};
 use serde_json::Value;
 
 struct Ground {
@@ -87,4 +87,17 @@ fn oras_and_tar_unpack_what_is_packed_for_generic_tools() {
     std::fs::create_dir(&unpacked).unwrap();
     succeed(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&unpacked));
     assert_eq!(ground.inventory("again", &unpacked), ground.inventory("original", &ground.manifests));
+}
+
+#[test]
+fn vault_makes_keys_and_signs_with_the_ones_that_a_token_is_for() {
+    let Some(vault) = Vault::start() else { return };
+    for (name, kind) in [("release", "ecdsa-p256"), ("other", "rsa-3072")] {
+        let public = vault.make_key(name, kind);
+        sealift_verify::keys::PublicKey::from_pem(&public).unwrap();
+    }
+    let token = vault.signer_token("release");
+    assert!(vault.signs(&token, "release"), "{}", vault.log());
+    assert!(!vault.signs(&token, "other"));
+    assert!(!vault.signs("a guess", "release"));
 }

@@ -63,6 +63,7 @@ impl Shop {
         let mut command = self.cli.program("bash");
         command.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", &text]).env("CI", "true");
         for (name, value) in [
+            ("REPOSITORY", format!("{}/acme/shop", self.registry.host()).as_str()),
             ("GITHUB_REF_NAME", "v1.4.2"),
             ("CI_COMMIT_TAG", "v1.4.2"),
             ("CI_PROJECT_PATH", "acme/shop"),
@@ -84,8 +85,16 @@ fn said(output: &process::Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What pushes in each example, as its platform would run it, and what marks the platform.
-fn pushes() -> [(&'static str, String, [(&'static str, &'static str); 2]); 3] {
+/// The job of an example.
+struct Push {
+    platform: &'static str,
+    script: String,
+    /// What marks the platform.
+    variable: &'static str,
+}
+
+/// What pushes in each example, as its platform would run it.
+fn pushes() -> [Push; 3] {
     let github = yaml("ci-examples/github-actions/release-keyless.yaml");
     let steps = github["jobs"]["release"]["steps"].as_array().unwrap();
     let push = steps.iter().find(|step| step["id"] == "push").unwrap()["run"].as_str().unwrap();
@@ -99,20 +108,20 @@ fn pushes() -> [(&'static str, String, [(&'static str, &'static str); 2]); 3] {
     // Buildkite fills in what has one dollar before the job runs.
     let command = buildkite["steps"][0]["command"].as_str().unwrap().replace("$$", "$");
     [
-        ("GitHub", push.to_owned(), [("GITHUB_ACTIONS", "true"), ("REPOSITORY", "ghcr.io/acme/shop")]),
-        ("GitLab", script.join("\n"), [("GITLAB_CI", "true"), ("X", "")]),
-        ("Buildkite", command, [("BUILDKITE", "true"), ("X", "")]),
+        Push { platform: "GitHub", script: push.to_owned(), variable: "GITHUB_ACTIONS" },
+        Push { platform: "GitLab", script: script.join("\n"), variable: "GITLAB_CI" },
+        Push { platform: "Buildkite", script: command, variable: "BUILDKITE" },
     ]
 }
 
 #[test]
 fn the_examples_come_as_far_as_the_token_that_only_their_platform_has() {
     let shop = Shop::open();
-    for ((platform, script, variables), hint) in
+    for (push, hint) in
         pushes().into_iter().zip(["permissions: {id-token: write}", "SIGSTORE_ID_TOKEN", "buildkite-agent"])
     {
-        let variables = variables.map(|(name, value)| (name, value.replace("ghcr.io", &shop.registry.host())));
-        let output = shop.script(&script).envs(variables).env("SIGSTORE", "").output().unwrap();
+        let Push { platform, script, variable } = push;
+        let output = shop.script(&script).env(variable, "true").env("SIGSTORE", "").output().unwrap();
         assert_eq!(output.status.code(), Some(7), "{platform}: {}", said(&output));
         assert!(said(&output).contains(hint), "{platform}: {}", said(&output));
     }
@@ -167,22 +176,22 @@ fn the_keyless_policy_accepts_its_workflow_on_a_private_sigstore_and_nobody_else
 #[test]
 fn the_examples_release_on_a_private_sigstore() {
     let Some(sigstore) = Sigstore::shared() else { return };
-    for (platform, script, variables) in pushes() {
+    for Push { platform, script, variable } in pushes() {
         let shop = Shop::open();
-        let (identity, variable) = match platform {
-            "GitLab" => (Identity::gitlab("acme/shop", "main", Some("production")), Some("SIGSTORE_ID_TOKEN")),
-            _ => (workflow(Some("production")), None),
+        let gitlab = platform == "GitLab";
+        let identity = match gitlab {
+            true => Identity::gitlab("acme/shop", "main", Some("production")),
+            false => workflow(Some("production")),
         };
         let mut policy = shop.policy(sigstore, &identity);
-        if variable.is_some() {
+        if gitlab {
             let keyless = &mut policy["spec"]["authorities"][0]["keyless"];
             keyless["subject"] = json!({"exact": identity.subject()});
             keyless["claims"] = json!({"deploymentEnvironment": {"exact": "production"}});
         }
         let policy = shop.write_policy(&policy, sigstore);
-        let variables = variables.map(|(name, value)| (name, value.replace("ghcr.io", &shop.registry.host())));
         let mut command = shop.script(&script);
-        command.envs(variables).env("SIGSTORE", private(sigstore));
+        command.env(variable, "true").env("SIGSTORE", private(sigstore));
         let token = sigstore.token(&identity);
         match platform {
             "GitHub" => {

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod apply;
 pub mod assess;
+pub mod budget;
 pub mod change;
 pub mod cluster;
 pub mod diff;

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_verify::{
     objects::{ObjectId, Objects, canonical},
+    policy::DeletionRules,
     verify::Verified,
 };
 use serde_json::Value;
@@ -61,6 +62,8 @@ pub(crate) struct Terms {
     pub(crate) owner: Option<DeliveryReference>,
     pub(crate) provided: Provided,
     pub(crate) options: Options,
+    /// What policies protect from deletion; nothing in a preview.
+    pub(crate) deletions: DeletionRules,
 }
 
 /// What is to be done with a verified release: made by [`plan`] and by nothing else.
@@ -89,7 +92,9 @@ pub struct Plan(Preview);
 /// }
 /// ```
 pub fn plan(release: &Verified, inventory: &Inventory, live: Live, options: &Options) -> Plan {
-    Plan(steps(release.objects(), Some(inventory), live, options))
+    let mut preview = steps(release.objects(), Some(inventory), live, options);
+    preview.terms.deletions = release.deletions().clone();
+    Plan(preview)
 }
 
 /// What would be done with `objects`, for people. There is no way from here to [`crate::apply`]:
@@ -119,6 +124,7 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live, options: 
         owner: inventory.map(|inventory| inventory.owner().clone()),
         provided: Provided::by(objects),
         options: options.clone(),
+        deletions: DeletionRules::default(),
     };
     let mut preview = Preview { stages: BTreeMap::new(), prunes: vec![], refused: vec![], claims: vec![], terms };
     for object in objects {
@@ -172,7 +178,7 @@ fn step(
     owners: &Owners,
     terms: &Terms,
 ) -> Result<Step, Refusal> {
-    let Terms { owner, provided, options } = terms;
+    let Terms { owner, provided, options, deletions: _ } = terms;
     let alone = |why| (why, None);
     let Place { resource, sight, defined_here } = place(id, seen, provided).map_err(alone)?;
     let own = Own::of(signed).map_err(alone)?;

@@ -23,6 +23,7 @@ mod record;
 mod registries;
 mod report;
 mod resolve;
+mod safety;
 mod schedule;
 mod source;
 mod standing;

@@ -266,6 +266,9 @@ pub struct DeliveryStatus {
     /// How objects are followed where it is not by watches: past the bound on watches, or for want of a right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watching: Option<String>,
+    /// Digest of the last plan that a policy demanded approval of, whether it is approved or waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Digest>,
     /// How many objects the inventory holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,

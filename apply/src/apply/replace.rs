@@ -17,7 +17,8 @@ const GONE: Duration = Duration::from_secs(60);
 /// Makes a step that the server refused into one that replaces the object, if it may be and if the server would take its
 /// successor: an object that was deleted and cannot come back would be worse than one that was refused.
 pub(super) async fn instead(account: &Cluster, terms: &Terms, step: &mut Step, error: ClusterError) -> Result<(), Why> {
-    if !step.own.may_recreate(&step.id, &terms.options) {
+    let protected = || terms.deletions.judge(std::slice::from_ref(&step.id), usize::MAX).is_err();
+    if !step.own.may_recreate(&step.id, &terms.options) || !step.own.recreate && protected() {
         return Err(step.own.not_recreated(&step.id, error.to_string()));
     }
     let Some(value) = step.todo.value().cloned() else { return Err(error.into()) };

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus},
+    api::{Delivery, DeliveryStatus, condition},
     apply::Access,
     progress,
 };
@@ -29,9 +29,10 @@ use super::{
     registries::PullSecret,
     report::{Report, last_applied},
     resolve::resolve,
+    safety,
     source::{Source, SourceError},
     standing::{Standing, suspending},
-    status,
+    status::{self, READY},
     stop::Stop,
     verify,
     wait::Awaited,
@@ -91,7 +92,9 @@ pub(super) async fn deliver(
         previous,
         now,
     };
-    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
+    let awaits_approval =
+        condition(&previous.conditions, READY).is_some_and(|ready| ready.reason == "ApprovalRequired");
+    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref() || awaits_approval;
     let interval = if asked { Duration::ZERO } else { spec.interval.get() };
     let judged = match selected {
         Ok(resolved) => {
@@ -118,9 +121,14 @@ pub(super) async fn deliver(
     // Whatever ends this early, from here to the end of the prune the inventory may name what is not so.
     let trusted = std::mem::take(&mut memo.trusted);
     context.remember(&owner.uid, memo.clone());
-    let sight = Sight { fresh: asked, is_new, trusted };
+    // Approved is an effect on the cluster as it is, so that is looked at.
+    let demanded = verified.approvals().are_demanded();
+    let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
     let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, spec, sight).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
+    if is_new {
+        safety::judged(access, &verified, &plan, &rows, &inventory, now, report).await?;
+    }
     if is_new && !plan.preview().is_noop() {
         let working = status::working(previous, about(delivery), report);
         let told = publish::status(context, delivery, memo, previous, &working).await;

@@ -16,6 +16,7 @@ use super::{
     context::{Context, Memo},
     report::Report,
     status::READY,
+    stop::{Stop, chain},
 };
 
 /// What makes a decision another one.
@@ -111,6 +112,20 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
             "skipped": count(Action::Skipped),
         },
     });
+    if let Some(plan) = report.plan {
+        done["plan"] = json!(plan);
+    }
+    if let Some(Stop::Apply(error)) = &report.stop {
+        // A line has a longest length: what is beyond is counted, and in the log.
+        const LISTED: usize = 500;
+        let all = error.objects();
+        let listed = all.iter().take(LISTED).map(|refused| {
+            let mut why = chain(&refused.why);
+            why.truncate(why.char_indices().nth(300).map_or(why.len(), |(at, _)| at));
+            json!({"object": refused.id.to_string(), "why": why})
+        });
+        done["refused"] = json!({"count": all.len(), "objects": listed.collect::<Vec<_>>(), "applied": error.applied().iter().map(ToString::to_string).collect::<Vec<_>>()});
+    }
     if let Some(refused) = &next.would_refuse_now {
         done["wouldRefuseNow"] = json!({"reason": refused.reason, "since": refused.since});
     }

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) applied_evidence: Option<Evidence>,
     /// What was applied to the end.
     pub(super) applied: Option<LastApplied>,
+    /// What the plan would do, where a policy demands that it be approved.
+    pub(super) plan: Option<Digest>,
     /// How many objects the inventory holds.
     pub(super) objects: Option<usize>,
     /// What was done with each object.

@@ -107,6 +107,9 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
     verification(&mut writer, report);
     applied(&mut writer, report);
     standing(&mut writer, report);
+    if let Some(plan) = report.plan {
+        writer.status.plan = Some(plan);
+    }
     if let Some(objects) = report.objects {
         writer.status.objects = Some(objects as u64);
         writer.status.watching.clone_from(&report.watching);

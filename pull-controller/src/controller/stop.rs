@@ -2,9 +2,9 @@
 
 use std::{error::Error, time::Duration};
 
-use sealift_apply::{apply::ApplyError, change::Refused, cluster::ClusterError};
+use sealift_apply::{apply::ApplyError, budget::OverBudget, change::Refused, cluster::ClusterError};
 use sealift_registry::client::ClientError;
-use sealift_verify::refusal::Refusal;
+use sealift_verify::{approval::NotApproved, refusal::Refusal};
 
 use super::{parameters::ParameterError, registries::PullSecretError, source::SourceError};
 
@@ -63,6 +63,12 @@ pub enum Stop {
         #[source]
         source: ClusterError,
     },
+    /// The release would delete more than it may, so nothing of it is applied.
+    #[error("nothing was applied")]
+    Deletion(#[source] Box<OverBudget>),
+    /// A policy demands that the plan be approved, and it is not. Nothing of it is applied.
+    #[error("nothing was applied")]
+    NotApproved(#[source] Box<NotApproved>),
     /// Not everything was applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -125,6 +131,8 @@ impl Stop {
             Self::Cluster { source, .. } if source.is_forbidden() => "Forbidden",
             Self::Cluster { source, .. } if source.is_transient() => "ClusterUnavailable",
             Self::Cluster { .. } | Self::Internal(_) => "ApplyFailed",
+            Self::Deletion(_) => "DeletionRefused",
+            Self::NotApproved(_) => "ApprovalRequired",
             Self::Apply(error) if error.done().changed() => "PartlyApplied",
             Self::Apply(_) => "ApplyFailed",
             Self::Prune(_) => "PruneFailed",
@@ -150,6 +158,8 @@ impl Stop {
             Self::Spec(_)
             | Self::NoServiceAccount
             | Self::Cluster { .. }
+            | Self::Deletion(_)
+            | Self::NotApproved(_)
             | Self::Apply(_)
             | Self::Prune(_)
             | Self::Internal(_) => Verdict::Untouched,
@@ -160,7 +170,7 @@ impl Stop {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } => Retry::Change,
-            Self::Memory { .. } => Retry::Interval,
+            Self::Memory { .. } | Self::Deletion(_) | Self::NotApproved(_) => Retry::Interval,
             Self::Revoked { selected, .. } => selected.retry(),
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
@@ -200,6 +210,12 @@ impl Stop {
         match self {
             Self::Refused(refusal) => format!("{text} (hint: {})", refusal.hint()),
             Self::Revoked { refusal, .. } => format!("{text} (hint: {})", refusal.hint()),
+            Self::Deletion(_) => format!(
+                "{text} (hint: if it is meant, allow it with objects.deletions.max in a SignaturePolicy that matches, or release in smaller steps)"
+            ),
+            Self::NotApproved(_) => format!(
+                "{text} (hint: `sealift plan` shows what it would do and this digest; whoever the policy names approves that digest)"
+            ),
             _ => text,
         }
     }

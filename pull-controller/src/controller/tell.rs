@@ -13,7 +13,7 @@ use super::{
     context::{Context, Memo},
     events, publish,
     report::Report,
-    stop::{Stop, Verdict},
+    stop::{Stop, Verdict, chain},
 };
 
 /// Writes status, event and log line, if there is something new to say.
@@ -35,6 +35,12 @@ pub(super) async fn tell(
         events::publish(context, delivery, &event).await;
     }
     let Some(event) = events::news(previous, next, report) else { return Ok(()) };
+    if let Some(Stop::Apply(error)) = &report.stop {
+        // Condition and event hold the first few.
+        for refused in error.objects() {
+            tracing::warn!(delivery = %name(delivery), object = %refused.id, "refused: {}", chain(&refused.why));
+        }
+    }
     let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
     let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
     tracing::info!(

@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
-use sealift_apply::{change::Action, diff::FieldChange, explain::Difference};
+use sealift_apply::{
+    change::Action,
+    diff::FieldChange,
+    explain::{Difference, plan_digest},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,7 +50,12 @@ pub(super) fn text(differences: &[Difference], show_unchanged: bool) -> String {
             difference.fields.iter().for_each(|field| change(field, &mut text));
         }
     }
-    text + &summary(differences)
+    text += &summary(differences);
+    // What changes nothing needs nobody's approval.
+    if let Some(digest) = plan_digest(differences).filter(|_| differences.iter().any(Difference::is_change)) {
+        let _ = write!(text, "\nplan {digest}");
+    }
+    text
 }
 
 fn change(field: &FieldChange, text: &mut String) {
@@ -100,6 +109,7 @@ pub(super) fn json(differences: &[Difference], show_unchanged: bool) -> Value {
     });
     json!({
         "schema": "sealift.dev/plan/v1",
+        "digest": plan_digest(differences),
         "changes": differences.iter().any(Difference::is_change),
         "objects": shown.collect::<Vec<_>>(),
     })
@@ -135,14 +145,21 @@ mod tests {
             name: name.into(),
         };
         let fields = vec![FieldChange { pointer: "/data/a".into(), before: Some("x".into()), after: Some("y".into()) }];
-        Difference { id, action, fields, note: None, refused }
+        Difference { id, action, fields, note: None, content: None, anew: false, refused }
     }
 
     #[test]
     fn shows_what_changes_field_by_field_and_counts() {
         let all = [difference("a", Action::Configured, None), difference("b", Action::Unchanged, None)];
         let text = anstream::adapter::strip_str(&text(&all, false)).to_string();
-        assert_eq!(text, "~ ConfigMap shop/a configured\n    ~ /data/a: \"x\" → \"y\"\n1 to change, 1 unchanged");
+        let digest = plan_digest(&all).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                "~ ConfigMap shop/a configured\n    ~ /data/a: \"x\" → \"y\"\n1 to change, 1 unchanged\nplan {digest}"
+            )
+        );
+        assert_eq!(super::text(&all[1..], false), "1 unchanged");
         assert!(verdict(&all).is_ok());
     }
 

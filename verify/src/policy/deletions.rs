@@ -57,6 +57,11 @@ impl DeletionRules {
         Self(rules.filter(|(_, rule)| rule.max.is_some() || !rule.protected.is_empty()).collect())
     }
 
+    /// True if a policy says how much may be deleted.
+    pub fn have_budget(&self) -> bool {
+        self.0.iter().any(|(_, rule)| rule.max.is_some())
+    }
+
     /// Whether a plan may delete these objects of the `owned` ones that the Delivery owns before it, those to be deleted
     /// among them. Pure: nothing is counted from one plan to the next.
     ///

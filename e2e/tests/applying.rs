@@ -1,0 +1,161 @@
+//! What an application costs from its Delivery to its last object, counted in the API server's audit log; and how objects
+//! that others manage are taken over.
+
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
+use std::path::PathBuf;
+
+use sealift_e2e::{AuditMark, ControlPlane, World};
+use serde_json::{Value, json};
+
+/// Account, service, workload without replicas, ingress.
+fn app(world: &World<'_>, cpu: &str) -> PathBuf {
+    let of = |api: &str, kind: &str, body: Value| {
+        let mut object = json!({"apiVersion": api, "kind": kind, "metadata": {"name": "app"}});
+        object.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        object
+    };
+    let container = json!({"name": "main", "image": "registry.invalid/app:1", "resources": {"requests": {"cpu": cpu}}});
+    let items = [
+        of("v1", "ServiceAccount", json!({})),
+        of("v1", "Service", json!({"spec": {"selector": {"app": "app"}, "ports": [{"port": 80}]}})),
+        of(
+            "apps/v1",
+            "Deployment",
+            json!({"spec": {"replicas": 0, "selector": {"matchLabels": {"app": "app"}},
+            "template": {"metadata": {"labels": {"app": "app"}}, "spec": {"containers": [container]}}}}),
+        ),
+        of(
+            "networking.k8s.io/v1",
+            "Ingress",
+            json!({"spec": {"rules": [{"host": "app.example", "http": {"paths": [{"path": "/",
+            "pathType": "Prefix", "backend": {"service": {"name": "app", "port": {"number": 80}}}}]}}]}}),
+        ),
+    ];
+    world.cli.write(&format!("{cpu}.yaml"), json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
+}
+
+/// Writes of the controller, dry-runs among them, but for events and its lease: `verb resource`, sorted.
+fn writes(world: &World<'_>, since: AuditMark) -> Vec<String> {
+    let requests = world.control_plane.audit().since(since);
+    let ours = requests.iter().filter(|request| {
+        request.user.ends_with(":sealift-controller")
+            && request.is_write()
+            && !["events", "leases"].contains(&request.resource.as_str())
+            && (request.namespace == world.namespace || request.namespace.is_empty())
+    });
+    let word = |request: &sealift_e2e::Request| {
+        let dry = if request.is_dry_run() { "dry " } else { "" };
+        let of = if request.subresource.is_empty() { String::new() } else { format!("/{}", request.subresource) };
+        format!("{dry}{} {}{of}", request.verb, request.resource)
+    };
+    let mut words: Vec<_> = ours.map(word).collect();
+    words.sort();
+    words
+}
+
+fn count(words: &[String], word: &str) -> usize {
+    words.iter().filter(|found| *found == word).count()
+}
+
+#[tokio::test]
+async fn an_application_costs_its_objects_and_what_a_safe_controller_owes_it() {
+    let Some(control_plane) = ControlPlane::start() else { return };
+    World::run(&control_plane, "costs", async |world| {
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = world.following("app", "stable", account);
+        (spec["interval"], spec["validation"]) = (json!("1h"), json!("none"));
+        let first = world.push("app:stable", &[&app(world, "1m")], &[]);
+        let mark = control_plane.audit().mark();
+        world.deliver(of.0, of.1, spec.clone()).await;
+        world.delivered(of, first).await;
+        let install = writes(world, mark);
+        for kind in ["deployments", "ingresses", "serviceaccounts", "services"] {
+            assert_eq!(count(&install, &format!("patch {kind}")), 1, "{install:#?}");
+            assert_eq!(count(&install, &format!("dry patch {kind}")), 0, "{install:#?}");
+        }
+        for (word, most) in [
+            ("create inventories", 1),
+            ("create acceptedreleases", 1),
+            ("patch deliveries", 1),
+            // what was applied; and how a workload looks once the cluster has seen it
+            ("update inventories", 2),
+            // begun, applied, ready
+            ("patch deliveries/status", 3),
+        ] {
+            let found = count(&install, word);
+            assert!((1..=most).contains(&found), "{word}: {install:#?}");
+        }
+
+        let second = world.push("app:stable", &[&app(world, "2m")], &[]);
+        let mark = control_plane.audit().mark();
+        world.request(of).await;
+        world.delivered(of, second).await;
+        let upgrade = writes(world, mark);
+        let objects: Vec<_> = upgrade
+            .iter()
+            .filter(|word| !["inventories", "acceptedreleases", "deliveries"].iter().any(|own| word.contains(own)))
+            .collect();
+        assert_eq!(objects, ["patch deployments"], "{upgrade:#?}");
+        assert_eq!(count(&upgrade, "update acceptedreleases"), 1, "{upgrade:#?}");
+
+        spec["validation"] = json!("dryRun");
+        world.deliver(of.0, of.1, spec).await;
+        let third = world.push("app:stable", &[&app(world, "3m")], &[]);
+        let mark = control_plane.audit().mark();
+        world.request(of).await;
+        world.delivered(of, third).await;
+        let checked = writes(world, mark);
+        assert_eq!(count(&checked, "patch deployments"), 1, "{checked:#?}");
+        assert!(count(&checked, "dry patch deployments") >= 1, "{checked:#?}");
+        assert_eq!(
+            checked.iter().filter(|word| word.ends_with("services") || word.ends_with("ingresses")).count(),
+            0,
+            "{checked:#?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_tool_manages_is_refused_and_taken_over_once_the_delivery_says_so() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "adoption", async |world| {
+        let map =
+            |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"}, "data": data});
+        let mut theirs = map(json!({"value": "0", "old": "1"}));
+        theirs["metadata"]["labels"] =
+            json!({"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"});
+        let file = world.cli.write("theirs.yaml", theirs.to_string()).display().to_string();
+        world.kubectl(&[
+            "apply",
+            "--server-side",
+            "--field-manager=kustomize-controller",
+            "-n",
+            &world.namespace,
+            "-f",
+            &file,
+        ]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let file = world.cli.write("app.yaml", map(json!({"value": "1"})).to_string());
+        let digest = world.push("app:stable", &[&file], &[]);
+        let mut spec = world.following("app", "stable", account);
+        world.deliver(of.0, of.1, spec.clone()).await;
+        let message = world.refused(of, "ApplyFailed").await;
+        assert!(message.contains("managed by Flux Kustomization flux-system/apps"), "{message}");
+        let data = || world.kubectl(&["get", "configmap", "app", "-n", of.0, "-o", "jsonpath={.data}"]);
+        assert_eq!(data(), r#"{"old":"1","value":"0"}"#);
+
+        (spec["adopt"], spec["takeOver"]) = (json!("takeOver"), json!(["kustomize-controller"]));
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, digest).await;
+        assert_eq!(data(), r#"{"value":"1"}"#, "what the other tool had set beside the release is gone");
+    })
+    .await;
+}

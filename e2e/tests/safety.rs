@@ -92,7 +92,7 @@ async fn approve(world: &World<'_>, key: &KeyPair, artifact: Digest, plan: Diges
 fn planned(world: &World<'_>, policy: &str, of: (&str, &str)) -> Digest {
     let reference = format!("oci://{}:stable", world.repository("app"));
     let delivery = format!("{}/{}", of.0, of.1);
-    let shown = world.cli.run(["plan", &reference, "--policy", policy, "--delivery", &delivery, "-o", "json"]);
+    let shown = world.cli.run(&["plan", &reference, "--policy", policy, "--delivery", &delivery, "-o", "json"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     let plan: Value = serde_json::from_str(&shown.stdout).unwrap();
     plan["digest"].as_str().unwrap().parse().unwrap()

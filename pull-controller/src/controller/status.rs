@@ -292,14 +292,13 @@ fn settled(writer: &mut Writer<'_>, report: &Report) {
     // Once failed, an object that is still unhealthy is no new beginning; a release applied since is.
     let failed = condition(&writer.status.conditions, HEALTHY).is_some_and(|c| c.reason == UNHEALTHY)
         && !report.changes.changed();
-    // A controller that fails at first may find what it needs a moment later: it was applied with the same release.
-    let recovering =
-        deadline(&writer.status, writer.about.timeout.min(RECOVERY)).is_some_and(|end| writer.about.now < end);
-    let degraded = !recovering && report.health.as_ref().is_some_and(sealift_apply::assess::HealthReport::is_degraded);
-    if !failed && !degraded {
+    if !failed {
         writer.set(HEALTHY, "Unknown", PROGRESSING, &message);
     }
-    if failed || degraded || deadline(&writer.status, writer.about.timeout).is_none_or(|end| writer.about.now >= end) {
+    // A controller that fails at first may find what it needs a moment later: it was applied with the same release.
+    let degraded = report.health.as_ref().is_some_and(sealift_apply::assess::HealthReport::is_degraded);
+    let patience = if degraded { writer.about.timeout.min(RECOVERY) } else { writer.about.timeout };
+    if failed || deadline(&writer.status, patience).is_none_or(|end| writer.about.now >= end) {
         writer.set(HEALTHY, "False", UNHEALTHY, &message);
         writer.set(READY, "False", UNHEALTHY, &message);
         writer.set(RECONCILING, "False", UNHEALTHY, "");

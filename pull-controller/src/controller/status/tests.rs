@@ -78,6 +78,28 @@ fn objects_that_do_not_settle_fail_at_the_deadline_and_recover_later() {
 }
 
 #[test]
+fn what_is_degraded_has_a_moment_to_recover() {
+    let degraded = || {
+        let mut report = report(false);
+        report.health.as_mut().unwrap().rest[0].1 = Health::Degraded("the issuer is not there".into());
+        report
+    };
+    let healthy = next(&DeliveryStatus::default(), at(500), &report(true));
+    for before in [DeliveryStatus::default(), healthy] {
+        let mut status = next(&before, at(1_000), &degraded());
+        status = next(&status, at(1_019), &degraded());
+        assert_eq!([word(&status, READY), word(&status, STALLED)], ["Unknown Progressing", "False Progressing"]);
+        assert_eq!(word(&next(&status, at(1_019), &report(true)), READY), "True Applied");
+        status = next(&status, at(1_020), &degraded());
+        assert_eq!(
+            [word(&status, READY), word(&status, HEALTHY)],
+            ["False HealthCheckFailed", "False HealthCheckFailed"]
+        );
+        assert_eq!(word(&next(&status, at(1_021), &degraded()), READY), "False HealthCheckFailed");
+    }
+}
+
+#[test]
 fn a_healthy_release_that_turns_unhealthy_gets_the_whole_timeout_again() {
     let status = next(&DeliveryStatus::default(), at(10), &report(true));
     let status = next(&status, at(90_000), &report(false));

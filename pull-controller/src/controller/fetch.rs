@@ -27,10 +27,13 @@ use super::{
     source::{Source, SourceError},
 };
 
+/// As whom, where, for what, and which signatures were looked for.
+type Asked = (Fingerprint, Repository, Pinned, Legacy);
+
 /// Layers and signatures that were fetched, the least recently used of which go first.
 #[derive(Debug)]
 pub(super) struct Artifacts {
-    unverified: Cache<(Fingerprint, Repository, Pinned, Legacy), (Instant, Arc<Fetched>)>,
+    unverified: Cache<Asked, (Instant, Arc<Fetched>)>,
     layers: Cache<(Fingerprint, Repository, Digest), Bytes>,
 }
 

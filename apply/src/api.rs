@@ -17,8 +17,9 @@ pub use accepted_release::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, a
 pub use conditions::{Condition, condition, is_true, set_condition};
 pub use crds::{crds, file_name, render};
 pub use delivery::{
-    Adopt, CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, Immutable, KeyReference, LastApplied,
-    LastAttempted, Parameter, ParameterSource, Select, Selection, Validation, VerificationStatus, WouldRefuse,
+    Adopt, CheckRow, DeletionPolicy, Delivery, DeliverySpec, DeliveryStatus, Dependency, Immutable, KeyReference,
+    LastApplied, LastAttempted, Parameter, ParameterSource, Select, Selection, Validation, VerificationStatus,
+    WouldRefuse,
 };
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
 pub use health_check::HealthCheck;
@@ -49,6 +50,9 @@ pub const IMMUTABLE_ANNOTATION: &str = "sealift.dev/immutable";
 
 /// Annotation whose new value makes the controller reconcile at once.
 pub const REQUESTED_AT_ANNOTATION: &str = "reconcile.sealift.dev/requestedAt";
+
+/// Annotation of a Delivery: the namespaces, separated by commas, whose Deliveries may depend on it; `*` is all.
+pub const ALLOW_DEPENDENTS_ANNOTATION: &str = "sealift.dev/allow-dependents";
 
 /// Prefix of the labels on an Inventory that names objects another Delivery still owns; the rest is its uid.
 pub const CLAIMS_LABEL_PREFIX: &str = "claims.sealift.dev/";

@@ -5,9 +5,11 @@ mod apply;
 mod cache;
 mod context;
 mod deliver;
+pub(crate) mod depends;
 mod events;
 mod fetch;
 mod finalize;
+mod flight;
 mod follow;
 mod health;
 mod judge;
@@ -29,6 +31,7 @@ mod source;
 mod standing;
 mod status;
 mod stop;
+pub(crate) mod tags;
 mod tell;
 mod verify;
 mod versions;
@@ -45,9 +48,9 @@ use kube::ResourceExt as _;
 use sealift_apply::{
     api::{Delivery, DeliveryStatus, REQUESTED_AT_ANNOTATION},
     cluster::ClusterError,
+    inventory::Inventory,
 };
 
-pub(crate) use self::events::cut;
 pub use self::{
     context::Context,
     parameters::ParameterError,
@@ -64,6 +67,7 @@ use self::{
     status::About,
     tell::{count, random, tell},
 };
+pub(crate) use self::{events::cut, memory::Known};
 use crate::{
     metrics::{Outcome, Stalled},
     queue::{Key, Taken},
@@ -84,7 +88,10 @@ impl Work for Arc<Context> {
         let context = Self::clone(self);
         async move {
             context.metrics.turn(taken.reasons, taken.waited);
-            let delivery = context.deliveries.get(&(&taken.key).into())?;
+            let Some(delivery) = context.deliveries.get(&(&taken.key).into()) else {
+                context.tags.follow(&taken.key, Vec::new());
+                return None;
+            };
             match bring_about(&context, Arc::clone(&delivery)).await {
                 Ok(pause) => pause,
                 Err(error) => {
@@ -118,6 +125,9 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
     let previous = publish::current(&delivery, &memo);
+    if delivery.metadata.deletion_timestamp.is_some() || delivery.spec.suspend {
+        context.tags.follow(&Key::from(&*delivery), Vec::new());
+    }
     if delivery.metadata.deletion_timestamp.is_some() {
         let pause = finalize::finalize(context, &delivery, &mut memo, &previous).await?;
         context.metrics.reconciled(Outcome::Deleting, began.elapsed());
@@ -145,7 +155,7 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
     if report.stop.is_some() || report.is_settled() {
         memo.awaited = None;
     }
-    let pause = pause(&delivery, &memo, &report, &next);
+    let pause = pause(context, &delivery, &memo, &report, &next);
     record::record(context, &delivery, &mut memo, &next, &report);
     let told = tell(context, &delivery, &mut memo, &previous, &next, &report).await;
     context.remember(&uid, memo);
@@ -158,6 +168,10 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
 async fn with_finalizer(context: &Context, delivery: Arc<Delivery>) -> Result<Arc<Delivery>, ReconcileError> {
     if !delivery.finalizers().iter().any(|name| name == publish::FINALIZER) {
         publish::finalizer(context, &delivery, true).await?;
+        // Without it nothing was ever applied for this uid, so there is no inventory to be read.
+        if let Some(owner) = delivery.reference() {
+            context.keep_inventory(Inventory::empty(owner));
+        }
     }
     Ok(delivery)
 }
@@ -171,9 +185,15 @@ fn about(delivery: &Delivery) -> About<'_> {
     }
 }
 
-fn pause(delivery: &Delivery, memo: &Memo, report: &Report, status: &DeliveryStatus) -> Option<Duration> {
+fn pause(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &Memo,
+    report: &Report,
+    status: &DeliveryStatus,
+) -> Option<Duration> {
     let when = When {
-        interval: delivery.spec.interval.get(),
+        interval: context.interval(delivery),
         timeout: delivery.spec.timeout.get(),
         failures: memo.failures.saturating_sub(1),
         looks: memo.looks.saturating_sub(1),

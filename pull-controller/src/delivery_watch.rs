@@ -23,6 +23,7 @@ use sealift_apply::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    controller::depends::{dependencies, is_ready},
     queue::{Key, Queue, Reason},
     vitals::{BEAT, Vitals},
 };
@@ -42,18 +43,37 @@ pub(crate) struct Deliveries {
 struct Seen {
     writer: Writer<Delivery>,
     /// What of each Delivery concerns us, as of the last event.
-    marks: HashMap<Key, u64>,
+    marks: HashMap<Key, Mark>,
+    /// Who depends on whom: dependency to dependents.
+    dependents: HashMap<Key, HashSet<Key>>,
     /// While a list is coming in: what it named so far.
     listed: HashSet<Key>,
     /// What of it is new. It outlives a list that breaks off, since the next one would not call it new any more.
     changed: HashSet<Key>,
+    /// What became ready.
+    ready: HashSet<Key>,
+}
+
+/// What of a Delivery concerns us.
+#[derive(Debug)]
+struct Mark {
+    asks: u64,
+    ready: bool,
+    depends: Vec<Key>,
 }
 
 impl Deliveries {
     /// None yet. With no namespaces given, those of all are looked after.
     pub(crate) fn new(namespaces: Vec<String>) -> Self {
         let writer = Writer::<Delivery>::default();
-        let seen = Seen { marks: HashMap::new(), listed: HashSet::new(), changed: HashSet::new(), writer };
+        let seen = Seen {
+            writer,
+            marks: HashMap::new(),
+            dependents: HashMap::new(),
+            listed: HashSet::new(),
+            changed: HashSet::new(),
+            ready: HashSet::new(),
+        };
         Self { store: seen.writer.as_reader(), seen: Arc::new(Mutex::new(seen)), namespaces: Arc::new(namespaces) }
     }
 
@@ -122,19 +142,26 @@ impl Deliveries {
             }
             Delete(delivery) => {
                 let key = Key::from(delivery);
-                seen.marks.remove(&key);
+                seen.forget(&key);
                 queue.forget(&key);
             }
             InitDone => {
                 let listed = std::mem::take(&mut seen.listed);
-                let gone = seen.marks.extract_if(|key, _| !listed.contains(key));
-                gone.for_each(|(key, _)| queue.forget(&key));
+                let gone: Vec<_> = seen.marks.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                for key in gone {
+                    seen.forget(&key);
+                    queue.forget(&key);
+                }
             }
         }
         seen.writer.apply_watcher_event(&event);
         // While a list comes in, the store still holds what was before.
         if !matches!(event, Init | InitApply(_)) {
             seen.changed.drain().for_each(|key| queue.wake(&key, Reason::Changed));
+            for ready in seen.ready.drain() {
+                let dependents = seen.dependents.get(&ready).into_iter().flatten();
+                dependents.for_each(|key| queue.wake(key, Reason::Dependency));
+            }
         }
     }
 }
@@ -142,8 +169,30 @@ impl Deliveries {
 impl Seen {
     /// Takes note of what of a Delivery concerns us, and says whether it was another before.
     fn is_news(&mut self, key: &Key, delivery: &Delivery) -> bool {
-        let mark = what_matters(delivery);
-        self.marks.insert(key.clone(), mark) != Some(mark)
+        let mark =
+            Mark { asks: what_matters(delivery), ready: is_ready(delivery), depends: dependencies(delivery).collect() };
+        let before = self.forget(key);
+        if mark.ready && before.as_ref().is_none_or(|before| !before.ready) {
+            self.ready.insert(key.clone());
+        }
+        for on in &mark.depends {
+            self.dependents.entry(on.clone()).or_default().insert(key.clone());
+        }
+        let news = before.is_none_or(|before| before.asks != mark.asks);
+        self.marks.insert(key.clone(), mark);
+        news
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Mark> {
+        let mark = self.marks.remove(key)?;
+        for on in &mark.depends {
+            let Some(dependents) = self.dependents.get_mut(on) else { continue };
+            dependents.remove(key);
+            if dependents.is_empty() {
+                self.dependents.remove(on);
+            }
+        }
+        Some(mark)
     }
 }
 
@@ -215,5 +264,34 @@ mod tests {
         assert!(woken(&queue).await.is_empty(), "what a new list does not name is gone, the rest is no news");
         take(Event::Delete(delivery("apps", "a", 2)));
         assert_eq!((deliveries.store().len(), deliveries.seen.lock().unwrap().marks.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_becomes_ready_wakes_those_that_depend_on_it_once() {
+        let (deliveries, queue) = (Deliveries::new(vec![]), Queue::new(1));
+        let take = |event| deliveries.take(event, &queue);
+        let ready = |name: &str, ready: &str| {
+            let mut value = serde_json::to_value(delivery("apps", name, 1)).unwrap();
+            value["status"] = json!({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": ready,
+                "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+            serde_json::from_value::<Delivery>(value).unwrap()
+        };
+        let mut dependent = delivery("apps", "b", 1);
+        dependent.spec.depends_on = vec![sealift_apply::api::Dependency { name: "a".into(), namespace: None }];
+        for event in [Event::Init, Event::InitApply(ready("a", "False")), Event::InitApply(dependent), Event::InitDone]
+        {
+            take(event);
+        }
+        assert_eq!(woken(&queue).await, ["apps/a", "apps/b"]);
+        take(Event::Apply(ready("a", "Unknown")));
+        assert!(woken(&queue).await.is_empty());
+        take(Event::Apply(ready("a", "True")));
+        assert_eq!(woken(&queue).await, ["apps/b"]);
+        take(Event::Apply(ready("a", "True")));
+        assert!(woken(&queue).await.is_empty());
+        take(Event::Delete(delivery("apps", "b", 1)));
+        take(Event::Apply(ready("a", "False")));
+        take(Event::Apply(ready("a", "True")));
+        assert!(woken(&queue).await.is_empty() && deliveries.seen.lock().unwrap().dependents.is_empty());
     }
 }

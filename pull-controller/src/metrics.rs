@@ -37,6 +37,9 @@ struct Inner {
     waited: Histogram,
     wakes: Family<ReasonLabel, Counter>,
     stalls: Family<WhatLabel, Counter>,
+    resolves: Family<HowLabel, Counter>,
+    followed: Gauge,
+    cached: Family<CacheLabel, Gauge>,
 }
 
 /// What made no progress for its bound, and was ended.
@@ -46,6 +49,17 @@ pub enum Stalled {
     Reconcile,
     /// A loop of the program; it was begun anew.
     Loop,
+}
+
+/// How a tag came to be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resolve {
+    /// A reconcile needed the answer, and the registry was asked.
+    Asked,
+    /// A reconcile needed the answer, and it was known.
+    Shared,
+    /// The registry was asked in the background, for all who follow the tag.
+    Followed,
 }
 
 /// How a reconcile ended.
@@ -105,6 +119,16 @@ struct WhatLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HowLabel {
+    how: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabel {
+    cache: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReadyLabel {
     ready: &'static str,
 }
@@ -158,6 +182,12 @@ impl Metrics {
         registry.register("wake", "Turns by the reasons that led to them", wakes.clone());
         let stalls = Family::default();
         registry.register("stalls", "What made no progress for its bound and was ended", stalls.clone());
+        let resolves = Family::default();
+        registry.register("resolves", "Answers to what a tag points at, by how they were had", resolves.clone());
+        let followed = Gauge::default();
+        registry.register("followed_tags", "Distinct tags that are followed", followed.clone());
+        let cached = Family::default();
+        registry.register("cache_bytes", "Bytes held by cache", cached.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self(Arc::new(Inner {
             registry,
@@ -173,6 +203,9 @@ impl Metrics {
             waited,
             wakes,
             stalls,
+            resolves,
+            followed,
+            cached,
         }))
     }
 
@@ -224,6 +257,26 @@ impl Metrics {
         for (state, count) in [("waiting", waiting), ("running", running), ("later", later)] {
             self.0.queue.get_or_create(&StateLabel { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// A tag was resolved.
+    pub fn resolved(&self, how: Resolve) {
+        let how = match how {
+            Resolve::Asked => "asked",
+            Resolve::Shared => "shared",
+            Resolve::Followed => "followed",
+        };
+        self.0.resolves.get_or_create(&HowLabel { how }).inc();
+    }
+
+    /// How many distinct tags are followed now.
+    pub fn followed(&self, tags: usize) {
+        self.0.followed.set(i64::try_from(tags).unwrap_or(i64::MAX));
+    }
+
+    /// How many bytes a cache holds now; its name is one of a closed set.
+    pub fn cached(&self, cache: &'static str, bytes: u64) {
+        self.0.cached.get_or_create(&CacheLabel { cache }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Something made no progress and was ended.
@@ -291,6 +344,9 @@ mod tests {
         metrics.turn(crate::queue::Reason::Due.into(), Duration::from_millis(3));
         metrics.queue(Depth { waiting: 4, running: 2, later: 1 });
         metrics.stalled(Stalled::Reconcile);
+        metrics.resolved(Resolve::Followed);
+        metrics.followed(3);
+        metrics.cached("layers", 10);
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -307,6 +363,9 @@ mod tests {
             "sealift_queue_wait_seconds_count 1",
             "sealift_wake_total{reason=\"due\"} 1",
             "sealift_stalls_total{what=\"reconcile\"} 1",
+            "sealift_resolves_total{how=\"followed\"} 1",
+            "sealift_followed_tags 3",
+            "sealift_cache_bytes{cache=\"layers\"} 10",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

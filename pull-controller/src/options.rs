@@ -65,6 +65,23 @@ pub struct Options {
     /// of these.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
+    /// No Delivery is looked at more often, whatever its interval.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub min_interval: Duration,
+    /// How much memory fetched manifests, signatures and layers, their objects, and inventories may take; what was not
+    /// used for longest goes first.
+    #[arg(long, value_name = "SIZE", default_value = "128Mi")]
+    pub cache_memory: Size,
+    /// Keep what was fetched in this folder too: with the registry down, repair goes on after a restart. Everything is
+    /// hashed again when it is read.
+    #[arg(long, value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+    /// How much that folder may take.
+    #[arg(long, value_name = "SIZE", default_value = "512Mi")]
+    pub cache_disk: Size,
+    /// How long fetching the signatures of one artifact, or its layer, may take over all.
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub fetch_timeout: Duration,
     /// A reconcile that makes no progress for so long is ended, told and tried again.
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub stall_timeout: Duration,
@@ -85,6 +102,35 @@ pub enum LogFormat {
     Text,
     /// One JSON object an event.
     Json,
+}
+
+/// A number of bytes, written as `1048576`, `512Ki`, `128Mi` or `2Gi`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(u64);
+
+impl Size {
+    /// In bytes.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+/// Why a text is not a size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a number of bytes such as 512Ki, 128Mi or 2Gi")]
+pub struct SizeError(String);
+
+impl FromStr for Size {
+    type Err = SizeError;
+
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        let units = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
+        let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+        let (digits, shift) = unit.unwrap_or((text, 0));
+        let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten();
+        let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+        bytes.map(Self).ok_or_else(|| SizeError(text.to_owned()))
+    }
 }
 
 /// Where the bytes of logical repositories are fetched. Trust does not move: policies and statements speak of `from`.
@@ -153,6 +199,25 @@ mod tests {
     fn refuses_what_is_no_mirror() {
         for text in ["", "a", "=b", "a=", "https://a=b", "a b=c"] {
             assert!(text.parse::<Mirror>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("1048576", Some(1 << 20)),
+            ("512Ki", Some(512 << 10)),
+            ("2Gi", Some(2 << 30)),
+            ("", None),
+            ("Mi", None),
+            ("1.5Gi", None),
+            ("128M", None),
+            ("+1", None),
+            ("-1", None),
+            ("99999999999Gi", None),
+        ] {
+            assert_eq!(text.parse::<Size>().ok().map(Size::bytes), bytes, "{text}");
         }
     }
 

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 
 use crate::{
     audit::AuditLog,
-    controller::{Context, Policies},
+    controller::{Context, Policies, tags as followed},
     delivery_watch::{self, Deliveries},
+    memory_watch::{self, follow_memory},
     metrics::{ByReadiness, Metrics},
     options::Options,
     policy_watch::{self, follow_policies},
@@ -62,6 +63,15 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The folder of the cache cannot be used.
+    #[error("the cache in {} cannot be used", folder.display())]
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The address for metrics cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -100,12 +110,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let listen = |source| RunError::Listen { address: options.metrics_listen, source };
     let (listener, address) = server::bind(options.metrics_listen).await.map_err(listen)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
-    let (counted, queued) = (deliveries.store().clone(), queue.clone());
-    let before: server::BeforeScrape = Arc::new(move |metrics| {
-        count(&counted, metrics);
-        metrics.queue(queued.depth());
-    });
-    let _serving = AbortOnDrop(tokio::spawn(server::serve(listener, metrics.clone(), vitals.clone(), before)));
 
     let (sender, policies) = watch::channel(Arc::new(Policies::default()));
     let sender = Arc::new(sender);
@@ -127,6 +131,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         metrics.clone(),
         audit.clone(),
     );
+    let cache = |source| RunError::Cache { folder: options.cache_dir.clone().unwrap_or_default(), source };
+    let context = Arc::new(context.map_err(cache)?);
+    let (counted, gauged) = (deliveries.store().clone(), Arc::clone(&context));
+    let before: server::BeforeScrape = Arc::new(move |metrics| {
+        count(&counted, metrics);
+        gauged.gauge();
+    });
+    let _serving = AbortOnDrop(tokio::spawn(server::serve(listener, metrics.clone(), vitals.clone(), before)));
     let stop = stop_of(stop);
     // A Delivery judged before the policies are known would be refused for want of one.
     let (mut known, mut stopped) = (policies.clone(), stop.clone());
@@ -137,13 +149,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (of, own, wakes, alive) = (cluster, deliveries.clone(), queue.clone(), vitals.clone());
     let following = move || own.clone().follow(of.clone(), wakes.clone(), alive.clone());
     let _deliveries = kept(delivery_watch::LOOP, &vitals, &metrics, following);
+    let (of, known, alive) = (context.cluster().clone(), context.known(), vitals.clone());
+    let following = move || follow_memory(of.clone(), known.clone(), alive.clone());
+    let _memory = kept(memory_watch::LOOP, &vitals, &metrics, following);
+    let (tags, alive) = (context.tags(), vitals.clone());
+    let _tags = kept(followed::LOOP, &vitals, &metrics, move || tags.clone().run(alive.clone()));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), grace: GRACE };
     let mut stopped = stop;
     let stopping = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    workers::work(Arc::new(context), queue, bounds, vitals, stopping).await;
+    workers::work(context, queue, bounds, vitals, stopping).await;
     if let Some(audit) = audit {
         audit.end().await;
     }

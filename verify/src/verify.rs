@@ -33,7 +33,7 @@ use jiff::Timestamp;
 
 pub use self::{
     admit::admit,
-    content::verify,
+    content::{Opened, open, verify, verify_opened},
     grounds::{Grounds, Stated, ThirdParty},
 };
 use crate::{
@@ -154,7 +154,8 @@ impl Admitted {
     }
 }
 
-/// A release that passed every check. There is no other way to make one than [`verify`].
+/// A release that passed every check. There is no other way to make one than [`verify`] and
+/// [`verify_opened`].
 #[derive(Debug, Clone)]
 pub struct Verified {
     reference: Pinned,

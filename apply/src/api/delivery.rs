@@ -105,6 +105,10 @@ pub struct DeliverySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub health_checks: Vec<HealthCheck>,
+    /// Deliveries that must be ready before this one brings anything new. What it has applied is kept in repair meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub depends_on: Vec<Dependency>,
     /// Stops everything but deletion.
     #[serde(default)]
     pub suspend: bool,
@@ -112,6 +116,18 @@ pub struct DeliverySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub require: Vec<String>,
+}
+
+/// Another Delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dependency {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace, if it is another one. It must name this one in its annotation `sealift.dev/allow-dependents`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
 }
 
 /// Which artifact of a repository: exactly one of the three.

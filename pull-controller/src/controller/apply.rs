@@ -9,7 +9,7 @@ use sealift_apply::{
 use sealift_verify::verify::Verified;
 
 use super::{
-    memory::{self, Remembered},
+    memory::{self, Known, Remembered},
     report::Report,
     stop::Stop,
 };
@@ -18,8 +18,10 @@ use super::{
 ///
 /// Whatever ends this early: what was to be applied stands in the inventory, and a release that was begun is the oldest
 /// that may follow.
+#[allow(clippy::too_many_arguments, reason = "the step's inputs, each from another step")]
 pub(super) async fn applied(
     access: Access<'_>,
+    known: &Known,
     plan: Plan,
     inventory: &mut Inventory,
     remembered: &Remembered,
@@ -28,7 +30,7 @@ pub(super) async fn applied(
     report: &mut Report,
 ) -> Result<(), Stop> {
     let prepared = prepare(access, plan, inventory).await?;
-    memory::advance(access.controller, remembered, verified, report.evidence.as_ref(), now).await?;
+    memory::advance(access.controller, known, remembered, verified, report.evidence.as_ref(), now).await?;
     match apply(access, prepared, inventory).await {
         Ok(changes) => {
             report.changes.extend(changes);

@@ -38,6 +38,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(entry.value.clone())
     }
 
+    /// Takes the value out.
+    pub(super) fn take(&self, key: &K) -> Option<V> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+
+    /// How many bytes are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
     /// Keeps a value of that size, unless it alone is over the budget.
     pub(super) fn put(&self, key: K, value: V, bytes: usize) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,10 +71,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
 }
 
 impl<K: Hash + Eq, V> Inner<K, V> {
-    fn remove(&mut self, key: &K) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= entry.bytes;
-        }
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let Entry { value, bytes, used: _ } = self.entries.remove(key)?;
+        self.bytes -= bytes;
+        Some(value)
     }
 }
 
@@ -84,5 +94,6 @@ mod tests {
         assert_eq!((cache.get(&"huge"), cache.get(&"a")), (None, Some(1)));
         cache.put("a", 5, 10);
         assert_eq!((cache.get(&"a"), cache.get(&"c")), (Some(5), None));
+        assert_eq!((cache.take(&"a"), cache.take(&"a"), cache.bytes()), (Some(5), None, 0));
     }
 }

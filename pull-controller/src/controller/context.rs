@@ -13,12 +13,23 @@ use kube::runtime::{
 use sealift_apply::{
     api::{Delivery, DeliveryStatus},
     cluster::Cluster,
+    inventory::Inventory,
 };
 use tokio::sync::watch;
 
 use super::{
-    fetch::Artifacts, judge::Accepted, policies::Policies, record::Told, registries::Registries, schedule, stop::Stop,
-    tell::random, wait::Awaited,
+    cache::Cache,
+    fetch::{Artifacts, Budget},
+    judge::Accepted,
+    memory::Known,
+    policies::Policies,
+    record::Told,
+    registries::Registries,
+    schedule,
+    stop::Stop,
+    tags::Tags,
+    tell::random,
+    wait::Awaited,
 };
 use crate::{
     audit::AuditLog,
@@ -28,10 +39,8 @@ use crate::{
     watch::Hub,
 };
 
-/// Layers kept in memory, compressed.
-const LAYER_BYTES: usize = 128 << 20;
-/// Manifests and signatures kept in memory.
-const SIGNATURE_BYTES: usize = 16 << 20;
+/// What a row of an inventory takes in memory, with its names.
+const ROW_BYTES: usize = 600;
 /// Impersonating handles kept; each holds one buffering task.
 const MOST_ACCOUNTS: usize = 4096;
 /// What events name as their source.
@@ -45,15 +54,22 @@ pub struct Context {
     pub(super) policies: watch::Receiver<Arc<Policies>>,
     pub(super) registries: Registries,
     pub(super) artifacts: Artifacts,
+    pub(super) tags: Arc<Tags>,
     pub(super) metrics: Metrics,
     pub(super) recorder: Recorder,
     pub(super) audit: Option<AuditLog>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
     pub(super) deliveries: Store<Delivery>,
+    /// What is known of the memory of trust.
+    pub(super) known: Arc<Known>,
+    /// Inventories as they were last stored: nobody else writes them, and who does makes the next write fail.
+    pub(super) inventories: Cache<String, Inventory>,
     queue: Queue,
     /// What happens to applied objects.
     pub(super) hub: Hub,
+    /// No interval is shorter, whatever a Delivery says.
+    shortest: Duration,
     accounts: Mutex<HashMap<(String, String), Cluster>>,
     memos: Mutex<HashMap<String, Memo>>,
 }
@@ -83,8 +99,24 @@ impl std::fmt::Debug for Context {
     }
 }
 
+/// The memory is shared out: parsed layers are what is needed most often, signatures and inventories are small.
+fn budget(options: &Options) -> Budget {
+    let memory = usize::try_from(options.cache_memory.bytes()).unwrap_or(usize::MAX);
+    Budget {
+        layers: memory / 4,
+        objects: memory / 2,
+        signatures: memory / 8,
+        inventories: memory / 8,
+        disk: options.cache_disk.bytes(),
+        time: options.fetch_timeout.get(),
+    }
+}
+
 impl Context {
-    /// Everything at its beginning.
+    /// Everything at its beginning, but for what the cache on disk holds.
+    ///
+    /// # Errors
+    /// If the folder of the cache cannot be made or read.
     #[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
     pub fn new(
         cluster: Cluster,
@@ -96,12 +128,16 @@ impl Context {
         queue: Queue,
         metrics: Metrics,
         audit: Option<AuditLog>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
-        Self {
+        Ok(Self {
             recorder: Recorder::new(cluster.client().clone(), reporter),
             registries: Registries::new(options, registry_ca),
-            artifacts: Artifacts::new(LAYER_BYTES, SIGNATURE_BYTES),
+            artifacts: Artifacts::new(budget(options), options.cache_dir.as_deref())?,
+            tags: Arc::new(Tags::new(queue.clone(), metrics.clone())),
+            known: Arc::default(),
+            inventories: Cache::new(budget(options).inventories),
+            shortest: options.min_interval.get(),
             mirrors: options.mirror.clone(),
             default_account: options.default_service_account.clone(),
             cluster,
@@ -113,12 +149,37 @@ impl Context {
             hub,
             accounts: Mutex::default(),
             memos: Mutex::default(),
-        }
+        })
     }
 
     /// Where whoever learns of something to do wakes the Delivery.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The cluster as the controller itself sees it.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// What asks registries in the background.
+    pub(crate) fn tags(&self) -> Arc<Tags> {
+        Arc::clone(&self.tags)
+    }
+
+    /// How often a Delivery's selection is resolved.
+    pub(super) fn interval(&self, delivery: &Delivery) -> Duration {
+        delivery.spec.interval.get().max(self.shortest)
+    }
+
+    /// Sets the gauges that are only read when somebody asks.
+    pub(crate) fn gauge(&self) {
+        self.metrics.queue(self.queue.depth());
+        self.metrics.followed(self.tags.followed());
+        let inventories = ("inventories", self.inventories.bytes() as u64);
+        for (cache, bytes) in self.artifacts.bytes().into_iter().chain([inventories]) {
+            self.metrics.cached(cache, bytes);
+        }
     }
 
     /// The cluster as a service account sees it.
@@ -165,8 +226,20 @@ impl Context {
         pause
     }
 
+    /// Keeps an inventory that is stored just as it is.
+    pub(super) fn keep_inventory(&self, inventory: Inventory) {
+        let bytes = 256 + ROW_BYTES * inventory.len();
+        self.inventories.put(inventory.owner().uid.clone(), inventory, bytes);
+    }
+
+    /// What the watch of the memory of trust fills.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
+    }
+
     /// Forgets a Delivery that is gone.
     pub(super) fn forget(&self, uid: &str) {
+        self.inventories.take(&uid.to_owned());
         self.memos.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.hub.disown(uid);
     }

@@ -4,7 +4,9 @@
 //! order ─policies→ resolve → fetch → verify → plan → dry-run ─memory→ apply → prune → health
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use futures::future::join;
 
 use jiff::Timestamp;
 use sealift_apply::{
@@ -18,6 +20,7 @@ use super::{
     about,
     apply::applied,
     context::{Context, Memo},
+    depends,
     follow::Follower,
     health::{health, looked_again},
     judge::{Judge, Judged},
@@ -28,16 +31,21 @@ use super::{
     publish,
     registries::PullSecret,
     report::{Report, last_applied},
-    resolve::resolve,
+    resolve::{Asker, resolve},
     safety,
     source::{Source, SourceError},
     standing::{Standing, suspending},
     status::{self, READY},
     stop::Stop,
-    verify,
+    verify::{self, Freshness},
     wait::Awaited,
 };
-use crate::options::places;
+use tokio::time::timeout;
+
+use crate::{options::places, queue::Key};
+
+/// Work that takes longer is told of before it is done.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Does everything, or stops with the reason. What was found and done until then stands in `report`.
 pub(super) async fn deliver(
@@ -71,13 +79,19 @@ pub(super) async fn deliver(
         secret: secret.map_err(SourceError::from)?,
         registries: &context.registries,
         legacy: Legacy::of(&matching),
+        tenant: &owner.namespace,
+        tags: &context.tags,
         metrics: &context.metrics,
     };
-    let selected = resolve(&source, selection).await;
+    let interval = context.interval(delivery);
+    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
+    let changed = delivery.metadata.generation != previous.observed_generation;
+    let asker = Asker { key: &Key::from(delivery), interval, urgent: asked };
+    let selected = resolve(&source, selection, asker).await;
 
     // 3. registry, cluster, pure: is it what this cluster may run, and nothing older?
     progress::step("memory");
-    let remembered = memory::read(&context.cluster, &owner).await?;
+    let remembered = memory::read(&context.cluster, &context.known, &owner).await?;
     let now = Timestamp::now();
     progress::step("verify");
     let judge = Judge {
@@ -94,12 +108,16 @@ pub(super) async fn deliver(
     };
     let awaits_approval =
         condition(&previous.conditions, READY).is_some_and(|ready| ready.reason == "ApprovalRequired");
-    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref() || awaits_approval;
-    let interval = if asked { Duration::ZERO } else { spec.interval.get() };
+    let asked = asked || awaits_approval;
+    let freshness = Freshness::of(interval, asked, changed);
+    let depends = |judged: Judged| match verify::is_new(&judged.verified, previous) {
+        true => depends::met(delivery, |key| context.deliveries.get(&key.into())).map(|()| judged),
+        false => Ok(judged),
+    };
     let judged = match selected {
         Ok(resolved) => {
             report.attempted = Some((resolved.digest, resolved.tag.clone()));
-            judge.selected(&resolved, interval, &mut report.evidence).await
+            judge.selected(&resolved, freshness, &mut report.evidence).await.and_then(depends)
         }
         Err(error) => Err(error.into()),
     };
@@ -119,23 +137,27 @@ pub(super) async fn deliver(
     progress::step("plan");
     let is_new = held_up.is_none() && verify::is_new(&verified, previous);
     // Whatever ends this early, from here to the end of the prune the inventory may name what is not so.
-    let trusted = std::mem::take(&mut memo.trusted);
+    let (trusted, kept) = (std::mem::take(&mut memo.trusted), context.inventories.take(&owner.uid));
     context.remember(&owner.uid, memo.clone());
     // Approved is an effect on the cluster as it is, so that is looked at.
     let demanded = verified.approvals().are_demanded();
     let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
-    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, spec, sight).await?;
+    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, spec, sight, kept).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
     if is_new {
         safety::judged(access, &verified, &plan, &rows, &inventory, now, report).await?;
     }
-    if is_new && !plan.preview().is_noop() {
-        let working = status::working(previous, about(delivery), report);
-        let told = publish::status(context, delivery, memo, previous, &working).await;
-        told.map_err(|source| Stop::Cluster { doing: "writing the status", source })?;
-    }
+    let brings = is_new && !plan.preview().is_noop();
+    let working = brings.then(|| status::working(previous, about(delivery), report));
     progress::step("apply");
-    let done = applied(access, plan, &mut inventory, &remembered, &verified, now, report).await;
+    let work = applied(access, &context.known, plan, &mut inventory, &remembered, &verified, now, report);
+    let done = told_if_slow(work, async {
+        let Some(working) = working else { return };
+        if let Err(error) = publish::status(context, delivery, memo, previous, &working).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "that it works was not written");
+        }
+    })
+    .await;
     follower.own(access, &inventory, &glance, &report.changes).await;
     done?;
     if report.changes.waiting.is_empty() {
@@ -146,6 +168,9 @@ pub(super) async fn deliver(
     let gone = pruned(access, &rows, &mut inventory, report).await;
     memo.trusted = gone.is_ok();
     report.objects = Some(inventory.len());
+    if gone.is_ok() {
+        context.keep_inventory(inventory);
+    }
 
     // 5. cluster: did it help?
     progress::step("health");
@@ -155,4 +180,13 @@ pub(super) async fn deliver(
     memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)
+}
+
+/// Does the work, and says that it is being done only if it takes so long that somebody may wonder.
+async fn told_if_slow<T>(work: impl Future<Output = T>, tell: impl Future<Output = ()>) -> T {
+    let mut work = pin!(work);
+    match timeout(SLOW, &mut work).await {
+        Ok(done) => done,
+        Err(_) => join(tell, work).await.1,
+    }
 }

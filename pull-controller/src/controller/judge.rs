@@ -1,6 +1,6 @@
 //! From a digest to a verified release: fetch, admit, values, verify. *registry*, *cluster*, and the verdict itself *pure*
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sealift_apply::{
@@ -25,7 +25,7 @@ use super::{
     source::Source,
     standing::{Standing, is_revocation},
     stop::{Stop, Verdict},
-    verify,
+    verify::{self, Freshness},
 };
 
 /// Everything a verdict depends on besides the artifact.
@@ -61,14 +61,14 @@ pub(super) struct Judged {
 }
 
 impl Judge<'_> {
-    /// Judges what was selected. `interval` says how old signatures from the cache may be.
+    /// Judges what was selected. `freshness` says how old signatures from the cache may be.
     pub(super) async fn selected(
         &self,
         resolved: &Resolved,
-        interval: Duration,
+        freshness: Freshness,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
-        let judged = self.judged(resolved, Some(interval), evidence).await?;
+        let judged = self.judged(resolved, Some(freshness), evidence).await?;
         verify::nothing_new_if_stale(&judged.verified, self.previous)?;
         Ok(judged)
     }
@@ -83,8 +83,9 @@ impl Judge<'_> {
         accepted: Option<&Accepted>,
         report: &mut Report,
     ) -> Result<(Judged, Stop), Stop> {
-        let about_selection =
-            matches!(stop, Stop::Refused(_) | Stop::Source(_)) && stop.verdict() != Verdict::Untouched;
+        let about_selection = matches!(stop, Stop::Refused(_) | Stop::Source(_))
+            && stop.verdict() != Verdict::Untouched
+            || matches!(stop, Stop::Dependency(_) | Stop::DependencyCycle(_));
         let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
         let places = self.source.places.clone();
         let resolved = Resolved { digest: last.digest, tag: None, version: None, places };
@@ -110,11 +111,11 @@ impl Judge<'_> {
         }
     }
 
-    /// Any age of cached signatures will do without an `interval`, as long as they are accepted.
+    /// Any age of cached signatures will do without a `freshness`, as long as they are accepted.
     async fn judged(
         &self,
         resolved: &Resolved,
-        interval: Option<Duration>,
+        freshness: Option<Freshness>,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
         let Self { artifacts, source, policies, owner, spec, memory, now, .. } = *self;
@@ -129,7 +130,7 @@ impl Judge<'_> {
             ..Facts::at(now)
         };
         let (admitted, fetched) =
-            verify::admitted(artifacts, source, resolved, policies, &facts, interval, evidence).await?;
+            verify::admitted(artifacts, source, resolved, policies, &facts, freshness, evidence).await?;
         self.finished(Accepted { admitted: Arc::new(admitted), place: fetched.place.clone() }, evidence).await
     }
 
@@ -137,14 +138,14 @@ impl Judge<'_> {
     async fn finished(&self, accepted: Accepted, evidence: &mut Option<Evidence>) -> Result<Judged, Stop> {
         let Self { artifacts, source, access, owner, spec, .. } = *self;
         let Accepted { admitted, place } = &accepted;
-        let layer = artifacts.layer(source, place, admitted.layer()).await?;
+        let content = artifacts.content(source, place, admitted).await?;
         let rendering = Rendering {
             values: parameters::read(access.account, &owner.namespace, &spec.parameters).await?,
             target_namespace: spec.target_namespace.clone(),
             default_namespace: Some(owner.namespace.clone()),
             discovered: discovered(access, admitted).await?,
         };
-        let verified = verify::verified(Arc::clone(admitted), layer, rendering, evidence).await?;
+        let verified = verify::verified(Arc::clone(admitted), content, rendering, evidence).await?;
         Ok(Judged { verified, evidence: evidence.clone(), accepted })
     }
 }

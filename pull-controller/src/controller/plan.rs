@@ -33,7 +33,7 @@ pub(super) struct Sight {
     pub(super) trusted: bool,
 }
 
-/// Reads the inventory, looks at objects as far as needed and plans.
+/// Reads the inventory unless it was kept, looks at objects as far as needed and plans.
 ///
 /// A new release goes by the inventory where that is known to be true or holds nothing yet.
 pub(super) async fn planned(
@@ -43,9 +43,13 @@ pub(super) async fn planned(
     follower: Follower<'_>,
     spec: &DeliverySpec,
     sight: Sight,
+    kept: Option<Inventory>,
 ) -> Result<(Plan, Inventory, Glance), Stop> {
     let failed = |doing| move |source: ClusterError| Stop::Cluster { doing, source };
-    let inventory = store::read(access.controller, owner).await.map_err(failed("reading the inventory"))?;
+    let inventory = match kept {
+        Some(inventory) => inventory,
+        None => store::read(access.controller, owner).await.map_err(failed("reading the inventory"))?,
+    };
     let view = follower.view(access, &inventory).await;
     let Sight { fresh, is_new, trusted } = sight;
     let known: &dyn Known = if fresh { &Unknown } else { &view };

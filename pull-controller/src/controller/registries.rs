@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sealift_apply::cluster::{Cluster, ClusterError};
 use sealift_registry::{
     client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, SetupError, Timeouts},
@@ -23,6 +23,15 @@ use crate::options::Options;
 const MOST_CLIENTS: usize = 512;
 /// Where a pull secret holds its Docker configuration.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
+
+/// As whom a registry is asked. Answers and artifacts are shared only between equal ones, and between tenants only those
+/// that anybody gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Who {
+    pub(super) fingerprint: Fingerprint,
+    /// The namespace, unless nobody is presented.
+    pub(super) tenant: Option<String>,
+}
 
 /// The clients in use. Nothing local and nothing plain is spoken to unless platform configuration names the host.
 #[derive(Debug)]
@@ -75,7 +84,15 @@ impl Registries {
 
 /// The content of a Delivery's pull secret, if it names one. Never printed.
 #[derive(Clone, Default)]
-pub(super) struct PullSecret(Option<(String, SecretSlice<u8>)>);
+pub(super) struct PullSecret(Option<Named>);
+
+#[derive(Clone)]
+struct Named {
+    name: String,
+    /// Uid and version of the Secret: other ones, other credentials.
+    version: String,
+    content: SecretSlice<u8>,
+}
 
 impl fmt::Debug for PullSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,12 +133,25 @@ impl PullSecret {
             .ok_or_else(|| unusable("does not exist".to_owned()))?;
         let content = secret.data.unwrap_or_default().remove(DOCKER_CONFIG);
         let content = content.ok_or_else(|| unusable(format!("has no key {DOCKER_CONFIG}")))?;
-        Ok(Self(Some((name.to_owned(), content.0.into()))))
+        let ObjectMeta { uid, resource_version, .. } = secret.metadata;
+        let version = format!("{}/{}", uid.unwrap_or_default(), resource_version.unwrap_or_default());
+        Ok(Self(Some(Named { name: name.to_owned(), version, content: content.0.into() })))
+    }
+
+    /// What tells it from every other Secret and every other version of it; `None` if none is named.
+    pub(super) fn version(&self) -> Option<String> {
+        self.0.as_ref().map(|Named { name, version, .. }| format!("{name}/{version}"))
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(name: &str, version: &str) -> Self {
+        let content = SecretSlice::from(b"{}".to_vec());
+        Self(Some(Named { name: name.to_owned(), version: version.to_owned(), content }))
     }
 
     /// What it has for a place: credentials go to no host it does not name.
     pub(super) fn credentials(&self, place: &Repository) -> Result<Credentials, PullSecretError> {
-        let Some((name, content)) = &self.0 else { return Ok(Credentials::Anonymous) };
+        let Some(Named { name, content, .. }) = &self.0 else { return Ok(Credentials::Anonymous) };
         parse_pull_secret(content.expose_secret(), place).map_err(|error| PullSecretError::Unusable {
             name: name.clone(),
             problem: format!("cannot be used: {error}"),

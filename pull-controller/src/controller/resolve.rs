@@ -1,13 +1,17 @@
 //! From a selection to a digest. *registry*
 
+use std::time::Duration;
+
 use sealift_apply::api::Selection;
 use sealift_registry::client::ClientError;
 use sealift_verify::{digest::Digest, reference::Repository};
 
 use super::{
     source::{Source, SourceError},
+    tags::{Found, Interest, Question, What},
     versions::Range,
 };
+use crate::queue::Key;
 
 /// What was selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +26,41 @@ pub(super) struct Resolved {
     pub(super) places: Vec<Repository>,
 }
 
-/// Resolves a selection at the first place that answers it.
-pub(super) async fn resolve(source: &Source<'_>, selection: Selection<'_>) -> Result<Resolved, SourceError> {
+/// Who resolves, and how new the answer must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) key: &'a Key,
+    pub(super) interval: Duration,
+    /// No answer from before will do.
+    pub(super) urgent: bool,
+}
+
+/// Resolves a selection at the first place that answers it, and follows what it asked from then on.
+pub(super) async fn resolve(
+    source: &Source<'_>,
+    selection: Selection<'_>,
+    asker: Asker<'_>,
+) -> Result<Resolved, SourceError> {
+    let mut followed = Vec::new();
+    let resolved = resolve_anywhere(source, selection, asker, &mut followed).await;
+    source.tags.follow(asker.key, followed);
+    resolved
+}
+
+type Followed = Vec<(Question, Interest)>;
+
+async fn resolve_anywhere(
+    source: &Source<'_>,
+    selection: Selection<'_>,
+    asker: Asker<'_>,
+    followed: &mut Followed,
+) -> Result<Resolved, SourceError> {
     if let Selection::Digest(digest) = selection {
         return Ok(Resolved { digest, tag: None, version: None, places: source.places.clone() });
     }
     let mut last = None;
     for (at, place) in source.places.iter().enumerate() {
-        match resolve_at(source, place, &selection).await {
+        match resolve_at(source, place, &selection, asker, followed).await {
             Ok((digest, tag, version)) => {
                 let mut places = source.places.clone();
                 places.swap(0, at);
@@ -46,32 +77,62 @@ async fn resolve_at(
     source: &Source<'_>,
     place: &Repository,
     selection: &Selection<'_>,
+    asker: Asker<'_>,
+    followed: &mut Followed,
 ) -> Result<(Digest, String, Option<String>), SourceError> {
-    let client = source.client(place)?;
     match selection {
         Selection::Tag(tag) => {
-            let digest = source.counted(client.resolve(place, tag).await)?;
+            let digest = digest(source, place, tag, asker, followed).await?;
             Ok((digest, (*tag).to_owned(), None))
         }
         Selection::Semver(text) => {
             let range: Range = text.parse()?;
-            let tags = source.counted(client.tags(place).await)?;
+            let found = ask(source, place, What::Tags, Some(range.clone()), asker, followed).await?;
+            let Found::Tags(tags) = found else { return Err(SourceError::Nowhere) };
             let tag = range
                 .highest(&tags)
                 .ok_or_else(|| SourceError::NoVersion { range: (*text).to_owned(), tags: tags.len() })?;
-            let digest = source.counted(client.resolve(place, tag).await)?;
+            let digest = digest(source, place, tag, asker, followed).await?;
             Ok((digest, tag.to_owned(), Some(tag.to_owned())))
         }
         Selection::Digest(digest) => Ok((*digest, digest.to_string(), None)),
     }
 }
 
+async fn digest(
+    source: &Source<'_>,
+    place: &Repository,
+    tag: &str,
+    asker: Asker<'_>,
+    followed: &mut Followed,
+) -> Result<Digest, SourceError> {
+    match ask(source, place, What::Tag(tag.to_owned()), None, asker, followed).await? {
+        Found::Digest(digest) => Ok(digest),
+        Found::Tags(_) => Err(SourceError::Nowhere),
+    }
+}
+
+async fn ask(
+    source: &Source<'_>,
+    place: &Repository,
+    what: What,
+    range: Option<Range>,
+    asker: Asker<'_>,
+    followed: &mut Followed,
+) -> Result<Found, SourceError> {
+    let Asker { key: _, interval, urgent } = asker;
+    let question = Question { place: place.clone(), who: source.who(place)?, what };
+    let answer = source.tags.ask(&question, source.client(place)?, interval, urgent).await;
+    followed.push((question, Interest { interval, range, unanswered: answer.is_err() }));
+    answer.map_err(|error| SourceError::Client { error, followed: true })
+}
+
 impl SourceError {
     /// True if another mirror may have it.
     pub(super) fn may_be_elsewhere(&self) -> bool {
         match self {
-            Self::Client(error) => error.is_transient() || matches!(error, ClientError::NotFound { .. }),
-            Self::NoVersion { .. } => true,
+            Self::Client { error, .. } => error.is_transient() || matches!(**error, ClientError::NotFound { .. }),
+            Self::NoVersion { .. } | Self::TooSlow { .. } => true,
             Self::Setup(_) | Self::Range(_) | Self::Nowhere | Self::PullSecret(_) => false,
         }
     }

@@ -17,8 +17,6 @@ const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(300);
 /// Pauses between looks at health: short at first, when most releases settle.
 const LOOKS: [u64; 5] = [1, 2, 3, 5, 10];
-/// No interval is shorter, whatever a Delivery says.
-const SHORTEST: Duration = Duration::from_secs(10);
 
 /// What the next time depends on.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +35,11 @@ pub(super) struct When<'a> {
 
 /// The pause before the next reconcile; `None` if it waits for a change.
 pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
-    let interval = when.interval.max(SHORTEST);
-    let settled = stretched(interval, 0.05 + 0.05 * when.random);
+    let settled = stretched(when.interval, 0.05 + 0.05 * when.random);
     Some(match &report.stop {
         Some(stop) => match stop.retry() {
             Retry::Change => return None,
-            Retry::Interval => settled,
+            Retry::Interval | Retry::Followed => settled,
             Retry::After(asked) => {
                 stretched(asked.max(backoff(when.failures)), 0.2 * when.random).min(LONGEST.max(asked))
             }
@@ -68,7 +65,7 @@ fn backoff(failures: u32) -> Duration {
     FIRST.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST)
 }
 
-fn stretched(duration: Duration, part: f64) -> Duration {
+pub(super) fn stretched(duration: Duration, part: f64) -> Duration {
     duration + duration.mul_f64(part.clamp(0.0, 1.0))
 }
 

@@ -9,7 +9,8 @@ use sealift_registry::{
 use sealift_verify::reference::Repository;
 
 use super::{
-    registries::{PullSecret, PullSecretError, Registries},
+    registries::{PullSecret, PullSecretError, Registries, Who},
+    tags::Tags,
     versions::RangeError,
 };
 use crate::metrics::Metrics;
@@ -24,6 +25,10 @@ pub(super) struct Source<'a> {
     pub(super) registries: &'a Registries,
     /// Whether a policy lets signatures of the `.sig` scheme count.
     pub(super) legacy: Legacy,
+    /// The namespace whose pull secret it is.
+    pub(super) tenant: &'a str,
+    /// Who knows which repositories are silent.
+    pub(super) tags: &'a Arc<Tags>,
     pub(super) metrics: &'a Metrics,
 }
 
@@ -31,8 +36,21 @@ pub(super) struct Source<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A registry refused, failed or did not answer.
-    #[error(transparent)]
-    Client(#[from] ClientError),
+    #[error("{error}")]
+    Client {
+        /// The answer, or why there is none; shared by all who asked.
+        error: Arc<ClientError>,
+        /// The question is asked again without the Delivery, which is woken once the answer is another.
+        followed: bool,
+    },
+    /// An artifact did not arrive in time.
+    #[error("{place} was not fetched within {seconds} seconds")]
+    TooSlow {
+        /// Where it was fetched.
+        place: Repository,
+        /// The limit.
+        seconds: u64,
+    },
     /// No client could be made for the host.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -62,19 +80,25 @@ impl Source<'_> {
         Ok(self.registries.client(place, credentials)?)
     }
 
-    /// Counts the answer.
-    pub(super) fn counted<T>(&self, answer: Result<T, ClientError>) -> Result<T, ClientError> {
-        self.metrics.requested(match &answer {
-            Ok(_) => "ok",
-            Err(ClientError::NotFound { .. }) => "not_found",
-            Err(ClientError::Unauthorized { .. } | ClientError::Forbidden { .. }) => "unauthorized",
-            Err(ClientError::RateLimited { .. }) => "rate_limited",
-            Err(ClientError::Unreachable { .. } | ClientError::Contended { .. }) => "unreachable",
-            Err(ClientError::Refused { .. }) => "not_allowed",
-            Err(ClientError::TooLarge { .. } | ClientError::DigestMismatch { .. } | ClientError::Protocol { .. }) => {
-                "unusable"
-            }
-        });
-        answer
+    /// As whom a place is asked: answers are shared with nobody else.
+    pub(super) fn who(&self, place: &Repository) -> Result<Who, SourceError> {
+        let credentials = self.secret.credentials(place)?;
+        let tenant = (!credentials.is_anonymous()).then(|| self.tenant.to_owned());
+        Ok(Who { fingerprint: credentials.fingerprint(), tenant })
     }
+}
+
+/// Counts an answer of a registry.
+pub(super) fn count_request<T>(metrics: &Metrics, answer: &Result<T, ClientError>) {
+    metrics.requested(match answer {
+        Ok(_) => "ok",
+        Err(ClientError::NotFound { .. }) => "not_found",
+        Err(ClientError::Unauthorized { .. } | ClientError::Forbidden { .. }) => "unauthorized",
+        Err(ClientError::RateLimited { .. }) => "rate_limited",
+        Err(ClientError::Unreachable { .. } | ClientError::Contended { .. }) => "unreachable",
+        Err(ClientError::Refused { .. }) => "not_allowed",
+        Err(ClientError::TooLarge { .. } | ClientError::DigestMismatch { .. } | ClientError::Protocol { .. }) => {
+            "unusable"
+        }
+    });
 }

@@ -249,7 +249,7 @@ fn summary(evidence: &Evidence) -> String {
 fn stopped(writer: &mut Writer<'_>, stop: &Stop, report: &Report) {
     let (reason, message) = (stop.reason(), stop.message());
     let stalled = stop.is_stalled();
-    let retrying = stop.retry().is_soon() && !stalled;
+    let retrying = stop.retry().is_tried_again() && !stalled;
     writer.set(READY, "False", reason, &message);
     if let Some(health) = report.health.as_ref().filter(|health| health.is_healthy()) {
         writer.set(HEALTHY, "True", HEALTHY, &health.to_string());

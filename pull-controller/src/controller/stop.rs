@@ -42,6 +42,12 @@ pub enum Stop {
         /// Why what is selected does not take its place.
         selected: Box<Self>,
     },
+    /// Something it depends on is not ready.
+    #[error("waits for what it depends on: {0}")]
+    Dependency(String),
+    /// It waits for itself.
+    #[error("depends on itself: {0}")]
+    DependencyCycle(String),
     /// A parameter's value cannot be had.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
@@ -92,6 +98,8 @@ pub enum Retry {
     After(Duration),
     /// With the interval: only a change elsewhere helps.
     Interval,
+    /// With the interval, or when the registry gives an answer: it is asked for all who want it.
+    Followed,
     /// Not before the Delivery, a policy or the platform's configuration is another.
     Change,
 }
@@ -100,6 +108,11 @@ impl Retry {
     /// True if it is tried again before the interval is over.
     pub fn is_soon(self) -> bool {
         matches!(self, Self::Backoff | Self::After(_))
+    }
+
+    /// True if somebody tries again without a change.
+    pub fn is_tried_again(self) -> bool {
+        matches!(self, Self::Backoff | Self::After(_) | Self::Followed)
     }
 }
 
@@ -123,6 +136,8 @@ impl Stop {
             Self::PolicyInvalid { .. } => "PolicyInvalid",
             Self::Refused(refusal) => refusal.reason().as_str(),
             Self::Revoked { .. } => "Revoked",
+            Self::Dependency(_) => "DependencyNotReady",
+            Self::DependencyCycle(_) => "DependencyCycle",
             Self::Parameter(error) if error.is_transient() => "ClusterUnavailable",
             Self::Parameter(_) => "BadParameter",
             Self::Source(error) => source_reason(error),
@@ -157,6 +172,8 @@ impl Stop {
             Self::Source(_) | Self::Memory { .. } | Self::Parameter(_) | Self::Late(_) => Verdict::CouldNotCheck,
             Self::Spec(_)
             | Self::NoServiceAccount
+            | Self::Dependency(_)
+            | Self::DependencyCycle(_)
             | Self::Cluster { .. }
             | Self::Deletion(_)
             | Self::NotApproved(_)
@@ -170,14 +187,21 @@ impl Stop {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Spec(_) | Self::NoServiceAccount | Self::PolicyInvalid { .. } => Retry::Change,
-            Self::Memory { .. } | Self::Deletion(_) | Self::NotApproved(_) => Retry::Interval,
+            Self::Memory { .. } | Self::Deletion(_) | Self::NotApproved(_) | Self::DependencyCycle(_) => {
+                Retry::Interval
+            }
+            // Whatever becomes ready wakes those that depend on it.
+            Self::Dependency(_) => Retry::Followed,
             Self::Revoked { selected, .. } => selected.retry(),
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
-            Self::Source(SourceError::Client(error)) => match error.retry_after() {
+            // It is asked again for all who want to know, and the answer wakes them.
+            Self::Source(SourceError::Client { followed: true, .. }) => Retry::Followed,
+            Self::Source(SourceError::Client { error, followed: false }) => match error.retry_after() {
                 Some(asked) => Retry::After(asked),
                 None => Retry::Backoff,
             },
+            Self::Source(SourceError::TooSlow { .. }) => Retry::Backoff,
             Self::Source(SourceError::NoVersion { .. }) => Retry::Interval,
             Self::Source(SourceError::Setup(_) | SourceError::Range(_) | SourceError::Nowhere) => Retry::Change,
             // Accounts, secrets and grants are often created a moment after the Delivery that needs them.
@@ -200,7 +224,7 @@ impl Stop {
             Self::Source(error) => !error.is_transient(),
             Self::Prune(_) | Self::Revoked { .. } => true,
             Self::Internal(_) | Self::Late(_) => false,
-            _ => !self.retry().is_soon(),
+            _ => !self.retry().is_tried_again(),
         }
     }
 
@@ -223,7 +247,7 @@ impl Stop {
 
 fn source_reason(error: &SourceError) -> &'static str {
     match error {
-        SourceError::Client(error) => match error {
+        SourceError::Client { error, .. } => match &**error {
             ClientError::NotFound { .. } => "NotFound",
             ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => "AuthenticationFailed",
             ClientError::Refused { .. } => "HostNotAllowed",
@@ -234,6 +258,7 @@ fn source_reason(error: &SourceError) -> &'static str {
             | ClientError::DigestMismatch { .. }
             | ClientError::Protocol { .. } => "SourceUnavailable",
         },
+        SourceError::TooSlow { .. } => "SourceUnavailable",
         SourceError::NoVersion { .. } => "NotFound",
         SourceError::PullSecret(PullSecretError::Cluster { source, .. }) if source.is_transient() => {
             "ClusterUnavailable"
@@ -247,7 +272,8 @@ impl SourceError {
     /// True if trying again may help without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Client(error) => error.is_transient(),
+            Self::Client { error, .. } => error.is_transient(),
+            Self::TooSlow { .. } => true,
             Self::PullSecret(PullSecretError::Cluster { source, .. }) => source.is_transient(),
             Self::PullSecret(PullSecretError::Unusable { .. })
             | Self::NoVersion { .. }
@@ -262,13 +288,14 @@ impl SourceError {
 impl From<SourceError> for Stop {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Client(ClientError::DigestMismatch { at, expected, actual }) => {
-                let what = if at.path.contains("/blobs/") { "the layer" } else { "the manifest" };
-                Self::Refused(Refusal::DigestMismatch { what, expected, actual })
-            }
-            SourceError::Client(error @ ClientError::TooLarge { .. }) => {
-                Self::Refused(Refusal::BadLayer(error.to_string()))
-            }
+            SourceError::Client { error, followed } => match &*error {
+                ClientError::DigestMismatch { at, expected, actual } => {
+                    let what = if at.path.contains("/blobs/") { "the layer" } else { "the manifest" };
+                    Self::Refused(Refusal::DigestMismatch { what, expected: *expected, actual: *actual })
+                }
+                ClientError::TooLarge { .. } => Self::Refused(Refusal::BadLayer(error.to_string())),
+                _ => Self::Source(SourceError::Client { error, followed }),
+            },
             other => Self::Source(other),
         }
     }

@@ -8,12 +8,12 @@ use sealift_verify::{
     evidence::Evidence,
     render::Rendering,
     statement::Release,
-    verify::{Admitted, Decision, Facts, Verified, verify},
+    verify::{Admitted, Decision, Facts, Verified, verify, verify_opened},
 };
 
 use super::{
     admission::decide,
-    fetch::{Age, Artifacts, Fetched},
+    fetch::{Age, Artifacts, Content, Fetched},
     policies::Policies,
     resolve::Resolved,
     source::Source,
@@ -23,6 +23,26 @@ use super::{
 /// Signatures are read again after this many intervals though the digest is the same: a refresh or a revocation may
 /// have been pushed.
 const ROUNDS: u32 = 10;
+/// What was fetched within this time is as good as fetched now.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How old signatures from the cache may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freshness {
+    /// To confirm what was selected.
+    to_confirm: Duration,
+    /// To refuse it, or to take a statement that runs out soon.
+    to_refuse: Duration,
+}
+
+impl Freshness {
+    /// Once an interval they are read for all Deliveries of an artifact that are refused or run out. Whoever asks for it, or
+    /// has just changed the Delivery, does not wait for that.
+    pub(super) fn of(interval: Duration, asked: bool, changed: bool) -> Self {
+        let to_confirm = if asked { Duration::ZERO } else { interval.saturating_mul(ROUNDS) };
+        Self { to_confirm, to_refuse: if asked || changed { AT_ONCE.min(interval) } else { interval } }
+    }
+}
 
 /// Judges manifest, signatures and statement.
 ///
@@ -34,26 +54,27 @@ pub(super) async fn admitted(
     resolved: &Resolved,
     policies: &Arc<Policies>,
     facts: &Facts<'_>,
-    interval: Option<Duration>,
+    freshness: Option<Freshness>,
     evidence: &mut Option<Evidence>,
 ) -> Result<(Admitted, Arc<Fetched>), Stop> {
-    let age = interval.map_or(Age::Any, |interval| Age::AtMost(interval.saturating_mul(ROUNDS)));
+    let age = freshness.map_or(Age::Any, |freshness| Age::AtMost(freshness.to_confirm));
     let fetched = artifacts.unverified(source, resolved, age).await?;
     let decision = decide(policies, facts, &fetched).await?;
     let in_force =
         |admitted: &Admitted| admitted.statement().is_none_or(|statement| !runs_out(&statement.release, facts.now));
     let confirmed = decision.outcome.as_ref().is_ok_and(in_force);
-    if confirmed || interval.is_none() && decision.outcome.is_ok() {
+    if confirmed || freshness.is_none() && decision.outcome.is_ok() {
         return take(decision, fetched, evidence);
     }
-    let again = artifacts.unverified(source, resolved, Age::AtMost(Duration::from_secs(1))).await;
+    let age = Age::AtMost(freshness.map_or(AT_ONCE, |freshness| freshness.to_refuse));
+    let again = artifacts.unverified(source, resolved, age).await;
     match again {
         Ok(fetched) => take(decide(policies, facts, &fetched).await?, fetched, evidence),
         // Nothing newer can be had; what is known still stands if it was accepted.
         Err(error) => match decision.outcome {
             Ok(_) => take(decision, fetched, evidence),
             // What runs was judged when it came; that a registry is silent now must not keep a revocation from it.
-            Err(_) if interval.is_none() => take(decision, fetched, evidence),
+            Err(_) if freshness.is_none() => take(decision, fetched, evidence),
             Err(_) => Err(error.into()),
         },
     }
@@ -79,11 +100,14 @@ fn runs_out(release: &Release, now: Timestamp) -> bool {
 /// Judges layer and objects, away from the threads that serve everybody: expanding a layer takes its time.
 pub(super) async fn verified(
     admitted: Arc<Admitted>,
-    bytes: bytes::Bytes,
+    content: Content,
     rendering: Rendering,
     record: &mut Option<Evidence>,
 ) -> Result<Verified, Stop> {
-    let work = tokio::task::spawn_blocking(move || verify(&admitted, &bytes, &rendering));
+    let work = tokio::task::spawn_blocking(move || match content {
+        Content::Opened(opened) => verify_opened(&admitted, &opened, &rendering),
+        Content::Bytes(bytes) => verify(&admitted, &bytes, &rendering),
+    });
     let Decision { evidence, outcome } = work.await.map_err(Stop::Internal)?;
     *record = Some(evidence);
     outcome.map_err(Stop::Refused)

@@ -2,6 +2,7 @@
 
 use super::{Admitted, Decision, Grounds, Verified};
 use crate::{
+    artifact::{Format, Limits},
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence},
     layer,
@@ -13,10 +14,78 @@ use crate::{
     statement::Content,
 };
 
-/// Judges the layer of an admitted artifact and the objects that come of it. The only maker of [`Verified`].
+/// Judges the layer of an admitted artifact and the objects that come of it. With [`verify_opened`] the only maker of
+/// [`Verified`].
 pub fn verify(admitted: &Admitted, bytes: &[u8], rendering: &Rendering) -> Decision<Verified> {
+    decide(admitted, Layer::Bytes(bytes), rendering)
+}
+
+/// A layer that was expanded and parsed once, for all who verify a release with it.
+///
+/// What is in it is trusted no more than its bytes were: [`verify_opened`] holds it against what was signed.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Digest of the bytes it was made from.
+    layer: Digest,
+    format: Format,
+    limits: Limits,
+    uncompressed: Digest,
+    files: usize,
+    expanded: u64,
+    objects: Objects,
+    inventory: Digest,
+}
+
+impl Opened {
+    /// True if this is the layer of that artifact, read as it says: else it must be opened anew.
+    pub fn fits(&self, admitted: &Admitted) -> bool {
+        let Admitted { layer, format, limits, .. } = admitted;
+        (self.layer, self.format, self.limits) == (layer.digest, *format, *limits)
+    }
+
+    /// How many bytes the files take, expanded.
+    pub fn expanded(&self) -> u64 {
+        self.expanded
+    }
+}
+
+/// Expands and parses the layer of an admitted artifact.
+///
+/// # Errors
+/// What [`verify`] would refuse these bytes for.
+pub fn open(admitted: &Admitted, bytes: &[u8]) -> Result<Opened, Refusal> {
+    let Admitted { layer: described, format, limits, .. } = admitted;
+    let bad = |error: &dyn std::error::Error| Refusal::BadLayer(crate::chain(error));
+    let layer = Digest::of(bytes);
+    same("the layer", described.digest, layer).map_err(|(_, refusal)| refusal)?;
+    let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
+    let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
+    Ok(Opened {
+        layer,
+        format: *format,
+        limits: *limits,
+        uncompressed: unpacked.uncompressed,
+        files: unpacked.files.len(),
+        expanded: unpacked.files.iter().map(|file| file.bytes.len() as u64).sum(),
+        inventory: layer::inventory(&objects),
+        objects,
+    })
+}
+
+/// The same verdict as of [`verify`], with a layer that is open already.
+pub fn verify_opened(admitted: &Admitted, opened: &Opened, rendering: &Rendering) -> Decision<Verified> {
+    decide(admitted, Layer::Opened(opened), rendering)
+}
+
+#[derive(Clone, Copy)]
+enum Layer<'a> {
+    Bytes(&'a [u8]),
+    Opened(&'a Opened),
+}
+
+fn decide(admitted: &Admitted, layer: Layer<'_>, rendering: &Rendering) -> Decision<Verified> {
     let mut evidence = admitted.evidence.clone();
-    match judge(admitted, bytes, rendering, &mut evidence) {
+    match judge(admitted, layer, rendering, &mut evidence) {
         Ok(verified) => {
             evidence.outcome = crate::evidence::Outcome::Accepted;
             Decision { evidence, outcome: Ok(verified) }
@@ -32,11 +101,11 @@ type Refused = (CheckId, Refusal);
 
 fn judge(
     admitted: &Admitted,
-    bytes: &[u8],
+    layer: Layer<'_>,
     rendering: &Rendering,
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
-    let signed = signed_objects(admitted, bytes, evidence)?;
+    let signed = signed_objects(admitted, layer, evidence)?;
     let Admitted { reference, grounds, stale, approvals, policies, auditing, .. } = admitted;
     let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
     evidence.parameters = (!declared.is_empty()).then(|| values_digest(reference.digest, declared, rendering));
@@ -82,24 +151,42 @@ fn judge(
 
 /// The objects of the layer, if it is the manifest's, and, where a statement says what is in it, if layer, tar stream,
 /// counts and inventory are those of the statement.
-fn signed_objects(admitted: &Admitted, bytes: &[u8], evidence: &mut Evidence) -> Result<Objects, Refused> {
+fn signed_objects(admitted: &Admitted, layer: Layer<'_>, evidence: &mut Evidence) -> Result<Objects, Refused> {
     let Admitted { layer: described, format, grounds, limits, .. } = admitted;
     let content = grounds.stated().map(|stated| &stated.statement.release.content);
     let bad = |error: &dyn std::error::Error| (CheckId::Layer, Refusal::BadLayer(crate::chain(error)));
     if let Some(content) = content {
         same("the signed layer", content.layer, described.digest)?;
     }
-    same("the layer", described.digest, Digest::of(bytes))?;
-    let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
-    if let Some(content) = content {
-        same("the expanded layer", content.uncompressed, unpacked.uncompressed)?;
-    }
-    evidence.pass(CheckId::Layer, format!("{}, {} files", described.digest, unpacked.files.len()));
-    let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
-    let inventory = layer::inventory(&objects);
+    let expanded = |actual: Digest, files: usize, evidence: &mut Evidence| {
+        if let Some(content) = content {
+            same("the expanded layer", content.uncompressed, actual)?;
+        }
+        evidence.pass(CheckId::Layer, format!("{}, {files} files", described.digest));
+        Ok(files)
+    };
+    let (files, objects, inventory) = match layer {
+        Layer::Bytes(bytes) => {
+            same("the layer", described.digest, Digest::of(bytes))?;
+            let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
+            let files = expanded(unpacked.uncompressed, unpacked.files.len(), evidence)?;
+            let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
+            let inventory = layer::inventory(&objects);
+            (files, objects, inventory)
+        }
+        Layer::Opened(opened) => {
+            same("the layer", described.digest, opened.layer)?;
+            if !opened.fits(admitted) {
+                let problem = "it was opened as another format or within other limits".to_owned();
+                return Err((CheckId::Layer, Refusal::BadLayer(problem)));
+            }
+            let files = expanded(opened.uncompressed, opened.files, evidence)?;
+            (files, opened.objects.clone(), opened.inventory)
+        }
+    };
     evidence.signed_inventory = Some(inventory);
     match content {
-        Some(content) => stated_inventory(content, unpacked.files.len(), &objects, inventory)?,
+        Some(content) => stated_inventory(content, files, &objects, inventory)?,
         None => {
             let detail = format!("no statement names one; computed: {} objects, {inventory}", objects.len());
             evidence.set(CheckId::Inventory, CheckResult::NotPresent, detail);

@@ -123,10 +123,47 @@ impl World {
         let policies: Vec<_> = policies.iter().cloned().map(Arc::new).collect();
         let admitted = admit(&self.unverified(), &policies, facts);
         match admitted.outcome {
-            Ok(admitted) => verify(&admitted, &self.layer, rendering),
+            Ok(admitted) => {
+                let decision = verify(&admitted, &self.layer, rendering);
+                the_same_opened_before(&admitted, &self.layer, rendering, &decision);
+                decision
+            }
             Err(refusal) => Decision { evidence: admitted.evidence, outcome: Err(refusal) },
         }
     }
+}
+
+/// Whoever opened the layer once for many comes to the very same verdicts and records.
+fn the_same_opened_before(admitted: &Admitted, layer: &[u8], rendering: &Rendering, decision: &Decision<Verified>) {
+    let opened = match open(admitted, layer) {
+        Ok(opened) => opened,
+        Err(_) => return assert!(decision.outcome.is_err(), "what cannot be opened is refused"),
+    };
+    assert!(opened.fits(admitted));
+    let again = verify_opened(admitted, &opened, rendering);
+    assert_eq!(again.evidence, decision.evidence);
+    match (&again.outcome, &decision.outcome) {
+        (Ok(again), Ok(first)) => assert_eq!(again.objects(), first.objects()),
+        (Err(again), Err(first)) => assert_eq!(again, first),
+        (again, first) => panic!("{again:?} is not {first:?}"),
+    }
+}
+
+#[test]
+fn a_layer_that_was_opened_for_another_artifact_is_refused() {
+    let key = key();
+    let policies = [Arc::new(policy(&[("release", &key)], |_| ()).unwrap())];
+    let admitted = |world: &World| admit(&world.unverified(), &policies, &Facts::at(now())).outcome.unwrap();
+    let world = World::signed(&key);
+    let one = admitted(&world);
+    let opened = open(&one, &world.layer).unwrap();
+    let other = Admitted { layer: Descriptor { digest: Digest::of(b"other"), ..one.layer.clone() }, ..one.clone() };
+    assert!(!opened.fits(&other));
+    assert_eq!(reason(&verify_opened(&other, &opened, &Rendering::default())), Some(Reason::DigestMismatch));
+    let stricter = Admitted { limits: crate::artifact::Limits { file: 1, ..one.limits }, ..one };
+    assert!(!opened.fits(&stricter));
+    assert_eq!(reason(&verify_opened(&stricter, &opened, &Rendering::default())), Some(Reason::BadLayer));
+    assert!(open(&stricter, &world.layer).is_err());
 }
 
 fn bundle(payload: &[u8], key: &KeyPair) -> Vec<u8> {

@@ -1,0 +1,198 @@
+//! What the controller does while there is nothing to do, and what wakes it.
+
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
+use std::{path::PathBuf, time::Duration};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use sealift_e2e::{ControlPlane, Registry, Request, World, policy};
+use serde_json::{Value, json};
+
+fn map(world: &World<'_>, file: &str, name: &str, value: &str) -> PathBuf {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}});
+    world.cli.write(&format!("{file}.yaml"), map.to_string())
+}
+
+async fn value(world: &World<'_>, name: &str) -> Option<String> {
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    maps.get_opt(name).await.unwrap()?.data?.remove("value")
+}
+
+/// The counter with this name and label, as the controller tells it now.
+async fn counter(port: u16, line: &str) -> u64 {
+    for _ in 0..100 {
+        if let Ok(answer) = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await {
+            let text = answer.text().await.unwrap_or_default();
+            let found = text.lines().find_map(|found| found.strip_prefix(line));
+            return found.map_or(0, |number| number.trim().parse().unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no metrics at port {port}");
+}
+
+/// Waits until a counter has grown by so much since `before`.
+async fn grown(port: u16, line: &str, before: u64, by: u64) {
+    for _ in 0..600 {
+        if counter(port, line).await >= before + by {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{line} did not grow by {by}");
+}
+
+const DUE: &str = "sealift_wake_total{reason=\"due\"}";
+const ASKED: &str = "sealift_resolves_total{how=\"asked\"}";
+const FOLLOWED: &str = "sealift_resolves_total{how=\"followed\"}";
+const ANSWERED: &str = "sealift_registry_requests_total{result=\"ok\"}";
+
+#[tokio::test]
+async fn twenty_deliveries_of_a_tag_ask_once_an_interval_and_a_new_release_wakes_them() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "steady", async |world| {
+        let artifact = |value: &str| {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings-${INDEX}"}, "data": {"value": value}});
+            world.cli.write(&format!("{value}.yaml"), map.to_string())
+        };
+        let variable = ["--var", "INDEX"];
+        let first = world.push("app:stable", &[&artifact("1")], &variable);
+        let mut trusted = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
+        trusted["spec"]["objects"] = json!({"parameters": ["names"]});
+        world.put_policy(trusted).await;
+        let account = world.namespace_account(&world.namespace);
+        let port = world.launch_controller(&["--min-interval=1s"]).await;
+        let names: Vec<String> = (0..20).map(|n| format!("app-{n}")).collect();
+        for (n, name) in names.iter().enumerate() {
+            let mut spec = world.following("app", "stable", account);
+            spec["interval"] = json!("2s");
+            spec["parameters"] = json!([{"name": "INDEX", "value": n.to_string()}]);
+            world.deliver(&world.namespace, name, spec).await;
+        }
+        for name in &names {
+            world.delivered((&world.namespace, name), first).await;
+        }
+        // Signatures, layer and tag were fetched once for all of them, however many were at it at once.
+        let first_round = counter(port, ANSWERED).await;
+        assert!(first_round < 20, "{first_round} requests for one artifact");
+
+        let (looks, asked, followed) =
+            (counter(port, DUE).await, counter(port, ASKED).await, counter(port, FOLLOWED).await);
+        let mark = control_plane.audit().mark();
+        grown(port, DUE, looks, 20 * 10).await;
+        let looks = counter(port, DUE).await - looks;
+        let requests = control_plane.audit().since(mark);
+        assert_eq!(counter(port, ASKED).await, asked, "nobody asks for himself");
+        let heads = counter(port, FOLLOWED).await - followed;
+        assert!(heads >= 1 && heads * 20 <= 2 * looks, "{heads} times asked in {looks} looks of 20 Deliveries");
+        let own = |request: &&Request| {
+            request.user_agent.starts_with("sealift-controller/")
+                && request.verb != "watch"
+                && (request.namespace == world.namespace
+                    || request.uri.contains("acceptedreleases")
+                    || request.uri.contains("inventories"))
+        };
+        // Drift is looked for by metadata, as the Deliveries' account; nothing else is asked.
+        let looked = |request: &&Request| {
+            request.impersonated.is_some() && request.resource == "configmaps" && !request.is_write()
+        };
+        let others: Vec<_> = requests.iter().filter(own).filter(|request| !looked(request)).collect();
+        assert!(others.is_empty(), "{others:#?}");
+
+        let second = world.push("app:stable", &[&artifact("2")], &variable);
+        for name in &names {
+            world.delivered((&world.namespace, name), second).await;
+        }
+        assert_eq!(value(world, "settings-7").await.as_deref(), Some("2"));
+        assert_eq!(counter(port, ASKED).await, asked, "the answer that was had in the background is the one they take");
+    })
+    .await;
+}
+
+fn depending(mut spec: Value, on: &[&str]) -> Value {
+    spec["interval"] = json!("1h");
+    spec["dependsOn"] = on.iter().map(|name| json!({"name": name})).collect();
+    spec
+}
+
+#[tokio::test]
+async fn a_chain_of_ten_is_delivered_in_order_without_waiting_for_an_interval() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "chain", async |world| {
+        let account = world.namespace_account(&world.namespace);
+        world.trust().await;
+        let names: Vec<String> = (0..10).map(|n| format!("link-{n}")).collect();
+        let digests: Vec<_> = names
+            .iter()
+            .map(|name| world.push(&format!("{name}:stable"), &[&map(world, name, name, "1")], &[]))
+            .collect();
+        world.start_controller().await;
+        for n in (0..10).rev() {
+            let on: Vec<&str> = if n == 0 { vec![] } else { vec![&names[n - 1]] };
+            let spec = depending(world.following(&names[n], "stable", account), &on);
+            world.deliver(&world.namespace, &names[n], spec).await;
+            if n == 9 {
+                let message = world.refused((&world.namespace, &names[9]), "DependencyNotReady").await;
+                assert!(message.contains("link-8 does not exist"), "{message}");
+                assert_eq!(value(world, "link-9").await, None);
+            }
+        }
+        for (name, digest) in names.iter().zip(digests) {
+            world.delivered((&world.namespace, name), digest).await;
+        }
+        let made = |name: &str| {
+            let name = name.to_owned();
+            async move {
+                let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+                maps.get(&name).await.unwrap().metadata.resource_version.unwrap().parse::<u64>().unwrap()
+            }
+        };
+        let mut versions = vec![];
+        for name in &names {
+            versions.push(made(name).await);
+        }
+        assert!(versions.is_sorted(), "each after the one it depends on: {versions:?}");
+
+        // A circle is told with its way, and holds up nobody else.
+        for (name, on) in [("tail", "head"), ("head", "tail")] {
+            world.deliver(&world.namespace, name, depending(world.following("link-0", "stable", account), &[on])).await;
+        }
+        world.reconcile((&world.namespace, "tail")).await;
+        let message = world.refused((&world.namespace, "tail"), "DependencyCycle").await;
+        assert!(message.contains("tail → ") && message.ends_with("tail"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_the_registry_down_repair_goes_on_after_a_restart() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "restart", async |world| {
+        let mut registry = Registry::embedded();
+        let reference = format!("{}/app", registry.host());
+        let key = world.key.private().display().to_string();
+        let file = map(world, "1", "a", "1").display().to_string();
+        let pushed = world.cli.run(&["push", &format!("oci://{reference}:stable"), "--key", &key, "-f", &file]);
+        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+        world.put_policy(policy(&world.namespace, &[&reference], &world.key)).await;
+        let account = world.namespace_account(&world.namespace);
+        let cache = world.cli.home().join("cache").display().to_string();
+        let host = registry.host();
+        let arguments = ["--plain-http-host", &host, "--cache-dir", &cache];
+        world.start_controller_with(&arguments).await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = world.following("app", "stable", account);
+        spec["repository"] = json!(reference);
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, pushed.digest()).await;
+
+        registry.stop();
+        world.kill_controller();
+        world.kubectl(&["delete", "configmap", "a", "-n", of.0]);
+        world.start_controller_with(&arguments).await;
+        world.refused(of, "SourceUnavailable").await;
+        assert_eq!(value(world, "a").await.as_deref(), Some("1"));
+    })
+    .await;
+}

@@ -38,7 +38,8 @@ pub enum SourceError {
     /// A registry refused, failed or did not answer.
     #[error("{error}")]
     Client {
-        /// The answer, or why there is none; shared by all who asked.
+        /// Why there is no answer; shared by all who asked.
+        #[source]
         error: Arc<ClientError>,
         /// The question is asked again without the Delivery, which is woken once the answer is another.
         followed: bool,

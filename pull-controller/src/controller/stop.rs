@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_registry_was_not_asked_for_is_told_with_its_cause() {
+        use sealift_registry::client::{At, Refusal};
+        let at = At { host: "a.example".into(), repository: "b".into(), path: "/v2/b".into() };
+        let error = ClientError::Refused { at: Box::new(at), refusal: Refusal::Loopback };
+        let stop = Stop::from(SourceError::Client { error: std::sync::Arc::new(error), followed: true });
+        let message = "a request to a.example/v2/b is refused: the host is a loopback address, which the configuration does not allow";
+        assert_eq!((stop.message().as_str(), stop.reason()), (message, "HostNotAllowed"));
+    }
+
+    #[test]
     fn no_answer_is_not_a_no() {
         let stop = Stop::Refused(Refusal::TooManySignatures { seen: 64 });
         assert_eq!((stop.retry(), stop.verdict(), stop.is_stalled()), (Retry::Backoff, Verdict::CouldNotCheck, false));

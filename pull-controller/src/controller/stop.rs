@@ -77,7 +77,7 @@ pub enum Stop {
     NotApproved(#[source] Box<NotApproved>),
     /// Not everything was applied.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    Apply(Box<ApplyError>),
     /// Not everything was pruned.
     #[error("{} objects that left the release were not deleted: {}", .0.len(), listed(.0))]
     Prune(Vec<Refused>),
@@ -125,6 +125,12 @@ pub enum Verdict {
     CouldNotCheck,
     /// It is not about verification.
     Untouched,
+}
+
+impl From<ApplyError> for Stop {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(Box::new(error))
+    }
 }
 
 impl Stop {

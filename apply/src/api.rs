@@ -8,6 +8,7 @@ mod crds;
 mod delivery;
 mod drift;
 mod health_check;
+mod history;
 mod inventory;
 mod schema;
 mod signature_policy;
@@ -23,6 +24,7 @@ pub use delivery::{
 };
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
 pub use health_check::HealthCheck;
+pub use history::{ChangeCounts, HistoryEntry, REMEMBERED};
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};

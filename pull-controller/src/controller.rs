@@ -12,6 +12,7 @@ mod finalize;
 mod flight;
 mod follow;
 mod health;
+mod history;
 mod judge;
 mod memory;
 mod order;
@@ -141,7 +142,7 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
         return Ok(None);
     }
     let delivery = with_finalizer(context, delivery).await?;
-    let mut report = Report::default();
+    let mut report = Report { began: Some(Timestamp::now()), ..Report::default() };
     let reference = delivery.reference();
     reference.iter().for_each(|reference| context.hub.begin(reference));
     report.stop = deliver::deliver(context, &delivery, &mut memo, &previous, &mut report).await.err();

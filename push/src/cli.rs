@@ -11,6 +11,7 @@ pub(crate) mod public_key;
 pub(crate) mod push;
 pub(crate) mod refresh;
 pub(crate) mod registry;
+pub(crate) mod rollback;
 pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod status;
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Approve(approve::ApproveArgs),
     Tag(tag::TagArgs),
     Refresh(refresh::RefreshArgs),
+    Rollback(rollback::RollbackArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
     Policy(policy::PolicyArgs),

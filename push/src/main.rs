@@ -28,6 +28,7 @@ mod push;
 mod refresh;
 mod registry_serve;
 mod release;
+mod rollback;
 mod sign;
 mod signing;
 mod status;
@@ -89,6 +90,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Sign(args) => sign::run(&args, output).await,
         Command::Approve(args) => approve::run(&args, output).await,
         Command::Tag(args) => tag::run(&args, output).await,
+        Command::Rollback(args) => rollback::run(&args, output).await,
         Command::Refresh(args) => refresh::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
         Command::Audit(args) => audit::run(&args, output).await,

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     // Among what was not looked at may be a newer one, which says other things.
     artifact.all_seen()?;
-    let newest = newest(&artifact, signatory, args)?;
+    let place_meant = Place { stream: args.stream.as_deref(), environment: args.env.as_deref() };
+    let newest = newest(&artifact, signatory, place_meant)?;
     let statement = renewed(newest, args.expires_in, Timestamp::now())?;
 
     let payload = statement.to_payload();
@@ -73,12 +74,19 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     Ok(Exit::Done)
 }
 
+/// The stream and environment that a statement has to be about, as far as somebody said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) stream: Option<&'a str>,
+    pub(crate) environment: Option<&'a str>,
+}
+
 /// The newest statement of ours, in the one stream and environment that it can be about.
-fn newest(artifact: &Artifact, signatory: &Signatory, args: &RefreshArgs) -> Result<Statement, Failure> {
+pub(crate) fn newest(artifact: &Artifact, signatory: &Signatory, meant: Place<'_>) -> Result<Statement, Failure> {
     let wanted = |statement: &Statement| {
         let release = &statement.release;
-        args.stream.as_ref().is_none_or(|stream| *stream == release.stream)
-            && args.env.as_ref().is_none_or(|env| Some(env) == release.environment.as_ref())
+        meant.stream.is_none_or(|stream| stream == release.stream)
+            && meant.environment.is_none_or(|env| Some(env) == release.environment.as_deref())
     };
     let ours = artifact.releases().into_iter().filter(|(payload, statement)| {
         wanted(statement) && payload.envelopes.iter().any(|envelope| signatory.made(envelope))

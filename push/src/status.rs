@@ -1,6 +1,8 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
-use sealift_apply::api::{CheckRow, Condition, Delivery, DeliveryStatus, LastApplied, WouldRefuse, condition};
+use sealift_apply::api::{
+    CheckRow, Condition, Delivery, DeliveryStatus, HistoryEntry, LastApplied, WouldRefuse, condition,
+};
 use sealift_verify::evidence::THIRD_PARTY;
 use serde_json::{Value, json};
 
@@ -113,6 +115,7 @@ fn detail(delivery: &Delivery) -> String {
         verification,
         would_refuse_now,
         objects,
+        history,
         ..
     } = status;
     if delivery.spec.suspend {
@@ -156,7 +159,24 @@ fn detail(delivery: &Delivery) -> String {
                 .to_owned()
         }));
     }
+    lines.extend(history.iter().map(|entry| format!("  history     {}", passed(entry))));
     lines.join("\n")
+}
+
+/// One line of the history.
+fn passed(entry: &HistoryEntry) -> String {
+    let HistoryEntry { digest, version, epoch, sequence, verdict, reason, at, milliseconds, changes, .. } = entry;
+    let position = epoch.zip(*sequence).map(|(epoch, sequence)| format!("{epoch}.{sequence}"));
+    let release = version.clone().or(position).unwrap_or_else(|| "no release statement".to_owned());
+    let reason = reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
+    let took = milliseconds.map(|ms| format!(" in {}.{:03} s", ms / 1000, ms % 1000)).unwrap_or_default();
+    let changes = changes.map(|c| {
+        format!(
+            ", {} created, {} configured, {} unchanged, {} deleted",
+            c.created, c.configured, c.unchanged, c.deleted
+        )
+    });
+    format!("{at} {release} ({}) {verdict}{reason}{took}{}", digest.short(), changes.unwrap_or_default())
 }
 
 fn document(deliveries: &[Delivery]) -> Value {

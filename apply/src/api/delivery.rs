@@ -13,7 +13,7 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck};
+use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck, HistoryEntry};
 
 /// What is delivered, from where, how often and as whom. No field can weaken a policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -285,6 +285,9 @@ pub struct DeliveryStatus {
     /// Digest of the last plan that a policy demanded approval of, whether it is approved or waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
+    /// The last releases that were applied or refused, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
     /// How many objects the inventory holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,

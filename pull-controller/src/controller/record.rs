@@ -1,10 +1,7 @@
 //! What the audit log is told of a reconcile: each decision once, and again when it or what runs has changed. *pure*
 
 use kube::ResourceExt as _;
-use sealift_apply::{
-    api::{Delivery, DeliveryStatus, condition},
-    change::Action,
-};
+use sealift_apply::api::{Delivery, DeliveryStatus, condition};
 use sealift_verify::{
     digest::Digest,
     evidence::{Evidence, Outcome},
@@ -14,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     context::{Context, Memo},
+    history,
     report::Report,
     status::READY,
     stop::{Stop, chain},
@@ -90,7 +88,6 @@ fn news<'a>(
 }
 
 fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Report) -> Value {
-    let count = |action| report.changes.count(action);
     let ready = condition(&next.conditions, READY);
     let mut done = json!({
         "namespace": delivery.namespace(),
@@ -104,13 +101,7 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
             "statement": last.statement,
             "objects": last.objects,
         })),
-        "changes": {
-            "created": count(Action::Created),
-            "configured": count(Action::Configured),
-            "unchanged": count(Action::Unchanged),
-            "deleted": count(Action::Deleted),
-            "skipped": count(Action::Skipped),
-        },
+        "changes": history::counts(&report.changes),
     });
     if let Some(plan) = report.plan {
         done["plan"] = json!(plan);

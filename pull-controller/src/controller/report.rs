@@ -1,5 +1,6 @@
 //! What one reconcile found and did, for status, events, metrics and the log to read. *pure*
 
+use jiff::Timestamp;
 use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
 use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
 
@@ -9,6 +10,8 @@ use crate::metrics::Outcome;
 /// Filled in step by step; what a reconcile did not get to stays empty.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// When the reconcile began.
+    pub(super) began: Option<Timestamp>,
     /// What was selected, and the tag that pointed at it.
     pub(super) attempted: Option<(Digest, Option<String>)>,
     /// The record of the verdict.

@@ -11,6 +11,7 @@ use sealift_apply::api::{
 use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
 use super::{
+    history,
     report::Report,
     standing::Standing,
     stop::{Stop, Verdict},
@@ -118,6 +119,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
         Some(stop) => stopped(&mut writer, stop, report),
         None => settled(&mut writer, report),
     }
+    writer.status.history = history::after(previous, &writer.status, report, about.now);
     writer.status
 }
 

@@ -43,6 +43,7 @@ async fn a_delivery_is_sent_back_by_a_signed_statement_and_its_history_says_so()
             world.push("app:stable", &[&release(world, "two")], &["--version", "2.0.0", "--expires-in", "720h"]);
         world.reconcile(of).await;
         let delivery = world.delivered(of, second).await;
+        assert_eq!(running(world).await.as_deref(), Some("two"));
         let applied = |version: &str| (version.to_owned(), "Applied".to_owned());
         assert_eq!(history(&delivery), [applied("2.0.0"), applied("1.0.0")]);
         let entry = &delivery.status.unwrap().history[0];

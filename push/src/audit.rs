@@ -50,9 +50,12 @@ pub(crate) async fn run(args: &AuditArgs, output: &mut Output) -> Result<Exit, F
     show(records, output)
 }
 
+/// Whether a record is of what was asked about.
+type IsMeant = Box<dyn Fn(&Record) -> bool>;
+
 /// What files hold of the Delivery or artifact, in their order.
 fn in_files(about: &About, files: &[std::path::PathBuf], namespace: Option<&str>) -> Result<Vec<Record>, Failure> {
-    let (what, is_meant): (String, Box<dyn Fn(&Record) -> bool>) = match about {
+    let (what, is_meant): (String, IsMeant) = match about {
         About::Delivery(name) => {
             let namespace =
                 namespace.ok_or_else(|| usage("without a cluster no namespace is known: name it with -n"))?;

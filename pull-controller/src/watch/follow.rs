@@ -86,7 +86,7 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
             Some(Ok(Event::Apply(object))) => hub.saw(key(scope, &object), Meta::of(&object.metadata)),
             Some(Ok(Event::Delete(object))) => hub.went(key(scope, &object), &Meta::of(&object.metadata)),
             Some(Err(error)) => match code(&error) {
-                Some(code @ (403 | 404 | 405)) => return End::Refused(code),
+                Some(code @ (403..=405)) => return End::Refused(code),
                 Some(400 | 422) if streaming && !listed => return End::NoStreaming,
                 _ => {
                     hub.unsure(scope);

@@ -312,7 +312,11 @@ impl State {
         for key in &owner.keys {
             self.unexpect(key, &uid);
         }
-        owner.needs.iter().fold(false, |changed, need| self.scopes.drop_need(need) || changed)
+        let mut changed = false;
+        for need in &owner.needs {
+            changed |= self.scopes.drop_need(need);
+        }
+        changed
     }
 
     /// The Deliveries to wake now, and when to ask again.

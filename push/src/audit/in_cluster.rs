@@ -75,7 +75,7 @@ pub(super) async fn about_artifact(
             accepted.push(record.spec);
         }
     }
-    accepted.sort_by_cached_key(|spec| whose(spec));
+    accepted.sort_by_cached_key(whose);
     let mut records = Vec::new();
     for spec in &accepted {
         match kept(spec)? {

@@ -112,7 +112,8 @@ pub struct DeliverySpec {
     /// Stops everything but deletion.
     #[serde(default)]
     pub suspend: bool,
-    /// Names of authorities, defined by a matching policy, that must have signed as well.
+    /// Names of authorities, defined by a matching policy, that must have signed as well, each with a key or identity of its
+    /// own. A name that several policies define is whom all of them mean by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub require: Vec<String>,

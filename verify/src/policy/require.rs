@@ -35,6 +35,12 @@ impl Requirement {
         Ok(Self { n, of })
     }
 
+    /// All of these authorities, as a Delivery demands them on top of a policy.
+    pub(crate) fn all_of(names: &[String]) -> Self {
+        let of: BTreeSet<_> = names.iter().cloned().collect();
+        Self { n: of.len(), of: of.into_iter().collect() }
+    }
+
     /// True if enough of the authorities, each with a key or identity of its own, are among `signers` (name and id).
     ///
     /// One identity may match several authorities, and several identities one: each counts once, so what is counted is

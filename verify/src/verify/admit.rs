@@ -164,7 +164,7 @@ impl Admission<'_> {
         let records = |payload: &Payload| all.iter().map(|p| payload.record(p)).collect::<Vec<PolicyRecord>>();
         let met = |payload: &Payload| {
             selected.enforcing.iter().all(|p| p.require.is_met(&payload.signers(p)))
-                && require.iter().all(|name| payload.is_signed_by(name))
+                && payload.is_signed_by_all(require, selected)
         };
         let (good, rest): (Vec<_>, Vec<_>) = payloads.into_iter().partition(met);
         if !good.is_empty() {
@@ -261,7 +261,8 @@ impl Admission<'_> {
         };
         let records = all.map(judged).collect();
         self.evidence.policies = records;
-        let signers = self.evidence.policies.iter().flat_map(|p| &p.signers);
+        let deciding = self.evidence.policies.iter().filter(|policy| policy.mode == Mode::Enforce);
+        let signers = deciding.flat_map(|p| &p.signers);
         let mut names: Vec<_> = signers.map(|s| format!("{} ({})", s.authority, s.key.short())).collect();
         names.sort();
         names.dedup();

@@ -101,10 +101,19 @@ fn meets(
     attested: &[Attested],
     setting: Setting<'_>,
 ) -> Result<String, Refusal> {
-    let of_type: Vec<_> = attested.iter().filter(|a| a.attestation.predicate_type == rule.predicate_type).collect();
     let mut problem = None;
-    for one in of_type.iter().take(MOST) {
-        match accepts(policy, rule, one, setting) {
+    let mut weighed = 0;
+    for one in attested.iter().filter(|a| a.attestation.predicate_type == rule.predicate_type) {
+        // Who signed it is known already, so what strangers push costs nothing and takes no place of others.
+        let found = match counted(policy, &rule.require, &one.payload) {
+            Ok(_) if weighed == MOST => return Err(Refusal::TooManySignatures { seen: MOST }),
+            Ok(signers) => {
+                weighed += 1;
+                accepts(policy, rule, one, signers, setting)
+            }
+            Err(problem) => Err(problem),
+        };
+        match found {
             Ok(signers) => {
                 let mut names: Vec<_> = signers.iter().map(|(name, _)| name.as_str()).collect();
                 names.dedup();
@@ -113,9 +122,6 @@ fn meets(
             // What came closest tells most: an expression that is not true was properly signed.
             Err(found) => problem = Some(found).max(problem),
         }
-    }
-    if of_type.len() > MOST {
-        return Err(Refusal::TooManySignatures { seen: MOST });
     }
     let (policy, name) = (policy.name.clone(), rule.name.clone());
     Err(match problem {
@@ -137,14 +143,19 @@ enum Problem {
     Expression { payload: Digest, expression: String, problem: Option<String> },
 }
 
-fn accepts(policy: &Policy, rule: &AttestationRule, one: &Attested, setting: Setting<'_>) -> Result<Signers, Problem> {
-    let signers = counted(policy, &rule.require, &one.payload)?;
+fn accepts(
+    policy: &Policy,
+    rule: &AttestationRule,
+    one: &Attested,
+    signers: Signers,
+    setting: Setting<'_>,
+) -> Result<Signers, Problem> {
     let recent: Signers =
-        signers.into_iter().filter(|(_, id)| is_recent(rule, one.payload.proof(id), setting.now)).collect();
+        signers.into_iter().filter(|(_, id)| is_recent(rule, one.payload.proof(policy, id), setting.now)).collect();
     if !rule.require.is_met(&recent) {
         return Err(Problem::Age(rule.max_age.map(|age| age.to_string()).unwrap_or_default()));
     }
-    let certificates = recent.iter().filter_map(|(_, id)| one.payload.proof(id)?.proof.certificate.as_ref());
+    let certificates = recent.iter().filter_map(|(_, id)| one.payload.proof(policy, id)?.proof.certificate.as_ref());
     let mut certificates: Vec<Value> = certificates.map(certificate).collect();
     if certificates.is_empty() {
         certificates.push(Value::Null);

@@ -9,7 +9,7 @@ use super::candidate::{Counted, Judge};
 use crate::{
     digest::Digest,
     evidence::{CheckResult, Evidence, PolicyRecord, SignatureRecord, Signer},
-    policy::{Mode, Policy},
+    policy::{Mode, Policy, Requirement, Selected},
     signature::{Candidate, Envelope, Form, Skipped},
     sigstore::Proof,
     third_party::Claim,
@@ -37,8 +37,9 @@ pub(super) struct Payload {
     /// A referrer that carries it, to name it by.
     pub(super) referrer: Digest,
     signers: BTreeMap<Digest, Signers>,
-    /// What is proven of each signer, by the signature of theirs that proves most.
-    proofs: BTreeMap<Digest, SignatureRecord>,
+    /// What is proven of each signer in the eyes of each policy, by the signature of theirs that proves most. What one
+    /// policy's trust root vouches for is nothing to another policy.
+    proofs: BTreeMap<(Digest, Digest), SignatureRecord>,
     /// What signed and is denied, by which policy.
     pub(super) denied: Vec<(String, String)>,
 }
@@ -49,20 +50,37 @@ impl Payload {
         self.signers.get(&policy.digest).cloned().unwrap_or_default()
     }
 
-    /// True if an authority of this name, of any policy, signed.
-    pub(super) fn is_signed_by(&self, authority: &str) -> bool {
-        self.signers.values().flatten().any(|(name, _)| name == authority)
+    /// True if every one of these authorities signed, each with a key or identity of its own: in the eyes of every policy
+    /// that defines it and decides, or else of every one that only watches.
+    pub(super) fn is_signed_by_all(&self, names: &[String], selected: &Selected) -> bool {
+        let mut counted = Signers::new();
+        for name in names {
+            let defining = |policies: &[Arc<Policy>]| -> Vec<Signers> {
+                let defining = policies.iter().filter(|policy| policy.authority(name).is_some());
+                defining.map(|policy| self.signers(policy)).collect()
+            };
+            let mut eyes = defining(&selected.enforcing);
+            if eyes.is_empty() {
+                eyes = defining(&selected.auditing);
+            }
+            let by_name = |signers: Signers| signers.into_iter().filter(|(by, _)| by == name).collect::<Signers>();
+            // Where several policies define a name, it stands for whom all of them mean.
+            let meant = eyes.into_iter().map(by_name).reduce(|a, b| a.intersection(&b).cloned().collect());
+            counted.extend(meant.unwrap_or_default());
+        }
+        Requirement::all_of(names).is_met(&counted)
     }
 
-    /// What is proven of a signer.
-    pub(super) fn proof(&self, id: &Digest) -> Option<&SignatureRecord> {
-        self.proofs.get(id)
+    /// What is proven of a signer in the eyes of `policy`.
+    pub(super) fn proof(&self, policy: &Policy, id: &Digest) -> Option<&SignatureRecord> {
+        self.proofs.get(&(policy.digest, *id))
     }
 
     /// What is proven of everyone who signed in the eyes of one of `policies`.
     pub(super) fn proofs<'a>(&'a self, policies: &[Arc<Policy>]) -> Vec<&'a SignatureRecord> {
         let ids: BTreeSet<_> = policies.iter().flat_map(|p| self.signers(p)).map(|(_, id)| id).collect();
-        ids.iter().filter_map(|id| self.proofs.get(id)).collect()
+        let best = |id| policies.iter().filter_map(|p| self.proof(p, id)).max_by_key(|known| strength(&known.proof));
+        ids.iter().filter_map(best).collect()
     }
 
     /// How `policy` sees this payload.
@@ -95,9 +113,9 @@ impl Payload {
             Some(_) => {}
             None => {
                 self.signers.entry(policy.digest).or_default().insert((authority, id));
-                let best = self.proofs.get(&id).map(|known| strength(&known.proof));
+                let best = self.proof(policy, &id).map(|known| strength(&known.proof));
                 if best < Some(strength(&record.proof)) {
-                    self.proofs.insert(id, record);
+                    self.proofs.insert((policy.digest, id), record);
                 }
             }
         }

@@ -345,6 +345,35 @@ fn a_delivery_may_demand_more_and_never_less() {
     assert_eq!(judge(&["c".into()]), Some(Reason::PolicyInvalid));
 }
 
+/// An audit policy authorises nothing, also not in the name of an authority that a deciding policy defines too.
+#[test]
+fn what_a_delivery_demands_of_an_authority_is_met_by_the_policies_that_decide() {
+    let (a, b, theirs) = (key(), key(), key());
+    let mine = || policy(&[("a", &a), ("b", &b)], |v| v["spec"]["require"] = json!({"anyOf": ["a"]})).unwrap();
+    let other = |mode: &str| {
+        policy(&[("b", &theirs)], |v| {
+            (v["metadata"]["name"], v["spec"]["mode"]) = ("other".into(), mode.into());
+            v["spec"]["require"] = json!({"anyOf": ["b"]});
+        })
+        .unwrap()
+    };
+    let world = World::signed(&a);
+    let payload = world.statement.to_payload();
+    let require = ["b".to_owned()];
+    let judge = |by: &KeyPair, mode: &str| {
+        let world = World::signed(&a).with(bundle(&payload, by));
+        reason(&world.judge(&[mine(), other(mode)], &Facts { require: &require, ..Facts::at(now()) }))
+    };
+    assert_eq!(judge(&theirs, "audit"), Some(Reason::NoTrustedSignature), "the b of a policy on trial");
+    assert_eq!(judge(&b, "audit"), None);
+    assert_eq!(judge(&theirs, "enforce"), Some(Reason::NoTrustedSignature), "b means the same in every policy");
+
+    let both = ["a".to_owned(), "twin".to_owned()];
+    let twins = policy(&[("a", &a), ("twin", &a)], |v| v["spec"]["require"] = json!({"anyOf": ["a"]})).unwrap();
+    let judged = World::signed(&a).judge(&[twins], &Facts { require: &both, ..Facts::at(now()) });
+    assert_eq!(reason(&judged), Some(Reason::NoTrustedSignature), "one key is one signer, whatever it is called");
+}
+
 #[test]
 fn the_highest_statement_meant_for_this_place_counts() {
     let key = key();

@@ -176,6 +176,24 @@ fn a_denied_attestation_does_not_count_and_one_beyond_the_cap_is_no_final_no() {
     assert_eq!(with(&World { truncated: true, ..attested }), Some(Reason::TooManySignatures));
 }
 
+/// Whoever may push a referrer may push a hundred: only what the right people signed is counted to the cap.
+#[test]
+fn attestations_that_nobody_trusted_signed_never_hide_a_good_one() {
+    let (key, stranger) = (key(), key());
+    let artifact = World::new().statement.artifact;
+    let policy = policy(&[("release", &key)], rule).unwrap();
+    let good = provenance("https://ci.example/builder", "abc");
+    let judge = |count: usize, by: &KeyPair| {
+        let junk = (0..count).map(|n| (artifact, PROVENANCE, json!({"n": n}), by));
+        let mut all: Vec<_> = junk.collect();
+        all.push((artifact, PROVENANCE, good.clone(), &key));
+        reason(&release_and(&key, &all).judge(std::slice::from_ref(&policy), &Facts::at(now())))
+    };
+    assert_eq!(judge(200, &stranger), None);
+    let of_ours = judge(200, &key);
+    assert!(matches!(of_ours, None | Some(Reason::TooManySignatures)), "bounded, and no final no: {of_ours:?}");
+}
+
 #[test]
 fn an_audit_policy_says_which_attestation_it_misses_and_decides_nothing() {
     let key = key();

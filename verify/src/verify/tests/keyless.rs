@@ -281,3 +281,80 @@ fn broken_and_foreign_certificates_never_hide_a_good_one() {
     assert_eq!(reason(&decision), None);
     assert_eq!(decision.evidence.skipped.len(), 2, "{:?}", decision.evidence.skipped);
 }
+
+/// What an audit policy trusts, such as a Sigstore on trial, lends nothing to what an enforcing policy demands.
+#[test]
+fn what_another_policys_trust_root_vouches_for_meets_no_demand_of_this_one() {
+    let (lab, trial, key) = (Lab::new(), Lab::new(), key());
+    let world = World::new();
+    let artifact = world.statement.artifact;
+    let release = world.statement.to_payload();
+    let attestation = json!({
+        "_type": "https://in-toto.io/Statement/v1", "predicateType": "t", "predicate": {},
+        "subject": [{"digest": {"sha256": artifact.hex()}}],
+    });
+    let attestation = attestation.to_string().into_bytes();
+    let mut trust = lab.roots();
+    trust.insert("trial".to_owned(), Ok(trial.root()));
+    let staging: Vec<_> =
+        RELEASER.claims.iter().map(|(n, text)| (*n, if *n == 23 { "staging" } else { text })).collect();
+    let staged = Who { claims: &staging, ..RELEASER };
+
+    let judge = |world: World, authority: fn(&str, &KeyPair) -> Value, rule: Value| {
+        let policy = |name: &str, mode: &str, root: &str| {
+            lab_policy(json!([authority(root, &key)]), |v| {
+                (v["metadata"]["name"], v["spec"]["mode"]) = (name.into(), mode.into());
+                v["spec"]["transparency"] = json!({"tlog": "required", "sct": "off"});
+                if mode == "enforce" {
+                    v["spec"]["attestations"] = json!([rule]);
+                }
+            })
+            .unwrap()
+        };
+        let policies = [policy("a", "enforce", "lab"), policy("b", "audit", "trial")];
+        let decision = world.judge(&policies, &Facts { trust: &trust, ..Facts::at(now()) });
+        (reason(&decision), decision)
+    };
+    let identity = |root: &str, _: &KeyPair| {
+        let mut authority = releaser("ci");
+        authority["keyless"]["trustRoot"] = root.into();
+        authority
+    };
+    let with_key = |root: &str, key: &KeyPair| json!({"name": "key", "key": {"pem": pem_of(key), "trustRoot": root}});
+
+    let claims = json!({"name": "a", "predicateType": "t",
+        "expressions": ["certificate.claims.deploymentEnvironment == 'production'"]});
+    let by = |world: World, instance: &Lab, who| world.with(bytes(&instance.keyless(&attestation, who)));
+    let released = || World::new().with(bytes(&lab.keyless(&release, RELEASER)));
+    assert_eq!(judge(by(released(), &lab, RELEASER), identity, claims.clone()).0, None);
+    assert_eq!(judge(by(released(), &lab, staged), identity, claims.clone()).0, Some(Reason::AttestationRefused));
+    let forged = by(by(released(), &trial, RELEASER), &lab, staged);
+    assert_eq!(judge(forged, identity, claims).0, Some(Reason::AttestationRefused), "a certificate of the trial");
+
+    let age = json!({"name": "a", "predicateType": "t", "maxAge": "1h"});
+    let stamped = |world: World, instance: &Lab, payload: &[u8], at: &str| {
+        let signature = key.sign(&pae(PAYLOAD_TYPE, payload)).unwrap();
+        world.with(bytes(&instance.keyed(payload, &pem_of(&key), signature.as_bytes(), at)))
+    };
+    let recent = (now() - jiff::SignedDuration::from_mins(10)).to_string();
+    let released = || stamped(World::new(), &lab, &release, SIGNED_AT);
+    assert_eq!(judge(stamped(released(), &lab, &attestation, &recent), with_key, age.clone()).0, None);
+    let old = |world| stamped(world, &lab, &attestation, SIGNED_AT);
+    assert_eq!(judge(old(released()), with_key, age.clone()).0, Some(Reason::AttestationRefused));
+    let renewed = old(stamped(released(), &trial, &attestation, &recent));
+    assert_eq!(judge(renewed, with_key, age).0, Some(Reason::AttestationRefused), "a time of the trial's log");
+
+    let plain = stamped(stamped(World::new(), &trial, &release, &recent), &lab, &release, SIGNED_AT);
+    let mut mine = lab_policy(json!([with_key("lab", &key)]), |_| ()).unwrap();
+    let mut theirs = lab_policy(json!([with_key("trial", &key)]), |v| {
+        v["metadata"]["name"] = "trial".into();
+        v["spec"]["transparency"] = json!({"tlog": "required", "sct": "off"});
+    })
+    .unwrap();
+    (mine.mode, theirs.mode) = (crate::policy::Mode::Enforce, crate::policy::Mode::Audit);
+    let decision = plain.judge(&[mine, theirs], &Facts { trust: &trust, ..Facts::at(now()) });
+    assert_eq!(reason(&decision), None);
+    let row = decision.evidence.check(CheckId::TransparencyLog);
+    assert_eq!(row.result, CheckResult::NotChecked, "nobody who decides asked for it: {}", row.detail);
+    assert!(!decision.evidence.check(CheckId::Signature).detail.contains(','), "one signer");
+}

@@ -25,7 +25,6 @@ use self::{
 };
 use crate::{
     IN_FLIGHT,
-    api::Validation,
     change::{Action, ChangeSet, Refused, Why},
     cluster::{Class, Cluster, ClusterError},
     inventory::{Inventory, Key, store},
@@ -59,13 +58,11 @@ pub async fn prepare(access: Access<'_>, plan: Plan, inventory: &mut Inventory) 
     let mut plan = plan.into_preview();
     let mut refused = std::mem::take(&mut plan.refused);
     let mut claims = std::mem::take(&mut plan.claims);
-    if plan.terms.options.validation == Validation::DryRun {
-        let more = dry_run_all(access, &mut plan).await;
-        refused.extend(more.into_iter().map(|(id, (why, claim))| {
-            claims.extend(claim.map(|claim| *claim));
-            Refused { id, why }
-        }));
-    }
+    let more = dry_run_all(access, &mut plan).await;
+    refused.extend(more.into_iter().map(|(id, (why, claim))| {
+        claims.extend(claim.map(|claim| *claim));
+        Refused { id, why }
+    }));
     for (id, uid) in claimable(access, claims, &plan.terms).await {
         inventory.claim_from(&id, &uid);
     }
@@ -157,12 +154,10 @@ async fn apply_stages(
         if stage == Stage::Admission {
             hold_back::hold_back(access.account, &workloads, &mut steps, done).await;
         }
-        if terms.options.validation == Validation::DryRun {
-            let refused;
-            (steps, refused) = check::all(access, &terms, steps, &patience).await;
-            if !refused.is_empty() {
-                return Err(ApplyError::Refused { stage: Some(stage), refused, done: std::mem::take(done) });
-            }
+        let refused;
+        (steps, refused) = check::all(access, &terms, steps, &patience).await;
+        if !refused.is_empty() {
+            return Err(ApplyError::Refused { stage: Some(stage), refused, done: std::mem::take(done) });
         }
         let mut failed = write::all(access, &terms, steps, &patience, inventory, done).await;
         if failed.is_empty() && stage == Stage::Definitions {

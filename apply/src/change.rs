@@ -6,7 +6,7 @@ use sealift_verify::objects::ObjectId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{api::Mark, cluster::ClusterError, health::always_healthy, owner::mark_of};
+use crate::{api::Mark, cluster::ClusterError, drift::Found, health::always_healthy, owner::mark_of};
 
 /// What was done with one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +68,10 @@ pub struct ChangeSet {
 pub struct Look {
     /// The object.
     pub id: ObjectId,
+    /// What was found to differ, if anything.
+    pub found: Option<Found>,
+    /// What other managers have added beside the release, by manager, as JSON pointers. It stays.
+    pub foreign: Vec<(String, Vec<String>)>,
 }
 
 /// One object that was refused.

@@ -5,10 +5,20 @@
 //! So an object whose marks are all unmoved is as it was applied, and costs nothing. Where marks moved that may mean
 //! nothing, one dry-run decides.
 
+mod contention;
+pub(crate) mod fields;
+pub(crate) mod leave;
+pub(crate) mod look;
+
 use std::time::Duration;
 
 use sealift_verify::objects::ObjectId;
 
+pub use self::{
+    contention::Contention,
+    leave::autoscaled,
+    look::{Found, Rules, Touched},
+};
 use crate::{
     api::Mark,
     owner::{Meta, Writer},

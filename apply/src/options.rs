@@ -9,6 +9,7 @@ use crate::{
         Validation,
     },
     change::Why,
+    drift::Rules,
     takeover::Managers,
 };
 
@@ -23,17 +24,20 @@ pub struct Options {
     pub take_over: Managers,
     /// What happens to an object of which a field that must change is immutable.
     pub immutable: Immutable,
+    /// What becomes of drift.
+    pub drift: Rules,
 }
 
 impl Options {
     /// What the spec says.
     pub fn of(spec: &DeliverySpec) -> Self {
-        let DeliverySpec { validation, adopt, take_over, immutable, .. } = spec;
+        let DeliverySpec { validation, adopt, take_over, immutable, drift, .. } = spec;
         Self {
             validation: *validation,
             adopt: *adopt,
             take_over: Managers::new(take_over.clone()),
             immutable: *immutable,
+            drift: Rules::of(drift),
         }
     }
 }

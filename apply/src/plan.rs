@@ -25,16 +25,19 @@ pub use self::{
     step::{Asked, Guard, Step, Todo},
 };
 use crate::{
-    api::{Adopt, DeliveryReference, GROUP, Row},
-    change::{Refused, Why},
+    api::{Adopt, DeliveryReference, DriftMode, DriftState, GROUP, Row},
+    change::{Look, Refused, Why},
     cluster::Resource,
-    drift::stays_away,
+    drift::{Found, Rules, Sign, Verdict, leave, stays_away, verdict},
     inventory::{Inventory, Key},
     observe::{Live, Seen},
     options::{Manner, Options, Own},
     order::Stage,
-    owner::{LiveOwner, Meta, stamped},
+    owner::{LiveOwner, Meta, Writer, stamped},
 };
+
+/// Why drift stays.
+pub(crate) const TOLD: &str = "it differs, and spec.drift.mode says report";
 
 /// An object that another Delivery owns and still wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +140,7 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live, options: 
                 match step.todo {
                     Todo::Check(_) if settled.contains(&key) => step.todo = Todo::Unchanged,
                     Todo::Create(_) if same && owned.contains(&key) => {
+                        step.look = None;
                         step.todo = Todo::Skip(stays_away(&object.id, true).unwrap_or_default());
                     }
                     _ => {}
@@ -199,6 +203,9 @@ fn step(
         guard,
         migrate: false,
         asked: Asked::No,
+        leave: vec![],
+        sign: None,
+        look: None,
     };
     if own.manner == Manner::Ignore {
         return Ok(whole(Todo::Skip("its annotation sealift.dev/apply says ignore"), Guard::None));
@@ -212,27 +219,63 @@ fn step(
         (Sight::Absent, _) if same && stays_away(id, false).is_some() => {
             return Ok(whole(Todo::Skip(stays_away(id, false).unwrap_or_default()), Guard::None));
         }
+        (Sight::Absent, Some(_)) if same => return Ok(gone(whole(Todo::Create(value), Guard::Absent), options)),
         (Sight::Absent, _) | (Sight::Unseen, None) => return Ok(whole(Todo::Create(value), Guard::Absent)),
         (Sight::Unseen, Some(_)) if same => return Ok(whole(Todo::Unchanged, Guard::None)),
         (Sight::Unseen | Sight::There(_), _) if once => return Ok(whole(THERE, Guard::None)),
-        (Sight::Unseen, Some(mark)) => return Ok(whole(Todo::Configure(value), Guard::Uid(mark.uid.clone()))),
+        (Sight::Unseen, Some(mark)) => {
+            let leave = left_alone(id, &value, &[], options, same);
+            return Ok(Step { leave, ..whole(Todo::Configure(value), Guard::Uid(mark.uid.clone())) });
+        }
         (Sight::There(meta), _) => meta,
     };
     let adopts = own.adopt || options.adopt == Adopt::TakeOver;
     let other = may_have(&Key::of(id), adopts, &meta, owner.as_ref(), owners).map_err(alone)?;
-    let migrate = own.manner != Manner::Merge && meta.writers.iter().any(|writer| options.take_over.takes(writer));
-    let todo = match mark {
-        _ if other.is_some() || migrate || !same => Todo::Configure(value),
-        Some(mark) if *mark == meta.mark => Todo::Unchanged,
-        _ => Todo::Check(value),
+    let takes = |writer: &Writer| own.manner != Manner::Merge && options.take_over.takes(writer);
+    let migrate = meta.writers.iter().any(takes);
+    let leave = left_alone(id, &value, &meta.writers, options, same);
+    let owner = owner.as_ref().map_or("", |owner| owner.uid.as_str());
+    let (todo, sign) = match mark {
+        _ if other.is_some() || !same => (Todo::Configure(value), None),
+        None => (Todo::Check(value), None),
+        Some(mark) => match verdict(mark, owner, Some(&meta), &takes) {
+            Verdict::Undisturbed => (Todo::Unchanged, None),
+            Verdict::Drifted(sign) | Verdict::LookCloser(sign) => (Todo::Check(value), Some(sign)),
+        },
     };
-    let step = Step { migrate, ..whole(todo, Guard::Uid(meta.mark.uid)) };
+    let step = Step { migrate, leave, sign, ..whole(todo, Guard::Uid(meta.mark.uid)) };
     match other {
         None => Ok(step),
         Some(DeliveryReference { namespace, name, uid: from }) => {
             Err((Why::OwnedByDelivery { namespace, name }, Some(Box::new(Claim { step, from }))))
         }
     }
+}
+
+/// An object that was applied with this content and is gone: made again, unless drift is only told.
+fn gone(step: Step, options: &Options) -> Step {
+    let state = match options.drift.mode {
+        DriftMode::Correct => DriftState::Corrected,
+        DriftMode::Report => DriftState::Reported,
+    };
+    let found = Some(Found { state, what: Sign::Gone.words(), fields: vec![] });
+    let look = Some(Look { id: step.id.clone(), found, foreign: vec![] });
+    let todo = if state.is_open() { Todo::Skip(TOLD) } else { step.todo };
+    Step { todo, look, ..step }
+}
+
+/// The fields of an object that stay as they are in the cluster. What is fought over does as long as the release is the
+/// `same`.
+fn left_alone(id: &ObjectId, value: &Value, writers: &[Writer], options: &Options, same: bool) -> Vec<String> {
+    let Rules { mode: _, ignore, autoscaled, contended } = &options.drift;
+    let key = Key::of(id);
+    let scaled = autoscaled.contains(&key) || leave::is_scaled(writers, &|manager| options.take_over.has(manager));
+    let mut pointers = leave::with_replicas(leave::ignored(ignore, id), scaled, value);
+    pointers.extend(contended.get(&key).filter(|_| same).into_iter().flatten().cloned());
+    pointers.retain(|pointer| value.pointer(pointer).is_some());
+    pointers.sort();
+    pointers.dedup();
+    pointers
 }
 
 /// What is known of the live object.

@@ -23,7 +23,7 @@ impl Managers {
     }
 
     /// True if one of them is meant by `name`. Nobody takes over from himself, whatever a pattern says.
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         name != FIELD_MANAGER && self.0.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
     }
 
@@ -32,13 +32,14 @@ impl Managers {
         writer.subresource.is_empty() && self.has(&writer.manager)
     }
 
-    fn take_entry(&self, entry: &ManagedFieldsEntry) -> bool {
+    /// The same of an entry in full.
+    pub(crate) fn take_entry(&self, entry: &ManagedFieldsEntry) -> bool {
         let is_main = entry.subresource.as_deref().unwrap_or_default().is_empty();
         is_main && entry.manager.as_deref().is_some_and(|name| self.has(name))
     }
 }
 
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
         (Some((b'*', rest)), _) => matches(rest, text) || !text.is_empty() && matches(pattern, &text[1..]),

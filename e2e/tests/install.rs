@@ -250,11 +250,65 @@ async fn it_may_act_as_service_accounts_and_as_nobody_else() {
         ] {
             assert_denied(&format!("{headers:?}"), list(headers).await);
         }
-        // and of accounts it may see whether they are there, nothing more
+        // and of accounts it may see which there are, nothing more
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &world.namespace);
         accounts.get(account).await.unwrap();
-        assert_denied("list accounts", accounts.list(&ListParams::default()).await);
+        accounts.list_metadata(&ListParams::default()).await.unwrap();
         assert_denied("change an account", accounts.delete(account, &DeleteParams::default()).await.map(|_| ()));
+    })
+    .await;
+}
+
+/// Waits for a right that the controller manager derives from a label.
+async fn may_soon(world: &World<'_>, client: &Client, verb: &str, what: (&str, &str, &str)) {
+    world
+        .until(&format!("{verb} {what:?}"), async || match may(client, verb, what, None).await {
+            true => Ok(()),
+            false => Err("not yet allowed".to_owned()),
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn it_may_watch_the_kinds_that_are_named_and_those_that_join_and_change_none_of_them() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "watching", async |world| {
+        let client = as_controller(world).await;
+        may_soon(world, &client, "watch", ("apps", "deployments", "")).await;
+        let deployments: Api<Deployment> = Api::all(client.clone());
+        let maps: Api<ConfigMap> = Api::all(client.clone());
+        deployments.watch_metadata(&WatchParams::default().timeout(1), "0").await.map(|_| ()).unwrap();
+        maps.watch_metadata(&WatchParams::default().timeout(1), "0").await.map(|_| ()).unwrap();
+        let params = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        let own: Api<Deployment> = Api::namespaced(client.clone(), HOME);
+        assert_denied("delete", own.delete(ACCOUNT, &params).await.map(|_| ()));
+        assert_denied("get", own.get(ACCOUNT).await);
+        for verb in ["get", "create", "update", "patch", "delete", "deletecollection"] {
+            for what in [("apps", "deployments", ""), ("", "configmaps", ""), ("apps", "deployments", "scale")] {
+                assert!(!may(&client, verb, what, None).await, "{verb} {what:?}");
+            }
+        }
+        for what in
+            [("", "secrets", ""), ("", "pods", "log"), ("", "events", ""), ("coordination.k8s.io", "leases", "")]
+        {
+            assert!(!may(&client, "watch", what, None).await, "watch {what:?}");
+        }
+        // No rule names all kinds or all groups.
+        for role in ["sealift-controller", "sealift-watch", "sealift-watch-builtin"] {
+            let rules = world.kubectl(&["get", "clusterrole", role, "-o", "jsonpath={.rules}"]);
+            assert!(!rules.contains("\"*\"") && !rules.contains("secrets"), "{role}: {rules}");
+        }
+
+        // A kind that nobody named is not watched, until its own role says so.
+        let (name, what) = (format!("{}-widgets", world.namespace), ("example.com", "widgets", ""));
+        assert!(!may(&client, "watch", what, None).await);
+        let rule = json!({"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["list", "watch"]});
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [rule],
+            "metadata": {"name": name, "labels": {"sealift.dev/aggregate-to-watch": "true"}}});
+        let file = world.cli.write("role.json", role.to_string()).display().to_string();
+        world.kubectl(&["create", "-f", &file]);
+        may_soon(world, &client, "watch", what).await;
+        world.kubectl(&["delete", "clusterrole", &name]);
     })
     .await;
 }

@@ -6,6 +6,7 @@ mod cache;
 mod context;
 mod deliver;
 pub(crate) mod depends;
+mod drift;
 mod events;
 mod fetch;
 mod finalize;
@@ -71,7 +72,7 @@ use self::{
 pub(crate) use self::{events::cut, memory::Known};
 use crate::{
     metrics::{Outcome, Stalled},
-    queue::{Key, Taken},
+    queue::{Key, Reasons, Taken},
     workers::{Ended, Work},
 };
 
@@ -93,7 +94,7 @@ impl Work for Arc<Context> {
                 context.tags.follow(&taken.key, Vec::new());
                 return None;
             };
-            match bring_about(&context, Arc::clone(&delivery)).await {
+            match bring_about(&context, Arc::clone(&delivery), taken.reasons).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(delivery = %taken.key, error = %stop::chain(&error), "not recorded");
@@ -122,7 +123,11 @@ impl Work for Arc<Context> {
 
 /// Brings the cluster to what a Delivery asks for, as far as policies allow. Answers when to look again; `None` waits for
 /// a change.
-async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Option<Duration>, ReconcileError> {
+async fn bring_about(
+    context: &Context,
+    delivery: Arc<Delivery>,
+    reasons: Reasons,
+) -> Result<Option<Duration>, ReconcileError> {
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
     let previous = publish::current(&delivery, &memo);
@@ -145,9 +150,12 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
     let mut report = Report { began: Some(Timestamp::now()), ..Report::default() };
     let reference = delivery.reference();
     reference.iter().for_each(|reference| context.hub.begin(reference));
-    report.stop = deliver::deliver(context, &delivery, &mut memo, &previous, &mut report).await.err();
+    report.stop = deliver::deliver(context, &delivery, &mut memo, reasons, &previous, &mut report).await.err();
+    let mut followed = false;
     if let Some(reference) = reference {
-        context.hub.end(&reference, follow::waits(report.health.as_ref()));
+        let waits = follow::waits(report.health.as_ref());
+        followed = context.hub.follows(&reference.uid, &waits);
+        context.hub.end(&reference, waits);
         report.watching = context.hub.uncovered(&reference.uid);
     }
     let next = status::next(&previous, about(&delivery), &report);
@@ -156,7 +164,7 @@ async fn bring_about(context: &Context, delivery: Arc<Delivery>) -> Result<Optio
     if report.stop.is_some() || report.is_settled() {
         memo.awaited = None;
     }
-    let pause = pause(context, &delivery, &memo, &report, &next);
+    let pause = pause(context, &delivery, &memo, &report, &next, followed);
     record::record(context, &delivery, &mut memo, &next, &report);
     let told = tell(context, &delivery, &mut memo, &previous, &next, &report).await;
     context.remember(&uid, memo);
@@ -192,12 +200,14 @@ fn pause(
     memo: &Memo,
     report: &Report,
     status: &DeliveryStatus,
+    followed: bool,
 ) -> Option<Duration> {
     let when = When {
         interval: context.interval(delivery),
         timeout: delivery.spec.timeout.get(),
         failures: memo.failures.saturating_sub(1),
         looks: memo.looks.saturating_sub(1),
+        followed,
         status,
         now: Timestamp::now(),
         random: random(),

@@ -13,7 +13,10 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use sealift_apply::change::{Action, ChangeSet};
+use sealift_apply::{
+    api::DriftState,
+    change::{Action, ChangeSet},
+};
 use sealift_verify::refusal::Reason;
 
 use crate::queue::{Depth, Reasons};
@@ -33,6 +36,7 @@ struct Inner {
     requests: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Gauge>,
     audited: Family<ResultLabel, Counter>,
+    drifted: Family<ResultLabel, Counter>,
     queue: Family<StateLabel, Gauge>,
     waited: Histogram,
     wakes: Family<ReasonLabel, Counter>,
@@ -172,6 +176,8 @@ impl Metrics {
         registry.register("registry_requests", "Calls to registries by result", requests.clone());
         let refused = Family::default();
         registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
+        let drifted = Family::default();
+        registry.register("drift", "Objects found to differ by what was done about it", drifted.clone());
         let audited = Family::default();
         registry.register("audit_lines", "Lines of the audit log by what became of them", audited.clone());
         let queue = Family::default();
@@ -199,6 +205,7 @@ impl Metrics {
             requests,
             refused,
             audited,
+            drifted,
             queue,
             waited,
             wakes,
@@ -231,6 +238,16 @@ impl Metrics {
         ] {
             self.0.objects.get_or_create(&ActionLabel { action: name }).inc_by(changes.count(action) as u64);
         }
+    }
+
+    /// An object was found to differ.
+    pub fn drifted(&self, state: DriftState) {
+        let result = match state {
+            DriftState::Corrected => "corrected",
+            DriftState::Reported => "reported",
+            DriftState::Contended => "contended",
+        };
+        self.0.drifted.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// A registry was asked.
@@ -341,6 +358,7 @@ mod tests {
         metrics.deliveries(ByReadiness { ready: 2, ..ByReadiness::default() });
         metrics.would_refuse(["Denied", "Denied", "a tenant wrote this"].into_iter());
         metrics.audited("written");
+        metrics.drifted(DriftState::Contended);
         metrics.turn(crate::queue::Reason::Due.into(), Duration::from_millis(3));
         metrics.queue(Depth { waiting: 4, running: 2, later: 1 });
         metrics.stalled(Stalled::Reconcile);
@@ -358,6 +376,7 @@ mod tests {
             "sealift_would_refuse{reason=\"Denied\"} 2",
             "sealift_would_refuse{reason=\"Other\"} 1",
             "sealift_would_refuse{reason=\"Unsigned\"} 0",
+            "sealift_drift_total{result=\"contended\"} 1",
             "sealift_audit_lines_total{result=\"written\"} 1",
             "sealift_queue{state=\"waiting\"} 4",
             "sealift_queue_wait_seconds_count 1",

@@ -18,6 +18,7 @@ use std::{
 };
 
 use sealift_apply::{api::DeliveryReference, cluster::Cluster, inventory::Key, observe::Known, owner::Meta};
+use sealift_verify::objects::ObjectId;
 use tokio::sync::Notify;
 
 pub use self::state::{Applied, Followed, Observed, Wake};
@@ -141,6 +142,11 @@ impl Hub {
         self.0.due.notify_one();
     }
 
+    /// True if every one of these objects of a Delivery is followed, so that waiting for events is enough.
+    pub fn follows(&self, uid: &str, keys: &HashSet<Key>) -> bool {
+        self.state().follows(uid, keys, Instant::now())
+    }
+
     /// True if something was applied for this Delivery that is followed.
     pub fn knows(&self, uid: &str) -> bool {
         self.state().knows(uid)
@@ -241,9 +247,25 @@ impl Hub {
 }
 
 impl View<'_> {
+    /// True if the object was found healthy and has not moved since.
+    pub fn is_healthy(&self, key: &Key) -> bool {
+        self.hub.state().is_healthy(key, &self.account, Instant::now())
+    }
+
     /// True if every one of these objects is followed, so that waiting for events is enough.
-    pub fn follows(&self, keys: &HashSet<Key>) -> bool {
-        self.hub.state().follows(keys, &self.account, Instant::now())
+    pub fn follows<'b>(&self, ids: impl IntoIterator<Item = &'b ObjectId>) -> bool {
+        let state = self.hub.state();
+        state.scopes.follow(ids.into_iter().map(Key::of), &self.account, Instant::now())
+    }
+
+    /// The version of an object as it was last seen.
+    pub fn version(&self, key: &Key) -> Option<String> {
+        self.hub.state().version(key)
+    }
+
+    /// The object was found healthy after it was seen at this version.
+    pub fn healthy(&self, key: &Key, version: String) {
+        self.hub.state().healthy(key, version);
     }
 
     /// Begins to follow what this Delivery owns, and waits a while until it is known: so that many Deliveries that begin

@@ -1,16 +1,22 @@
 //! Asking the server by dry-run, and taking its answers for what they mean.
 
 use futures::{StreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
 use super::{Access, look_again, patience::Patience, replace, write::patient};
 use crate::{
     IN_FLIGHT,
-    api::Mark,
-    change::Refused,
+    api::{DriftMode, Mark, Validation},
+    change::{Look, Refused},
     cluster::{Class, Cluster, ClusterError, Write},
-    diff,
+    drift::{
+        leave,
+        look::{Conclusion, Looked, conclude, foreign},
+    },
+    inventory::Key,
+    options::Manner,
     owner::mark_of,
-    plan::{Asked, Refusal, Step, Terms, Todo},
+    plan::{Asked, Refusal, Step, TOLD, Terms, Todo},
 };
 
 /// How often an object may turn out to be another one before it is left to the next reconcile.
@@ -45,11 +51,15 @@ pub(super) async fn check(access: Access<'_>, terms: &Terms, mut step: Step, pat
     let refused = |step, refusal| Answer { step, refusal: Some(refusal) };
     let mut surprises = 0;
     loop {
-        if step.todo.value().is_none() || step.asked != Asked::No {
+        let asks = terms.options.validation == Validation::DryRun
+            || matches!(step.todo, Todo::Check(_))
+            || !step.leave.is_empty();
+        if step.todo.value().is_none() || step.asked != Asked::No || !asks {
             return Answer { step, refusal: None };
         }
-        match dry_run(access.account, &step, patience).await {
+        match dry_run(access.account, terms, &mut step, patience).await {
             Ok(Outcome::Same(mark)) => step.todo = Todo::Confirmed(mark),
+            Ok(Outcome::Left) => step.todo = Todo::Skip(TOLD),
             Ok(Outcome::Taken) => step.asked = Asked::Passed,
             Ok(Outcome::NoDryRun) => step.asked = Asked::Impossible,
             Err(error) if error.is_other_object() && surprises < SURPRISES => {
@@ -72,25 +82,52 @@ pub(super) async fn check(access: Access<'_>, terms: &Terms, mut step: Step, pat
 enum Outcome {
     /// It is as it should be.
     Same(Mark),
+    /// It differs, and is left so.
+    Left,
     /// It would be written.
     Taken,
     /// A webhook takes no part in dry-runs.
     NoDryRun,
 }
 
-async fn dry_run(account: &Cluster, step: &Step, patience: &Patience) -> Result<Outcome, ClusterError> {
-    let Some(value) = step.todo.value() else { return Ok(Outcome::Taken) };
-    let live = match step.todo {
-        Todo::Check(_) => account.get(&step.resource, &step.id).await?,
-        _ => None,
+async fn dry_run(
+    account: &Cluster,
+    terms: &Terms,
+    step: &mut Step,
+    patience: &Patience,
+) -> Result<Outcome, ClusterError> {
+    let Some(released) = step.todo.value().cloned() else { return Ok(Outcome::Taken) };
+    let is_check = matches!(step.todo, Todo::Check(_));
+    let live = match is_check || !step.leave.is_empty() {
+        true => account.get(&step.resource, &step.id).await?,
+        false => None,
     };
-    let after = match patient(account, step, &step.guard.on(value), Write::DryRun, patience).await {
+    let take_over = &terms.options.take_over;
+    let value = match &live {
+        Some(live) => leave::left(&released, live, &step.leave, &|manager| take_over.has(manager)),
+        None => released.clone(),
+    };
+    let mode = terms.options.drift.mode;
+    let after = patient(account, step, &step.guard.on(&value), Write::DryRun, patience).await;
+    // What was left is left for good: it is sent so, however often.
+    step.todo = std::mem::replace(&mut step.todo, Todo::Unchanged).with(value);
+    step.leave.clear();
+    let after = match after {
+        Err(ClusterError::Answer { class: Class::NoDryRun, .. }) if is_check && mode == DriftMode::Report => {
+            return Ok(Outcome::Left);
+        }
         Err(ClusterError::Answer { class: Class::NoDryRun, .. }) => return Ok(Outcome::NoDryRun),
         answer => answer?,
     };
-    let Some(live) = live else { return Ok(Outcome::Taken) };
-    let (Some(mark), Some(new)) = (mark_of(&live), mark_of(&after)) else { return Ok(Outcome::Taken) };
-    // Equal values under another set of fields: we lost our hold on them, or still hold some we no longer send.
-    let same = mark.uid == new.uid && mark.fields == new.fields && diff::changes(&live, &after).is_empty();
-    Ok(if same { Outcome::Same(mark) } else { Outcome::Taken })
+    let Some(live) = live.filter(|_| is_check) else { return Ok(Outcome::Taken) };
+    let takes = |entry: &ManagedFieldsEntry| step.own.manner != Manner::Merge && take_over.take_entry(entry);
+    let contended = terms.options.drift.contended.get(&Key::of(&step.id));
+    let looked = Looked { live: &live, after: &after, released: &released, sign: step.sign.as_ref(), mode, contended };
+    let (conclusion, found) = conclude(&looked, &takes);
+    step.look = Some(Look { id: step.id.clone(), found, foreign: foreign(&released, &live, &takes) });
+    Ok(match (conclusion, mark_of(&live)) {
+        (Conclusion::Same, Some(mark)) => Outcome::Same(mark),
+        (Conclusion::Left, _) => Outcome::Left,
+        (Conclusion::Differs | Conclusion::Same, _) => Outcome::Taken,
+    })
 }

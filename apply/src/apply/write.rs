@@ -112,7 +112,8 @@ pub(super) async fn patient(
     }
 }
 
-fn written(step: Step, live: Value, inventory: &mut Inventory, done: &mut ChangeSet) {
+fn written(mut step: Step, live: Value, inventory: &mut Inventory, done: &mut ChangeSet) {
+    done.looks.extend(step.look.take());
     let answer = Answer::of(&step.id, live);
     let before = inventory.row(&Key::of(&step.id));
     let same = answer.as_ref().is_some_and(|answer| match &step.live_version {
@@ -135,7 +136,8 @@ fn written(step: Step, live: Value, inventory: &mut Inventory, done: &mut Change
     done.entries.push(Change { id: step.id, action, reason: reason.map(str::to_owned), live: answer });
 }
 
-fn not_written(step: Step, inventory: &mut Inventory, done: &mut ChangeSet) {
+fn not_written(mut step: Step, inventory: &mut Inventory, done: &mut ChangeSet) {
+    done.looks.extend(step.look.take());
     match step.todo {
         Todo::Confirmed(mark) => {
             inventory.record(&step.id, step.content, mark);

@@ -3,7 +3,7 @@
 use sealift_verify::{digest::Digest, objects::ObjectId};
 use serde_json::Value;
 
-use crate::{api::Mark, cluster::Resource, options::Own};
+use crate::{api::Mark, change::Look, cluster::Resource, drift::Sign, options::Own};
 
 /// What is to be done with one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,12 @@ pub struct Step {
     pub migrate: bool,
     /// Whether the server was asked.
     pub asked: Asked,
+    /// Fields that stay as they are in the cluster, as JSON pointers.
+    pub leave: Vec<String>,
+    /// What happened to it since it was applied, if that is known.
+    pub sign: Option<Sign>,
+    /// What was found by looking closer.
+    pub look: Option<Look>,
 }
 
 /// No object has it: etcd's first revision is that of the empty store.
@@ -91,6 +97,18 @@ impl Guard {
 }
 
 impl Todo {
+    /// The same with another value.
+    #[must_use]
+    pub(crate) fn with(self, value: Value) -> Self {
+        match self {
+            Self::Create(_) => Self::Create(value),
+            Self::Configure(_) => Self::Configure(value),
+            Self::Check(_) => Self::Check(value),
+            Self::Recreate(_) => Self::Recreate(value),
+            Self::Unchanged | Self::Confirmed(_) | Self::Skip(_) => self,
+        }
+    }
+
     /// What is sent, if anything is.
     pub fn value(&self) -> Option<&Value> {
         match self {

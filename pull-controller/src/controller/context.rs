@@ -13,6 +13,7 @@ use kube::runtime::{
 use sealift_apply::{
     api::{Delivery, DeliveryStatus},
     cluster::Cluster,
+    drift::Contention,
     inventory::Inventory,
 };
 use tokio::sync::watch;
@@ -87,6 +88,8 @@ pub(super) struct Memo {
     pub(super) accepted: Option<Arc<Accepted>>,
     /// Whether the last apply and prune of this process came to their end, so that the inventory says what is so.
     pub(super) trusted: bool,
+    /// Fields that somebody takes back again and again.
+    pub(super) contention: Contention,
     /// What the audit log was last told.
     pub(super) audited: Option<Told>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.

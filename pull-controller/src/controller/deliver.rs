@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use sealift_apply::{
     api::{Delivery, DeliveryStatus, condition},
     apply::Access,
+    change::ChangeSet,
     progress,
 };
 use sealift_registry::fetch::Legacy;
@@ -20,7 +21,7 @@ use super::{
     about,
     apply::applied,
     context::{Context, Memo},
-    depends,
+    depends, drift,
     follow::Follower,
     health::{health, looked_again},
     judge::{Judge, Judged},
@@ -42,7 +43,10 @@ use super::{
 };
 use tokio::time::timeout;
 
-use crate::{options::places, queue::Key};
+use crate::{
+    options::places,
+    queue::{Key, Reason, Reasons},
+};
 
 /// Work that takes longer is told of before it is done.
 const SLOW: Duration = Duration::from_secs(1);
@@ -52,6 +56,7 @@ pub(super) async fn deliver(
     context: &Context,
     delivery: &Delivery,
     memo: &mut Memo,
+    reasons: Reasons,
     previous: &DeliveryStatus,
     report: &mut Report,
 ) -> Result<(), Stop> {
@@ -65,7 +70,10 @@ pub(super) async fn deliver(
     let account = context.account(&owner.namespace, name)?;
     let access = Access { account: &account, controller: &context.cluster };
     let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
-    if let Some(looked) = looked_again(access, delivery, memo, &policies, &checks).await {
+    let view = context.hub.view(&owner.namespace, name);
+    if reasons.are_among(&[Reason::Health, Reason::Due])
+        && let Some(looked) = looked_again(access, delivery, memo, &policies, &view, &checks).await
+    {
         *report = looked;
         return Ok(());
     }
@@ -142,7 +150,8 @@ pub(super) async fn deliver(
     // Approved is an effect on the cluster as it is, so that is looked at.
     let demanded = verified.approvals().are_demanded();
     let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
-    let (plan, mut inventory, glance) = planned(access, &owner, &verified, follower, spec, sight, kept).await?;
+    let (plan, mut inventory, glance) =
+        planned(access, &owner, &verified, follower, spec, &memo.contention, sight, kept).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
     if is_new {
         safety::judged(access, &verified, &plan, &rows, &inventory, now, report).await?;
@@ -159,6 +168,7 @@ pub(super) async fn deliver(
     })
     .await;
     follower.own(access, &inventory, &glance, &report.changes).await;
+    drift::fought(&mut memo.contention, &report.changes, std::time::Instant::now());
     done?;
     if report.changes.waiting.is_empty() {
         report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
@@ -166,6 +176,10 @@ pub(super) async fn deliver(
     }
     progress::step("prune");
     let gone = pruned(access, &rows, &mut inventory, report).await;
+    if !rows.is_empty() {
+        // What was deleted here is missed by nobody.
+        follower.own(access, &inventory, &glance, &ChangeSet::default()).await;
+    }
     memo.trusted = gone.is_ok();
     report.objects = Some(inventory.len());
     if gone.is_ok() {
@@ -174,10 +188,12 @@ pub(super) async fn deliver(
 
     // 5. cluster: did it help?
     progress::step("health");
-    let held_back = |id: &_| report.changes.waiting.contains(id);
+    let removed = drift::removed_on_purpose(&report.changes);
+    let held_back = |id: &_| report.changes.waiting.contains(id) || removed.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    report.health = Some(health(&account, &ids, &report.changes, &checks).await);
-    memo.awaited = Awaited::after(delivery, &policies, ids, report).map(Arc::new);
+    let known = previous.observed_generation == delivery.metadata.generation && !asked;
+    report.health = Some(health(&account, known.then_some(&view), &ids, &report.changes, &checks).await);
+    memo.awaited = Awaited::after(delivery, &policies, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)
 }

@@ -9,15 +9,19 @@ use sealift_apply::{
     change::ChangeSet,
     cluster::Cluster,
     health::HealthChecks,
+    inventory::Key,
 };
 use sealift_verify::objects::ObjectId;
 
 use super::{context::Memo, policies::Policies, report::Report};
+use crate::watch::View;
 
-/// Looks once, at what no answer to a write has shown just now. Nothing waits here: an unsettled release is looked at
-/// again by the schedule, and holds no worker.
+/// Looks once, at what no answer to a write has shown just now and what, as far as is `known`, may have changed since it
+/// was last found healthy. Nothing waits here and nothing is asked again and again: an object that moves wakes its
+/// Delivery.
 pub(super) async fn health(
     account: &Cluster,
+    known: Option<&View<'_>>,
     ids: &[ObjectId],
     changes: &ChangeSet,
     checks: &HealthChecks,
@@ -27,8 +31,20 @@ pub(super) async fn health(
         .iter()
         .filter_map(|change| Some((&change.id, change.live.as_ref()?.value.as_deref()?)))
         .collect();
-    let unseen: Vec<_> = ids.iter().filter(|id| !shown.contains_key(id)).cloned().collect();
+    let is_healthy = |id: &&ObjectId| known.is_some_and(|view| view.is_healthy(&Key::of(id)));
+    let (healthy, rest): (Vec<_>, Vec<_>) = ids.iter().filter(|id| !shown.contains_key(id)).partition(is_healthy);
+    let unseen: Vec<ObjectId> = rest.into_iter().cloned().collect();
+    // What moves from here on is seen to have moved.
+    let before: Vec<_> = unseen.iter().map(|id| known.and_then(|view| view.version(&Key::of(id)))).collect();
     let mut report = assess(account, &unseen, checks).await;
+    for (id, version) in unseen.iter().zip(before) {
+        if let (Some(view), Some(version)) = (known, version)
+            && !report.rest.iter().any(|(other, _)| other == id)
+        {
+            view.healthy(&Key::of(id), version);
+        }
+    }
+    report.healthy += healthy.len();
     for id in ids {
         if let Some(value) = shown.get(id) {
             report.add(id.clone(), judge_live(account, id, value, checks).await);
@@ -37,15 +53,19 @@ pub(super) async fn health(
     report
 }
 
-/// Looks again at a release that was applied and has not settled, if nothing else can have changed: no registry, no
+/// Looks again at what was not healthy of a release that was applied, if nothing else can have changed: no registry, no
 /// plan, only health.
 pub(super) async fn looked_again(
     access: Access<'_>,
     delivery: &Delivery,
-    memo: &Memo,
+    memo: &mut Memo,
     policies: &std::sync::Arc<Policies>,
+    view: &View<'_>,
     checks: &HealthChecks,
 ) -> Option<Report> {
     let awaited = memo.awaited.as_ref().filter(|awaited| awaited.still_stands(delivery, policies))?;
-    awaited.looked(health(access.account, &awaited.ids, &ChangeSet::default(), checks).await)
+    let health = health(access.account, Some(view), &awaited.ids, &ChangeSet::default(), checks).await;
+    let (awaited, report) = awaited.looked(health, view.follows(awaited.ids.iter()))?;
+    memo.awaited = Some(std::sync::Arc::new(awaited));
+    Some(report)
 }

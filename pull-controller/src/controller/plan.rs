@@ -6,6 +6,7 @@ use sealift_apply::{
     api::{DeliveryReference, DeliverySpec},
     apply::Access,
     cluster::ClusterError,
+    drift::{Contention, autoscaled},
     inventory::{Inventory, store},
     observe::{Known, Unknown, observe},
     options::Options,
@@ -42,6 +43,7 @@ pub(super) async fn planned(
     verified: &Verified,
     follower: Follower<'_>,
     spec: &DeliverySpec,
+    contention: &Contention,
     sight: Sight,
     kept: Option<Inventory>,
 ) -> Result<(Plan, Inventory, Glance), Stop> {
@@ -61,7 +63,10 @@ pub(super) async fn planned(
     };
     let live = live.map_err(failed("looking at the objects"))?;
     let glance = follow::glance(&live, known);
-    Ok((plan(verified, &inventory, live, &Options::of(spec)), inventory, glance))
+    let mut options = Options::of(spec);
+    options.drift.autoscaled = autoscaled(verified.objects());
+    options.drift.contended.clone_from(contention.left());
+    Ok((plan(verified, &inventory, live, &options), inventory, glance))
 }
 
 /// The scopes that the statement calls unknown, as discovery tells them. Most releases need no request for this; where

@@ -27,6 +27,8 @@ pub(super) struct When<'a> {
     pub(super) failures: u32,
     /// How often in a row health was looked at in vain before.
     pub(super) looks: u32,
+    /// Whether whoever is not healthy yet wakes the Delivery by itself.
+    pub(super) followed: bool,
     pub(super) status: &'a DeliveryStatus,
     pub(super) now: Timestamp,
     /// Between 0 and 1: Deliveries made at once must not ask at once for ever.
@@ -46,6 +48,14 @@ pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
             Retry::Backoff => after_failure(when.failures, when.random).min(settled),
         },
         None if report.is_settled() => settled.min(until_expiry(report, when.now).unwrap_or(settled)),
+        // Events tell of health; that its time is over is told by nobody else.
+        None if when.followed => match status::deadline(when.status, when.timeout) {
+            Some(end) if when.now < end => {
+                let left = Duration::try_from(end.duration_since(when.now)).unwrap_or(settled);
+                (left + Duration::from_secs(1)).min(settled)
+            }
+            _ => settled,
+        },
         None => {
             let look = Duration::from_secs(LOOKS[(when.looks as usize).min(LOOKS.len() - 1)]);
             let waits =
@@ -91,8 +101,43 @@ mod tests {
         let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
         pause(
             &report,
-            When { interval, timeout, failures, looks: 0, status: &status, now: Timestamp::UNIX_EPOCH, random },
+            When {
+                interval,
+                timeout,
+                failures,
+                looks: 0,
+                followed: false,
+                status: &status,
+                now: Timestamp::UNIX_EPOCH,
+                random,
+            },
         )
+    }
+
+    #[test]
+    fn who_waits_for_events_is_looked_at_again_when_its_time_is_over() {
+        let (now, timeout) = (Timestamp::UNIX_EPOCH, Duration::from_secs(300));
+        let mut status = DeliveryStatus::default();
+        let conditions = &mut status.conditions;
+        sealift_apply::api::set_condition(conditions, "Healthy", "Unknown", "Progressing", "", None, now);
+        let id = sealift_verify::objects::ObjectId {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: None,
+            name: "a".into(),
+        };
+        let rest = vec![(id, sealift_apply::health::Health::Progressing("x".into()))];
+        let health = sealift_apply::assess::HealthReport { healthy: 1, rest };
+        let report = Report { health: Some(health), ..Report::default() };
+        let when = |followed, now| {
+            let (interval, status) = (Duration::from_secs(600), &status);
+            let when = When { interval, timeout, failures: 0, looks: 0, followed, status, now, random: 0.0 };
+            pause(&report, when).unwrap().as_secs()
+        };
+        assert_eq!((when(true, now), when(false, now)), (301, 1));
+        let later = now + jiff::SignedDuration::from_secs(400);
+        assert_eq!((when(true, later), when(false, later)), (630, 630));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use sealift_apply::api::{
 use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
 use super::{
+    drift,
     history,
     report::Report,
     standing::Standing,
@@ -111,6 +112,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
     if let Some(plan) = report.plan {
         writer.status.plan = Some(plan);
     }
+    writer.status.drift = drift::status(writer.status.drift.as_ref(), &report.changes, writer.about.now);
     if let Some(objects) = report.objects {
         writer.status.objects = Some(objects as u64);
         writer.status.watching.clone_from(&report.watching);

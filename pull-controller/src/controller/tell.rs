@@ -11,7 +11,7 @@ use sealift_apply::api::{Delivery, DeliveryStatus};
 use super::{
     ReconcileError,
     context::{Context, Memo},
-    events, publish,
+    drift, events, publish,
     report::Report,
     stop::{Stop, Verdict, chain},
 };
@@ -28,6 +28,11 @@ pub(super) async fn tell(
     // Before this one, the reconcile may have written that it began.
     let written = publish::current(delivery, memo);
     publish::status(context, delivery, memo, &written, next).await?;
+    for event in drift::events(previous.drift.as_ref(), next.drift.as_ref()) {
+        let note = event.note.as_deref().unwrap_or_default();
+        tracing::info!(delivery = %name(delivery), reason = %event.reason, "{note}");
+        events::publish(context, delivery, &event).await;
+    }
     if let Some(event) = events::standing(previous, next) {
         let digest = next.last_applied.as_ref().map(|last| last.digest.to_string()).unwrap_or_default();
         let note = event.note.as_deref().unwrap_or_default();
@@ -55,6 +60,8 @@ pub(super) async fn tell(
 pub(super) fn count(context: &Context, report: &Report, took: Duration) {
     context.metrics.reconciled(report.outcome(), took);
     context.metrics.changed(&report.changes);
+    let found = report.changes.looks.iter().filter_map(|look| look.found.as_ref());
+    found.for_each(|found| context.metrics.drifted(found.state));
     match report.stop.as_ref().map(Stop::about_selected) {
         Some(stop) if stop.verdict() != Verdict::Untouched => context.metrics.verdict(stop.reason()),
         _ if report.evidence.is_some() => context.metrics.verdict("Verified"),

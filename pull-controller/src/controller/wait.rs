@@ -17,6 +17,9 @@ pub(super) struct Awaited {
     requested: Option<String>,
     policies: Arc<Policies>,
     until: Instant,
+    /// How many were healthy when it was last looked.
+    healthy: usize,
+    /// The others.
     pub(super) ids: Vec<ObjectId>,
     attempted: Option<(Digest, Option<String>)>,
     evidence: Option<Evidence>,
@@ -27,19 +30,16 @@ pub(super) struct Awaited {
 impl Awaited {
     /// What to look at after a full reconcile; `None` if objects were held back, since what they wait for is the plan's
     /// to judge.
-    pub(super) fn after(
-        delivery: &Delivery,
-        policies: &Arc<Policies>,
-        ids: Vec<ObjectId>,
-        report: &Report,
-    ) -> Option<Self> {
-        let Report { attempted, evidence, applied, objects, changes, .. } = report;
+    pub(super) fn after(delivery: &Delivery, policies: &Arc<Policies>, report: &Report) -> Option<Self> {
+        let Report { attempted, evidence, applied, objects, changes, health, .. } = report;
+        let HealthReport { healthy, rest } = health.as_ref()?;
         changes.waiting.is_empty().then(|| Self {
             generation: delivery.metadata.generation,
             requested: about(delivery).requested.map(str::to_owned),
             policies: Arc::clone(policies),
             until: Instant::now() + delivery.spec.interval.get(),
-            ids,
+            healthy: *healthy,
+            ids: rest.iter().map(|(id, _)| id.clone()).collect(),
             attempted: attempted.clone(),
             evidence: evidence.clone(),
             applied: applied.clone(),
@@ -55,19 +55,29 @@ impl Awaited {
             && Instant::now() < self.until
     }
 
-    /// The report of such a look; `None` if it calls for more. An object that is gone or broken may be put right, and
-    /// once all is settled a last plan takes note of what the cluster's own controllers have done to the objects.
-    pub(super) fn looked(&self, health: HealthReport) -> Option<Report> {
-        if health.is_degraded() || health.is_healthy() {
+    /// The report of a look at those that were not healthy, and what to look at next time; `None` if it calls for more.
+    ///
+    /// What is gone or broken may be put right, or have been removed on purpose: that is the plan's to judge. Where objects
+    /// are not `followed`, once all is settled a last plan takes note of what the cluster's own
+    /// controllers have done to the objects.
+    pub(super) fn looked(&self, health: HealthReport, followed: bool) -> Option<(Self, Report)> {
+        let health = HealthReport { healthy: self.healthy + health.healthy, ..health };
+        if health.is_degraded() || !followed && health.is_healthy() {
             return None;
         }
-        Some(Report {
+        let next = Self {
+            healthy: health.healthy,
+            ids: health.rest.iter().map(|(id, _)| id.clone()).collect(),
+            ..self.clone()
+        };
+        let report = Report {
             attempted: self.attempted.clone(),
             evidence: self.evidence.clone(),
             applied: self.applied.clone(),
             objects: self.objects,
             health: Some(health),
             ..Report::default()
-        })
+        };
+        Some((next, report))
     }
 }

@@ -175,6 +175,11 @@ impl Scopes {
         self.running.len()
     }
 
+    /// True if all of these objects are followed by watches that can be relied on.
+    pub(super) fn follow(&self, mut keys: impl Iterator<Item = Key>, account: &Account, now: Instant) -> bool {
+        keys.all(|key| self.covers(&Need::of(&key, account), now).is_ok())
+    }
+
     /// Whether what is needed is followed by a watch that can be relied on.
     pub(super) fn covers(&self, need: &Need, now: Instant) -> Result<(), Uncovered> {
         let part = part(need);

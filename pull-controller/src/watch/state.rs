@@ -28,6 +28,8 @@ const GONE_FOR: Duration = Duration::from_secs(120);
 struct Object {
     seen: Option<Meta>,
     gone: Option<Gone>,
+    /// The version at which it was found healthy.
+    healthy: Option<String>,
     expected: Option<Expected>,
 }
 
@@ -77,6 +79,7 @@ pub struct Followed {
 #[derive(Debug)]
 struct Owner {
     delivery: DeliveryReference,
+    account: Account,
     take_over: Managers,
     keys: Vec<Arc<Key>>,
     needs: BTreeSet<Need>,
@@ -205,6 +208,7 @@ impl State {
         let uid: Arc<str> = delivery.uid.as_str().into();
         let fresh = || Owner {
             delivery: delivery.clone(),
+            account: Account::default(),
             take_over: Managers::default(),
             keys: vec![],
             needs: BTreeSet::new(),
@@ -260,7 +264,8 @@ impl State {
             self.unexpect(key, &uid);
         }
         if let Some(known) = self.owners.get_mut(&uid) {
-            (known.delivery, known.take_over, known.keys, known.needs) = (owner, take_over, keys.clone(), needs);
+            (known.delivery, known.account, known.take_over) = (owner, account, take_over);
+            (known.keys, known.needs) = (keys.clone(), needs);
         }
         // What was applied is judged against what is known: an event may have been faster than our answer.
         for key in &keys {
@@ -392,8 +397,28 @@ impl State {
     }
 
     /// True if every one of these objects is followed, so that waiting for events is enough.
-    pub(super) fn follows(&self, keys: &HashSet<Key>, account: &Account, now: Instant) -> bool {
-        keys.iter().all(|key| self.scopes.covers(&Need::of(key, account), now).is_ok())
+    pub(super) fn follows(&self, uid: &str, keys: &HashSet<Key>, now: Instant) -> bool {
+        let Some(owner) = self.owners.get(uid) else { return false };
+        keys.iter().all(|key| self.scopes.covers(&Need::of(key, &owner.account), now).is_ok())
+    }
+
+    /// The version of an object as it was last seen.
+    pub(super) fn version(&self, key: &Key) -> Option<String> {
+        Some(self.objects.get(key)?.seen.as_ref()?.resource_version.clone())
+    }
+
+    /// An object was found healthy after it was seen at this version.
+    pub(super) fn healthy(&mut self, key: &Key, version: String) {
+        if let Some(object) = self.objects.get_mut(key) {
+            object.healthy = Some(version);
+        }
+    }
+
+    /// True if an object was found healthy and has not moved since.
+    pub(super) fn is_healthy(&self, key: &Key, account: &Account, now: Instant) -> bool {
+        let Some(object) = self.objects.get(key) else { return false };
+        let seen = object.seen.as_ref().map(|seen| &seen.resource_version);
+        seen.is_some() && seen == object.healthy.as_ref() && self.scopes.covers(&Need::of(key, account), now).is_ok()
     }
 
     /// Notes that something happened to an object, for whoever applied it.

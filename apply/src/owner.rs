@@ -158,6 +158,12 @@ pub fn mark_of(value: &Value) -> Option<Mark> {
     Some(mark(&metadata))
 }
 
+/// Who else wrote to an object as a server answered it, outside status.
+pub(crate) fn writers_of(value: &Value) -> Vec<Writer> {
+    let metadata: Option<ObjectMeta> = value.get("metadata").and_then(|m| serde_json::from_value(m.clone()).ok());
+    metadata.as_ref().map(writers).unwrap_or_default()
+}
+
 fn mark(metadata: &ObjectMeta) -> Mark {
     let entries = metadata.managed_fields.as_deref().unwrap_or_default();
     let ours = entries.iter().find(|entry| is_ours(entry));

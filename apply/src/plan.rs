@@ -224,7 +224,8 @@ fn step(
         (Sight::Unseen, Some(_)) if same => return Ok(whole(Todo::Unchanged, Guard::None)),
         (Sight::Unseen | Sight::There(_), _) if once => return Ok(whole(THERE, Guard::None)),
         (Sight::Unseen, Some(mark)) => {
-            let leave = left_alone(id, &value, &[], options, same);
+            // Whether somebody scales it is seen when it is asked about.
+            let leave = leave::with_replicas(left_alone(id, &value, &[], options, same), true, &value);
             return Ok(Step { leave, ..whole(Todo::Configure(value), Guard::Uid(mark.uid.clone())) });
         }
         (Sight::There(meta), _) => meta,
@@ -266,7 +267,13 @@ fn gone(step: Step, options: &Options) -> Step {
 
 /// The fields of an object that stay as they are in the cluster. What is fought over does as long as the release is the
 /// `same`.
-fn left_alone(id: &ObjectId, value: &Value, writers: &[Writer], options: &Options, same: bool) -> Vec<String> {
+pub(crate) fn left_alone(
+    id: &ObjectId,
+    value: &Value,
+    writers: &[Writer],
+    options: &Options,
+    same: bool,
+) -> Vec<String> {
     let Rules { mode: _, ignore, autoscaled, contended } = &options.drift;
     let key = Key::of(id);
     let scaled = autoscaled.contains(&key) || leave::is_scaled(writers, &|manager| options.take_over.has(manager));

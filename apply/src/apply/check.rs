@@ -15,8 +15,8 @@ use crate::{
     },
     inventory::Key,
     options::Manner,
-    owner::mark_of,
-    plan::{Asked, Refusal, Step, TOLD, Terms, Todo},
+    owner::{mark_of, writers_of},
+    plan::{Asked, Refusal, Step, TOLD, Terms, Todo, left_alone},
 };
 
 /// How often an object may turn out to be another one before it is left to the next reconcile.
@@ -103,15 +103,19 @@ async fn dry_run(
         false => None,
     };
     let take_over = &terms.options.take_over;
+    let mut leave = std::mem::take(&mut step.leave);
+    if let (Some(live), None) = (&live, &step.live_version) {
+        // It was planned without looking.
+        leave = left_alone(&step.id, &released, &writers_of(live), &terms.options, false);
+    }
     let value = match &live {
-        Some(live) => leave::left(&released, live, &step.leave, &|manager| take_over.has(manager)),
+        Some(live) => leave::left(&released, live, &leave, &|manager| take_over.has(manager)),
         None => released.clone(),
     };
     let mode = terms.options.drift.mode;
     let after = patient(account, step, &step.guard.on(&value), Write::DryRun, patience).await;
     // What was left is left for good: it is sent so, however often.
     step.todo = std::mem::replace(&mut step.todo, Todo::Unchanged).with(value);
-    step.leave.clear();
     let after = match after {
         Err(ClusterError::Answer { class: Class::NoDryRun, .. }) if is_check && mode == DriftMode::Report => {
             return Ok(Outcome::Left);

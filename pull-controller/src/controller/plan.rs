@@ -54,9 +54,9 @@ pub(super) async fn planned(
     };
     let view = follower.view(access, &inventory).await;
     let Sight { fresh, is_new, trusted } = sight;
-    let known: &dyn Known = if fresh { &Unknown } else { &view };
     let (account, controller, objects) = (access.account, access.controller, verified.objects());
     let presumes = is_new && (trusted || inventory.rows().all(|row| row.mark.is_none()));
+    let known: &dyn Known = if fresh && !presumes { &Unknown } else { &view };
     let live = match presumes {
         true => presume(account, controller, objects, &inventory, known).await,
         false => observe(account, controller, objects, Some(&inventory), known).await,

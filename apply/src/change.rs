@@ -2,11 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sealift_verify::objects::ObjectId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{api::Mark, cluster::ClusterError, drift::Found, health::always_healthy, owner::mark_of};
+use crate::{api::Mark, cluster::ClusterError, drift::Found, health::always_healthy, owner::Meta};
 
 /// What was done with one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct Answer {
     pub mark: Mark,
     /// Its version in etcd.
     pub resource_version: String,
+    /// What its metadata says, as a watch would.
+    pub meta: Meta,
     /// The object without its managed fields, where its kind can be unhealthy.
     pub value: Option<Arc<Value>>,
 }
@@ -214,13 +217,15 @@ impl ChangeSet {
 impl Answer {
     /// What is kept of an answer; `None` if it is no object.
     pub fn of(id: &ObjectId, mut value: Value) -> Option<Self> {
-        let mark = mark_of(&value)?;
+        let metadata: ObjectMeta = serde_json::from_value(value.get("metadata")?.clone()).ok()?;
+        let meta = Meta::of(&metadata);
+        let mark = meta.mark.clone();
         let resource_version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         if let Some(metadata) = value["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
         let value = (!always_healthy(id)).then(|| Arc::new(value));
-        Some(Self { mark, resource_version, value })
+        Some(Self { mark, resource_version, meta, value })
     }
 }
 

@@ -49,7 +49,15 @@ impl Follower<'_> {
     /// Follows what the inventory names from now on.
     pub(super) async fn own(&self, access: Access<'_>, inventory: &Inventory, glance: &Glance, changes: &ChangeSet) {
         let looked: HashSet<Key> = changes.looks.iter().map(|look| Key::of(&look.id)).collect();
-        self.hub.own(self.applied(access, inventory, glance, &looked).await);
+        let mut glance = glance.clone();
+        for change in &changes.entries {
+            let Some(answer) = &change.live else { continue };
+            // What was written was judged as it was answered: as it was before, it may be again within the second.
+            let key = Key::of(&change.id);
+            glance.insert(key.clone(), Observed::As(answer.meta.fingerprint()));
+            self.hub.saw(key, answer.meta.clone());
+        }
+        self.hub.own(self.applied(access, inventory, &glance, &looked).await);
     }
 
     async fn applied(

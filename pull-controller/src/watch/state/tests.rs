@@ -124,6 +124,23 @@ fn what_was_applied_just_now_wakes_nobody_however_late_its_event_comes() {
 }
 
 #[test]
+fn what_is_taken_back_within_a_second_of_being_put_right_is_seen() {
+    let now = Instant::now();
+    let mut state = settled(now);
+    let taken = |version| meta("shop", version, THEN, json!({"uid": "o2"}));
+    state.seen(key(), taken(11), now);
+    assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
+    state.begin(&delivery("shop"));
+    // Put right as version 12, and taken back as 13 with all times equal: only the version tells them apart.
+    state.seen(key(), taken(13), now);
+    state.seen(key(), first("shop"), now);
+    let answered = Some(Observed::As(first("shop").fingerprint()));
+    state.own(applied("shop", &[("ConfigMap", "a")], answered, true), now);
+    state.end("shop-uid", HashSet::new(), now);
+    assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
+}
+
+#[test]
 fn what_moves_while_it_is_reconciled_is_looked_at_afterwards() {
     let now = Instant::now();
     let mut state = settled(now);

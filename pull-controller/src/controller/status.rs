@@ -11,8 +11,7 @@ use sealift_apply::api::{
 use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
 use super::{
-    drift,
-    history,
+    drift, history,
     report::Report,
     standing::Standing,
     stop::{Stop, Verdict},

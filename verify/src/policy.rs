@@ -6,6 +6,7 @@
 mod attestations;
 mod authority;
 mod deletions;
+mod images;
 mod matcher;
 mod objects;
 mod require;
@@ -20,14 +21,15 @@ pub use self::{
     attestations::AttestationRule,
     authority::{Authority, KeySigner, KeylessSigner, Signer},
     deletions::{DeletionRefused, DeletionRules},
+    images::ImageRules,
     matcher::{Matcher, MatcherError},
     objects::ObjectRules,
     require::Requirement,
     select::{Selected, might_match, select},
     spec::{
-        ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, EpochsSpec, KeySpec,
-        KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact, OnRevocation, ParameterPlace,
-        PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
+        ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, EpochsSpec, ImagesSpec,
+        KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact, OnRevocation,
+        ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
     },
 };
 use self::{authority::authorities_of, matcher::Globs};
@@ -65,6 +67,8 @@ pub struct Policy {
     pub attestations: Vec<AttestationRule>,
     /// What may be in the release.
     pub objects: ObjectRules,
+    /// Which container images its objects may run.
+    pub images: ImageRules,
     /// What is refused whoever signed it.
     pub deny: DenySpec,
     repositories: Globs,
@@ -155,6 +159,23 @@ pub enum PolicyError {
         /// The name.
         authority: String,
     },
+    /// `images.signedBy` can never be met as written.
+    #[error("policy {policy}: images.signedBy {problem}")]
+    ImageSigners {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A place of images that cannot be read.
+    #[error("policy {policy}: images.places cannot be used")]
+    ImagePlace {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        #[source]
+        source: crate::objects::images::PlaceError,
+    },
     /// `require` can never be met as written.
     #[error("policy {policy}: {path} {problem}")]
     Require {
@@ -207,8 +228,18 @@ impl Policy {
     /// [`PolicyError`] if a pattern or key cannot be used, a list is empty, or `require` cannot be met.
     pub fn new(name: String, spec: PolicySpec) -> Result<Self, PolicyError> {
         let digest = Digest::of(&serde_json::to_vec(&(&name, &spec)).expect("a policy holds only what JSON can hold"));
-        let PolicySpec { mode, matches, authorities, require, transparency, release, attestations, objects, deny } =
-            spec;
+        let PolicySpec {
+            mode,
+            matches,
+            authorities,
+            require,
+            transparency,
+            release,
+            attestations,
+            objects,
+            images,
+            deny,
+        } = spec;
         let globs = |path, patterns: &[String]| {
             Globs::new(patterns).map_err(|source| PolicyError::Matcher { policy: name.clone(), path, source })
         };
@@ -259,6 +290,7 @@ impl Policy {
             source,
         })?;
         let legacy_signatures = transparency.legacy_signatures;
+        let images = ImageRules::new(&name, &images, &authorities)?;
         Ok(Self {
             digest,
             mode,
@@ -271,6 +303,7 @@ impl Policy {
             approval,
             attestations,
             objects,
+            images,
             deny,
             repositories,
             namespaces,

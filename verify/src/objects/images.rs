@@ -1,37 +1,20 @@
 //! The container images that objects run.
 
+mod found;
+mod name;
+
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use super::Objects;
 
-use super::{Object, Objects};
+pub use self::{
+    found::{Found, Place, PlaceError, find},
+    name::{ImageName, ImageNameError},
+};
 
-/// Every image in the pods and pod templates of built-in workloads: of containers, init and ephemeral containers,
-/// and of image volumes. Images that other kinds name, or that a controller adds, cannot be known here.
+/// Every image that the objects name in anything shaped like a pod's spec, as [`find`] does.
 pub fn images(objects: &Objects) -> BTreeSet<String> {
-    objects.iter().filter_map(pod_spec).flat_map(pod_images).map(str::to_owned).collect()
-}
-
-/// Where each workload keeps its pod's spec.
-fn pod_spec(object: &Object) -> Option<&Value> {
-    let path = match (object.id.group.as_str(), object.id.kind.as_str()) {
-        ("", "Pod") => "/spec",
-        ("", "PodTemplate") => "/template/spec",
-        ("", "ReplicationController") => "/spec/template/spec",
-        ("apps" | "extensions", "Deployment" | "DaemonSet" | "ReplicaSet") => "/spec/template/spec",
-        ("apps", "StatefulSet") | ("batch", "Job") => "/spec/template/spec",
-        ("batch", "CronJob") => "/spec/jobTemplate/spec/template/spec",
-        _ => return None,
-    };
-    object.value.pointer(path)
-}
-
-fn pod_images(spec: &Value) -> impl Iterator<Item = &str> {
-    let list = |field: &str| spec.get(field).and_then(Value::as_array).into_iter().flatten();
-    let containers = ["containers", "initContainers", "ephemeralContainers"];
-    let run = containers.into_iter().flat_map(list).filter_map(|container| container.get("image"));
-    let mounted = list("volumes").filter_map(|volume| volume.pointer("/image/reference"));
-    run.chain(mounted).filter_map(Value::as_str).filter(|image| !image.is_empty()).collect::<Vec<_>>().into_iter()
+    objects.iter().flat_map(|object| find(object, &[])).map(|found| found.image.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -74,7 +57,7 @@ mod tests {
         let source = Source { name: "t".into(), bytes: documents.join("---\n").into_bytes() };
         let found = images(&read(&[source], &Limits::default()).unwrap());
         let expected: BTreeSet<String> =
-            (1..=9).flat_map(|n| ["a", "e", "i", "v"].map(|prefix| format!("{prefix}{n}"))).collect();
+            (0..=9).flat_map(|n| ["a", "e", "i", "v"].map(|prefix| format!("{prefix}{n}"))).collect();
         assert_eq!(found, expected);
     }
 }

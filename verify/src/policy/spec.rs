@@ -38,6 +38,9 @@ pub struct PolicySpec {
     /// What may be in the release.
     #[serde(default)]
     pub objects: ObjectsSpec,
+    /// Which container images its objects may run.
+    #[serde(default, skip_serializing_if = "ImagesSpec::is_default")]
+    pub images: ImagesSpec,
     /// What is refused whoever signed it.
     #[serde(default)]
     pub deny: DenySpec,
@@ -407,6 +410,33 @@ impl JsonSchema for MostSpec {
     }
 }
 
+/// Which container images the objects of a release may run: those of pods and of anything shaped like a pod's spec, and
+/// what stands at `places`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImagesSpec {
+    /// Whether every image must name its digest.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+    /// Globs over image repositories, `host/path` in full: `docker.io/library/nginx`. All if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub repositories: Option<Vec<String>>,
+    /// Which authorities must have signed every image, as `cosign sign` does. Only what is pinned can be signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<RequireSpec>,
+    /// Where else objects name images, as `Kind.group/spec/image`; `*` stands for every item or field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub places: Vec<String>,
+}
+
+impl ImagesSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A place in an object that a variable may only reach where the policy says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -440,4 +470,8 @@ impl DenySpec {
         let commit = commit.to_ascii_lowercase();
         self.commits.iter().any(|denied| commit.starts_with(&denied.to_ascii_lowercase()))
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -92,6 +92,8 @@ checks! {
     Parameters = "parameters",
     /// Every object is allowed.
     Objects = "objects",
+    /// Every image is allowed, pinned and signed as policies demand.
+    Images = "images",
 }
 
 /// What came of a check.

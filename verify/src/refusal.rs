@@ -73,6 +73,12 @@ reasons! {
     InventoryMismatch,
     /// The policy does not allow an object of the release.
     ObjectNotAllowed,
+    /// The policy does not allow an image of the release, or not under a name that may mean another one tomorrow.
+    ImageNotAllowed,
+    /// An image is not signed by those the policy wants.
+    ImageNotSigned,
+    /// The signatures of an image could not all be looked at.
+    ImageUnchecked,
     /// A parameter's value is missing, unknown or not allowed.
     BadParameter,
     /// More signature candidates than may be looked at, none of those seen sufficed.
@@ -287,6 +293,38 @@ pub enum Refusal {
         /// The rule it breaks.
         rule: String,
     },
+    /// See [`Reason::ImageNotAllowed`].
+    #[error("policy {policy} does not allow image {image:?} of {object}: {rule}")]
+    ImageNotAllowed {
+        /// The policy.
+        policy: String,
+        /// The object that names it.
+        object: String,
+        /// The image as it is named.
+        image: String,
+        /// The rule that forbids it.
+        rule: String,
+    },
+    /// See [`Reason::ImageNotSigned`].
+    #[error("none of {seen} signatures of image {image} satisfies policy {policy} ({unmet})")]
+    ImageNotSigned {
+        /// The policy.
+        policy: String,
+        /// The image.
+        image: String,
+        /// How many candidates were looked at.
+        seen: usize,
+        /// What the policy requires.
+        unmet: String,
+    },
+    /// See [`Reason::ImageUnchecked`].
+    #[error("policy {policy} wants image {image} signed, and not all of its signatures could be looked at")]
+    ImageUnchecked {
+        /// The policy.
+        policy: String,
+        /// The image.
+        image: String,
+    },
     /// See [`Reason::BadParameter`].
     #[error("parameter {name}: {problem}")]
     BadParameter {
@@ -332,6 +370,9 @@ impl Refusal {
             Self::VersionMismatch { .. } => Reason::VersionMismatch,
             Self::InventoryMismatch(_) => Reason::InventoryMismatch,
             Self::ObjectNotAllowed { .. } => Reason::ObjectNotAllowed,
+            Self::ImageNotAllowed { .. } => Reason::ImageNotAllowed,
+            Self::ImageNotSigned { .. } => Reason::ImageNotSigned,
+            Self::ImageUnchecked { .. } => Reason::ImageUnchecked,
             Self::BadParameter { .. } => Reason::BadParameter,
             Self::TooManySignatures { .. } => Reason::TooManySignatures,
         }
@@ -339,7 +380,7 @@ impl Refusal {
 
     /// True if the answer is "could not check" rather than "no": trying again may help.
     pub fn is_undecided(&self) -> bool {
-        matches!(self, Self::TooManySignatures { .. })
+        matches!(self, Self::TooManySignatures { .. } | Self::ImageUnchecked { .. })
     }
 
     /// True if another signature or statement about the same digest could turn the verdict.
@@ -361,6 +402,8 @@ impl Refusal {
                 | Reason::AttestationMissing
                 | Reason::AttestationRefused
                 | Reason::RolledBack
+                | Reason::ImageNotSigned
+                | Reason::ImageUnchecked
         )
     }
 
@@ -410,6 +453,13 @@ impl Refusal {
             Reason::VersionMismatch => "push with --version equal to the tag",
             Reason::InventoryMismatch => "the layer was changed after signing, or packed by another tool",
             Reason::ObjectNotAllowed => "remove the object from the release, or ask the policy's owner to allow it",
+            Reason::ImageNotAllowed => {
+                "name images by digest in the manifests (name@sha256:…), from repositories that the policy lists"
+            }
+            Reason::ImageNotSigned => "sign the image with `cosign sign`, as one of the policy's authorities",
+            Reason::ImageUnchecked => {
+                "are the image's registry and its signatures within reach? What is not looked at is not accepted"
+            }
             Reason::BadParameter => "see `sealift inspect` for the parameters this release declares",
             Reason::TooManySignatures => "somebody may be flooding the repository with referrers; clean them up",
         }

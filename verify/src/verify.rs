@@ -24,6 +24,7 @@ mod candidate;
 mod content;
 mod epochs;
 mod grounds;
+mod images;
 mod payload;
 mod proofs;
 
@@ -35,6 +36,7 @@ pub use self::{
     admit::admit,
     content::{Opened, open, verify, verify_opened},
     grounds::{Grounds, Stated, ThirdParty},
+    images::{ImageSignatures, Images, images_to_check},
 };
 use crate::{
     approval::Approvals,

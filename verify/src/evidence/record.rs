@@ -97,6 +97,7 @@ const ALWAYS_MADE: &[CheckId] = &[
     CheckId::Validity,
     CheckId::Attestations,
     CheckId::Inventory,
+    CheckId::Images,
 ];
 
 /// Rows about what only a release statement says.
@@ -194,7 +195,7 @@ pub fn contradiction(evidence: &Evidence) -> Option<Contradiction> {
 }
 
 fn is_undecided(reason: Reason) -> bool {
-    reason == Reason::TooManySignatures
+    matches!(reason, Reason::TooManySignatures | Reason::ImageUnchecked)
 }
 
 fn accepted(evidence: &Evidence) -> Option<Contradiction> {

@@ -1,6 +1,6 @@
 //! The second half of the verdict: the layer is the one signed, its objects are the ones signed, all are allowed.
 
-use super::{Admitted, Decision, Grounds, Verified};
+use super::{Admitted, Decision, Grounds, Verified, images, images::Images};
 use crate::{
     artifact::{Format, Limits},
     digest::Digest,
@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Judges the layer of an admitted artifact and the objects that come of it. With [`verify_opened`] the only maker of
-/// [`Verified`].
+/// [`Verified`]. Where a policy asks who signed the images that the objects run, this could not check.
 pub fn verify(admitted: &Admitted, bytes: &[u8], rendering: &Rendering) -> Decision<Verified> {
-    decide(admitted, Layer::Bytes(bytes), rendering)
+    decide(admitted, Layer::Bytes(bytes), rendering, None)
 }
 
 /// A layer that was expanded and parsed once, for all who verify a release with it.
@@ -72,9 +72,15 @@ pub fn open(admitted: &Admitted, bytes: &[u8]) -> Result<Opened, Refusal> {
     })
 }
 
-/// The same verdict as of [`verify`], with a layer that is open already.
-pub fn verify_opened(admitted: &Admitted, opened: &Opened, rendering: &Rendering) -> Decision<Verified> {
-    decide(admitted, Layer::Opened(opened), rendering)
+/// The same verdict as of [`verify`], with a layer that is open already, and with what was found of the images that
+/// [`images_to_check`](super::images_to_check) names.
+pub fn verify_opened(
+    admitted: &Admitted,
+    opened: &Opened,
+    rendering: &Rendering,
+    images: Option<Images<'_>>,
+) -> Decision<Verified> {
+    decide(admitted, Layer::Opened(opened), rendering, images)
 }
 
 #[derive(Clone, Copy)]
@@ -83,9 +89,14 @@ enum Layer<'a> {
     Opened(&'a Opened),
 }
 
-fn decide(admitted: &Admitted, layer: Layer<'_>, rendering: &Rendering) -> Decision<Verified> {
+fn decide(
+    admitted: &Admitted,
+    layer: Layer<'_>,
+    rendering: &Rendering,
+    images: Option<Images<'_>>,
+) -> Decision<Verified> {
     let mut evidence = admitted.evidence.clone();
-    match judge(admitted, layer, rendering, &mut evidence) {
+    match judge(admitted, layer, rendering, images, &mut evidence) {
         Ok(verified) => {
             evidence.outcome = crate::evidence::Outcome::Accepted;
             Decision { evidence, outcome: Ok(verified) }
@@ -99,21 +110,19 @@ fn decide(admitted: &Admitted, layer: Layer<'_>, rendering: &Rendering) -> Decis
 
 type Refused = (CheckId, Refusal);
 
+/// The only maker of [`Verified`].
 fn judge(
     admitted: &Admitted,
     layer: Layer<'_>,
     rendering: &Rendering,
+    images: Option<Images<'_>>,
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
     let signed = signed_objects(admitted, layer, evidence)?;
     let Admitted { reference, grounds, stale, approvals, policies, auditing, .. } = admitted;
     let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
     evidence.parameters = (!declared.is_empty()).then(|| values_digest(reference.digest, declared, rendering));
-    let (objects, scopes) = render(signed, declared, rendering, policies).map_err(|refusal| {
-        let check =
-            if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
-        (check, refusal)
-    })?;
+    let (objects, scopes) = final_objects(admitted, signed, rendering)?;
     match (declared.len(), grounds) {
         (0, Grounds::Stated(_)) => {
             evidence.set(CheckId::Parameters, CheckResult::NotPresent, "the release declares none")
@@ -137,6 +146,7 @@ fn judge(
         }
     }
     evidence.pass(CheckId::Objects, format!("{} objects allowed", objects.len()));
+    images::judge(admitted, &objects, images, evidence)?;
     Ok(Verified {
         reference: reference.clone(),
         grounds: grounds.clone(),
@@ -146,6 +156,24 @@ fn judge(
         objects,
         scopes,
         inventory,
+    })
+}
+
+/// The objects of an open layer as they are to be applied, if it is the one that was signed.
+pub(super) fn objects_of(admitted: &Admitted, opened: &Opened, rendering: &Rendering) -> Option<Objects> {
+    let mut unread = admitted.evidence.clone();
+    let signed = signed_objects(admitted, Layer::Opened(opened), &mut unread).ok()?;
+    final_objects(admitted, signed, rendering).ok().map(|(objects, _)| objects)
+}
+
+/// The objects as they are to be applied: with parameters and in the target namespace.
+fn final_objects(admitted: &Admitted, signed: Objects, rendering: &Rendering) -> Result<(Objects, Scopes), Refused> {
+    let Admitted { grounds, policies, .. } = admitted;
+    let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
+    render(signed, declared, rendering, policies).map_err(|refusal| {
+        let check =
+            if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
+        (check, refusal)
     })
 }
 

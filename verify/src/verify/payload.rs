@@ -128,7 +128,7 @@ fn strength(proof: &Proof) -> usize {
 }
 
 /// What of a signature the policy's deny list names: key, certificate, or the commit it was issued for.
-fn denied(policy: &Policy, id: Digest, proof: &Proof) -> Option<String> {
+pub(super) fn denied(policy: &Policy, id: Digest, proof: &Proof) -> Option<String> {
     let Some(certificate) = &proof.certificate else {
         return policy.deny.keys.contains(&id).then(|| format!("key {id}"));
     };

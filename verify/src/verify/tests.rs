@@ -1,10 +1,11 @@
 //! Every refusal has a fixture that causes it.
 
 mod attested;
+mod images;
 mod keyless;
 mod third_party;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sigstore_bundle::{BundleV03, builder::VerificationMaterialV03};
@@ -64,7 +65,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let objects = Objects::new(vec![object("ConfigMap", "one"), object("ConfigMap", "two")]).unwrap();
+        Self::of(vec![object("ConfigMap", "one"), object("ConfigMap", "two")])
+    }
+
+    fn of(objects: Vec<Object>) -> Self {
+        let objects = Objects::new(objects).unwrap();
         let packed = layer::pack(&objects, Format::Sealift).unwrap();
         let manifest = Manifest::release(Format::Sealift, packed.descriptor.clone(), BTreeMap::new()).to_bytes();
         let release = Release {
@@ -140,7 +145,7 @@ fn the_same_opened_before(admitted: &Admitted, layer: &[u8], rendering: &Renderi
         Err(_) => return assert!(decision.outcome.is_err(), "what cannot be opened is refused"),
     };
     assert!(opened.fits(admitted));
-    let again = verify_opened(admitted, &opened, rendering);
+    let again = verify_opened(admitted, &opened, rendering, None);
     assert_eq!(again.evidence, decision.evidence);
     match (&again.outcome, &decision.outcome) {
         (Ok(again), Ok(first)) => assert_eq!(again.objects(), first.objects()),
@@ -159,10 +164,10 @@ fn a_layer_that_was_opened_for_another_artifact_is_refused() {
     let opened = open(&one, &world.layer).unwrap();
     let other = Admitted { layer: Descriptor { digest: Digest::of(b"other"), ..one.layer.clone() }, ..one.clone() };
     assert!(!opened.fits(&other));
-    assert_eq!(reason(&verify_opened(&other, &opened, &Rendering::default())), Some(Reason::DigestMismatch));
+    assert_eq!(reason(&verify_opened(&other, &opened, &Rendering::default(), None)), Some(Reason::DigestMismatch));
     let stricter = Admitted { limits: crate::artifact::Limits { file: 1, ..one.limits }, ..one };
     assert!(!opened.fits(&stricter));
-    assert_eq!(reason(&verify_opened(&stricter, &opened, &Rendering::default())), Some(Reason::BadLayer));
+    assert_eq!(reason(&verify_opened(&stricter, &opened, &Rendering::default(), None)), Some(Reason::BadLayer));
     assert!(open(&stricter, &world.layer).is_err());
 }
 

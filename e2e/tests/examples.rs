@@ -237,9 +237,16 @@ fn every_policy_is_tried_here_and_taken_by_a_cluster_as_it_stands() {
     let files: BTreeSet<String> = entries.filter(|name| name.ends_with(".yaml")).collect();
     assert_eq!(
         files,
-        ["keyless.yaml", "production.yaml", "slsa-provenance.yaml", "third-party.yaml", "two-person.yaml"]
-            .map(str::to_owned)
-            .into(),
+        [
+            "keyless.yaml",
+            "production.yaml",
+            "signed-images.yaml",
+            "slsa-provenance.yaml",
+            "third-party.yaml",
+            "two-person.yaml"
+        ]
+        .map(str::to_owned)
+        .into(),
         "a policy without a test"
     );
     let Some(control_plane) = ControlPlane::shared() else { return };

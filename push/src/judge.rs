@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sealift_registry::{
     client::{Client, ClientError},
     fetch::{self, Legacy},
+    images,
 };
 use sealift_verify::{
     digest::Digest,
@@ -14,10 +15,10 @@ use sealift_verify::{
     refusal::{Reason, Refusal},
     render::Rendering,
     signature::{Candidate, Envelope},
-    verify::{Decision, Facts, Verified, admit, verify},
+    verify::{Decision, Facts, Images, Verified, admit, images_to_check, verify_with_images},
 };
 
-use crate::{exit::Exit, failure::Failure, output::Output};
+use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, transport};
 
 /// What is judged: where its bytes are, and which logical repository they are judged as.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ struct Served {
 
 pub(crate) async fn judge(
     client: &Client,
+    registry: &RegistryAccess,
     subject: &Subject,
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
@@ -56,7 +58,13 @@ pub(crate) async fn judge(
         Err(refusal) => Decision { evidence, outcome: Err(refusal) },
         Ok(admitted) => {
             let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
-            verify(&admitted, &layer, rendering)
+            let wanted = images_to_check(&admitted, &layer, rendering);
+            let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
+                let client = transport::client(&image.repository, registry).await?;
+                Ok::<_, Failure>((Arc::new(client), image))
+            });
+            let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
+            verify_with_images(&admitted, &layer, rendering, images)
         }
     };
     Ok(Judged { decision, candidates: unverified.candidates })

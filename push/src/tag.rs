@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
     output.progress(format_args!("verifying {}", subject.place));
-    let judged = judge(&client, &subject, &trust.policies, &facts, &rendering).await?;
+    let judged = judge(&client, &args.registry, &subject, &trust.policies, &facts, &rendering).await?;
     let verified = match judged.decision.outcome {
         Ok(verified) => verified,
         Err(refusal) => {

@@ -70,7 +70,7 @@ pub(crate) async fn decide(
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     output.progress(format_args!("verifying {}", subject.place));
-    judge(&client, &subject, &trust.policies, &facts, &rendering).await
+    judge(&client, registry, &subject, &trust.policies, &facts, &rendering).await
 }
 
 fn write(evidence: &Evidence, output: &mut Output) -> Result<(), OutputError> {

@@ -3,4 +3,5 @@
 pub mod client;
 pub mod docker_config;
 pub mod fetch;
+pub mod images;
 pub mod server;

@@ -102,6 +102,8 @@ fn field(unusable: &Unusable) -> String {
             | PolicyError::Contradiction { path, .. } => format!("spec.{path}"),
             PolicyError::Require { path, .. } => format!("spec.{path}"),
             PolicyError::Attestation { .. } => "spec.attestations".to_owned(),
+            PolicyError::ImageSigners { .. } => "spec.images.signedBy".to_owned(),
+            PolicyError::ImagePlace { .. } => "spec.images.places".to_owned(),
             PolicyError::Key { .. } | PolicyError::Twice { .. } | PolicyError::Authority { .. } => {
                 "spec.authorities".to_owned()
             }

@@ -155,6 +155,7 @@ fn rule(check: CheckId, reason: Option<Reason>) -> Option<&'static str> {
         CheckId::Epoch => "release.epochs",
         CheckId::Attestations => "attestations",
         CheckId::Objects => "objects",
+        CheckId::Images => "images",
         _ => return None,
     })
 }

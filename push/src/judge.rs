@@ -15,7 +15,7 @@ use sealift_verify::{
     refusal::{Reason, Refusal},
     render::Rendering,
     signature::{Candidate, Envelope},
-    verify::{Decision, Facts, Images, Verified, admit, images_to_check, verify_with_images},
+    verify::{Decision, Facts, Images, Verified, admit, images_to_check, open, verify, verify_opened},
 };
 
 use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, transport};
@@ -58,13 +58,19 @@ pub(crate) async fn judge(
         Err(refusal) => Decision { evidence, outcome: Err(refusal) },
         Ok(admitted) => {
             let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
-            let wanted = images_to_check(&admitted, &layer, rendering);
-            let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
-                let client = transport::client(&image.repository, registry).await?;
-                Ok::<_, Failure>((Arc::new(client), image))
-            });
-            let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
-            verify_with_images(&admitted, &layer, rendering, images)
+            match open(&admitted, &layer) {
+                Ok(opened) => {
+                    let wanted = images_to_check(&admitted, &opened, rendering);
+                    let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
+                        let client = transport::client(&image.repository, registry).await?;
+                        Ok::<_, Failure>((Arc::new(client), image))
+                    });
+                    let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
+                    verify_opened(&admitted, &opened, rendering, Some(images))
+                }
+                // The same refusal, with its record.
+                Err(_) => verify(&admitted, &layer, rendering),
+            }
         }
     };
     Ok(Judged { decision, candidates: unverified.candidates })

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::{
     cache::Cache,
     fetch::{Artifacts, Budget},
+    images::ImageStore,
     judge::Accepted,
     memory::Known,
     policies::Policies,
@@ -55,6 +56,7 @@ pub struct Context {
     pub(super) policies: watch::Receiver<Arc<Policies>>,
     pub(super) registries: Registries,
     pub(super) artifacts: Artifacts,
+    pub(super) images: ImageStore,
     pub(super) tags: Arc<Tags>,
     pub(super) metrics: Metrics,
     pub(super) recorder: Recorder,
@@ -137,6 +139,7 @@ impl Context {
             recorder: Recorder::new(cluster.client().clone(), reporter),
             registries: Registries::new(options, registry_ca),
             artifacts: Artifacts::new(budget(options), options.cache_dir.as_deref())?,
+            images: ImageStore::new(options.mirror.clone()),
             tags: Arc::new(Tags::new(queue.clone(), metrics.clone())),
             known: Arc::default(),
             inventories: Cache::new(budget(options).inventories),

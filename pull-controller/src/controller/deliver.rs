@@ -104,6 +104,7 @@ pub(super) async fn deliver(
     progress::step("verify");
     let judge = Judge {
         artifacts: &context.artifacts,
+        images: &context.images,
         source: &source,
         policies: &policies,
         suspending: suspending(&matching),

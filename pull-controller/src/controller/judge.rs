@@ -17,6 +17,7 @@ use sealift_verify::{
 
 use super::{
     fetch::Artifacts,
+    images::{ImageStore, Look},
     parameters,
     plan::discovered,
     policies::Policies,
@@ -25,13 +26,14 @@ use super::{
     source::Source,
     standing::{Standing, is_revocation},
     stop::{Stop, Verdict},
-    verify::{self, Freshness},
+    verify::{self, Freshness, ImageFacts},
 };
 
 /// Everything a verdict depends on besides the artifact.
 #[derive(Debug)]
 pub(super) struct Judge<'a> {
     pub(super) artifacts: &'a Artifacts,
+    pub(super) images: &'a ImageStore,
     pub(super) source: &'a Source<'a>,
     pub(super) policies: &'a Arc<Policies>,
     /// The policy by which a revoked release is suspended, if there is one.
@@ -145,7 +147,23 @@ impl Judge<'_> {
             default_namespace: Some(owner.namespace.clone()),
             discovered: discovered(access, admitted).await?,
         };
-        let verified = verify::verified(Arc::clone(admitted), content, rendering, evidence).await?;
+        let rendering = Arc::new(rendering);
+        let wanted = verify::images(admitted, &content, &rendering).await?;
+        let mut look = Look::Known;
+        let verified = loop {
+            let signatures = self.images.signatures(source, &wanted, look).await?;
+            let facts = ImageFacts { signatures, now: self.now, policies: Arc::clone(self.policies) };
+            let verified = verify::verified(admitted, &content, &rendering, facts, evidence).await;
+            // An image may have been signed since it was looked at.
+            match &verified {
+                Err(Stop::Refused(refusal))
+                    if look == Look::Known && verify::is_about_signatures_of_images(refusal) =>
+                {
+                    look = Look::Again;
+                }
+                _ => break verified?,
+            }
+        };
         Ok(Judged { verified, evidence: evidence.clone(), accepted })
     }
 }

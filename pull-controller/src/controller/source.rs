@@ -74,6 +74,12 @@ pub enum SourceError {
     Nowhere,
 }
 
+impl From<ClientError> for SourceError {
+    fn from(error: ClientError) -> Self {
+        Self::Client { error: Arc::new(error), followed: false }
+    }
+}
+
 impl Source<'_> {
     /// The client for a place, with the credentials that the pull secret has for it.
     pub(super) fn client(&self, place: &Repository) -> Result<Arc<Client>, SourceError> {

@@ -1,14 +1,20 @@
 //! The verdict about what was selected: the very functions of `sealift verify`. *registry* for the bytes, else *pure*
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use sealift_apply::api::{DeliveryStatus, LastApplied};
 use sealift_verify::{
     evidence::Evidence,
+    reference::Pinned,
+    refusal::{Reason, Refusal},
     render::Rendering,
     statement::Release,
-    verify::{Admitted, Decision, Facts, Verified, verify, verify_opened},
+    verify::{Admitted, Decision, Facts, ImageSignatures, Images, Verified, images_to_check, verify, verify_opened},
 };
 
 use super::{
@@ -97,15 +103,46 @@ fn runs_out(release: &Release, now: Timestamp) -> bool {
     now.duration_since(release.issued_at) > whole / 3 * 2
 }
 
-/// Judges layer and objects, away from the threads that serve everybody: expanding a layer takes its time.
+/// What images are judged by.
+#[derive(Clone, Debug)]
+pub(super) struct ImageFacts {
+    pub(super) signatures: BTreeMap<Pinned, ImageSignatures>,
+    pub(super) now: Timestamp,
+    pub(super) policies: Arc<Policies>,
+}
+
+/// The images whose signatures the verdict will ask for.
+pub(super) async fn images(
+    admitted: &Arc<Admitted>,
+    content: &Content,
+    rendering: &Arc<Rendering>,
+) -> Result<BTreeSet<Pinned>, Stop> {
+    let Content::Opened(opened) = content else { return Ok(BTreeSet::new()) };
+    let (admitted, opened, rendering) = (Arc::clone(admitted), Arc::clone(opened), Arc::clone(rendering));
+    let work = tokio::task::spawn_blocking(move || images_to_check(&admitted, &opened, &rendering));
+    work.await.map_err(Stop::Internal)
+}
+
+/// True if a signature of an image that was not seen could turn the verdict.
+pub(super) fn is_about_signatures_of_images(refusal: &Refusal) -> bool {
+    matches!(refusal.reason(), Reason::ImageNotSigned | Reason::ImageUnchecked)
+}
+
+/// Judges layer, objects and images, away from the threads that serve everybody: expanding a layer takes its time.
 pub(super) async fn verified(
-    admitted: Arc<Admitted>,
-    content: Content,
-    rendering: Rendering,
+    admitted: &Arc<Admitted>,
+    content: &Content,
+    rendering: &Arc<Rendering>,
+    facts: ImageFacts,
     record: &mut Option<Evidence>,
 ) -> Result<Verified, Stop> {
+    let (admitted, content, rendering) = (Arc::clone(admitted), content.clone(), Arc::clone(rendering));
     let work = tokio::task::spawn_blocking(move || match content {
-        Content::Opened(opened) => verify_opened(&admitted, &opened, &rendering),
+        Content::Opened(opened) => {
+            let ImageFacts { signatures, now, policies } = &facts;
+            let images = Images { signatures, now: *now, trust: policies.roots() };
+            verify_opened(&admitted, &opened, &rendering, Some(images))
+        }
         Content::Bytes(bytes) => verify(&admitted, &bytes, &rendering),
     });
     let Decision { evidence, outcome } = work.await.map_err(Stop::Internal)?;

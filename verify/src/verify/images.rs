@@ -58,9 +58,12 @@ pub fn images_to_check(admitted: &Admitted, opened: &Opened, rendering: &Renderi
     if asking.is_empty() {
         return BTreeSet::new();
     }
-    let objects = objects_of(admitted, opened, rendering);
-    let of = |objects: &Objects| asking.iter().flat_map(|policy| pinned(objects, &policy.images.places)).collect();
-    objects.as_ref().map(of).unwrap_or_default()
+    let Some(objects) = objects_of(admitted, opened, rendering) else { return BTreeSet::new() };
+    // Nobody is asked about an image that no signature could save.
+    if admitted.policies.iter().any(|policy| named(policy, &objects).is_err()) {
+        return BTreeSet::new();
+    }
+    asking.iter().flat_map(|policy| pinned(&objects, &policy.images.places)).collect()
 }
 
 fn pinned(objects: &Objects, places: &[Place]) -> BTreeSet<Pinned> {

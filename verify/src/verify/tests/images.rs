@@ -87,6 +87,10 @@ fn names_are_judged_wherever_an_object_has_them() {
     let (found, detail) = judge(PINNED, "db:1", json!({"pinned": true, "places": [PLACE]}));
     assert_eq!(found, not_allowed);
     assert!(detail.contains("\"db:1\" of Database.example.com shop/db") && detail.contains("not pinned"), "{detail}");
+    let both = json!({"repositories": ["registry.example/**"], "signedBy": {"anyOf": ["release"]}, "places": [PLACE]});
+    let world = released(release(PINNED, OPERATOR), &key);
+    let (wanted, decision) = judged(&world, &[rules(&keys, both)], &BTreeMap::new());
+    assert_eq!((reason(&decision), wanted.len()), (not_allowed, 0), "what is forbidden by name is not asked about");
     let only = json!({"repositories": ["registry.example/**"], "places": [PLACE]});
     assert_eq!(judge(PINNED, OPERATOR, only.clone()).0, not_allowed);
     assert_eq!(judge(PINNED, "registry.example/db:1", only).0, None);

@@ -207,8 +207,11 @@ fn immutable_pairs(delivery: &Delivery) -> Vec<(&'static str, Value, Value)> {
             "spec": {"containers": [{"name": "main", "image": "registry.invalid/a"}]}}}}),
         )
     };
+    // With a selector: a headless one without it becomes dual-stack, which the API server names first where it is not
+    // set up for that.
     let service = |address: &str| {
-        of("v1", "Service", "service", json!({"spec": {"clusterIP": address, "ports": [{"port": 80}]}}))
+        let spec = json!({"clusterIP": address, "selector": {"app": "service"}, "ports": [{"port": 80}]});
+        of("v1", "Service", "service", json!({"spec": spec}))
     };
     let binding = |role: &str| {
         of(

@@ -55,14 +55,21 @@ async fn in_cluster(test: impl AsyncFnOnce(Live<'_>)) {
         .await;
 }
 
+/// What a plan with changes prints above its last line, which names the plan to approve.
+fn before_digest(stdout: &str) -> &str {
+    let (above, digest) = stdout.trim_end().rsplit_once("\nplan sha256:").expect(stdout);
+    assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+    above
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_names_each_field_masks_secrets_and_writes_nothing() {
     in_cluster(async |live| {
         let namespace = live.namespace;
         let new = live.plan(&[]).exits(10);
         assert_eq!(
-            new.stdout,
-            format!("+ ConfigMap {namespace}/settings created\n+ Secret {namespace}/token created\n2 to create\n")
+            before_digest(&new.stdout),
+            format!("+ ConfigMap {namespace}/settings created\n+ Secret {namespace}/token created\n2 to create")
         );
         assert!(new.stderr.contains("a preview: nothing here is signed or verified"), "{}", new.stderr);
         assert_eq!(live.plan(&[]).exits(10).stdout, new.stdout, "the first plan wrote something");
@@ -78,10 +85,10 @@ async fn a_plan_names_each_field_masks_secrets_and_writes_nothing() {
         live.apply("settings.json", &settings);
         let changed = live.plan(&[]).exits(10);
         assert_eq!(
-            changed.stdout,
+            before_digest(&changed.stdout),
             format!(
                 "~ ConfigMap {namespace}/settings configured\n    ~ /data/colour: \"red\" → \"blue\"\n\
-                 ~ Secret {namespace}/token configured\n    ~ /data/token: \"***\" → \"***\"\n2 to change\n"
+                 ~ Secret {namespace}/token configured\n    ~ /data/token: \"***\" → \"***\"\n2 to change"
             )
         );
         let document = live.plan(&["-o", "json"]).exits(10).json();
@@ -89,6 +96,9 @@ async fn a_plan_names_each_field_masks_secrets_and_writes_nothing() {
             (document["schema"].as_str(), document["changes"].as_bool()),
             (Some("sealift.dev/plan/v1"), Some(true))
         );
+        let digest = document["digest"].as_str().unwrap();
+        assert!(changed.stdout.ends_with(&format!("\nplan {digest}\n")), "{digest}: {}", changed.stdout);
+        assert!(!new.stdout.contains(digest), "two plans of one digest: {digest}");
         assert!(!document.to_string().contains("hunter"));
         std::fs::remove_file(live.world.path("manifests/secret.yaml")).unwrap();
         live.world.write(
@@ -124,7 +134,7 @@ async fn a_delivery_is_planned_shown_and_remembered() {
 
         let reference = world.oci(":prod");
         let plan = live.run(&["plan", &reference, "--policy", "policy.yaml", "--delivery", &name, "--exit-code"]).exits(10);
-        assert!(plan.stdout.ends_with("2 to create\n") && plan.stderr.contains("\nverified "), "{plan:?}");
+        assert!(before_digest(&plan.stdout).ends_with("\n2 to create") && plan.stderr.contains("\nverified "), "{plan:?}");
         let verify = ["verify", &reference, "--policy", "policy.yaml", "--delivery", &name];
         let first = live.run(&verify).exits(0);
         assert!(first.stdout.contains("pass         memory             first seen"), "{}", first.stdout);
@@ -160,7 +170,7 @@ async fn a_preview_of_files_takes_the_variables_that_a_push_would_declare() {
         );
         let declared = ["--var", "COLOUR", "--var", "FROZEN:bool=true"];
         let plan = live.plan(&[&declared[..], &["--set", "COLOUR=red"]].concat()).exits(10);
-        assert!(plan.stdout.contains("+ ConfigMap") && plan.stdout.ends_with("3 to create\n"), "{plan:?}");
+        assert!(plan.stdout.contains("+ ConfigMap") && before_digest(&plan.stdout).ends_with("\n3 to create"), "{plan:?}");
         live.plan(&declared).exits(3).silent().says(&["BadParameter", "COLOUR", "has no value and no default"]);
         live.plan(&["--set", "COLOUR=red"]).exits(2).silent().says(&["--var"]);
     })

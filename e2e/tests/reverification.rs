@@ -147,6 +147,8 @@ async fn a_key_denied_later_is_told_at_once_and_what_runs_is_kept_in_repair() {
         let selected = (second, Outcome::Refused, Some("Denied".to_owned()));
         assert!(verdicts(&log).contains(&selected), "{:?}", verdicts(&log));
         Attacker::at(&world.repository("app")).move_tag("stable", digest).await;
+        // a changed policy judges what the tag was last known to point at, and does not ask for that anew
+        world.reconcile(of).await;
 
         changed(world, trusting, of, "accepted again", |delivery| {
             is_ready(delivery) && would_refuse(delivery).is_none()
@@ -221,6 +223,7 @@ async fn where_a_policy_says_so_a_revoked_release_is_left_as_it_is_until_it_or_a
         assert!(revoked(&world.reconcile(of).await), "nothing new of a key that is denied");
         assert_eq!(value(world).await.as_deref(), Some("drift"));
         Attacker::at(&world.repository("app")).move_tag("stable", digest).await;
+        assert!(revoked(&world.reconcile(of).await), "nor the old one before it is accepted again");
 
         // a policy that cannot be read withdraws no trust; it does stop everything
         let mut broken = denying(world, &[], "suspend");

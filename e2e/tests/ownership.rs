@@ -44,7 +44,10 @@ async fn a_foreign_object_is_never_pruned() {
         let digest = world.push("acme/app:prod", &[&all], &[]);
         world.start_controller().await;
         let of = (world.namespace.as_str(), "app");
-        let uid = world.deliver(of.0, of.1, world.following("acme/app", "prod", account)).await;
+        // Put right, what is made anew under a name of the release would be the release's own again before it is pruned.
+        let mut spec = world.following("acme/app", "prod", account);
+        spec["drift"] = json!({"mode": "report"});
+        let uid = world.deliver(of.0, of.1, spec).await;
         world.delivered(of, digest).await;
 
         // by hand, with a name of the same sort; by hand, with our label forged; and one of ours that was deleted and

@@ -152,7 +152,7 @@ pub(super) async fn deliver(
     let demanded = verified.approvals().are_demanded();
     let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
     let (plan, mut inventory, glance) =
-        planned(access, &owner, &verified, follower, spec, &memo.contention, sight, kept).await?;
+        planned(access, &verified, follower, spec, &memo.contention, sight, kept).await?;
     let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
     if is_new {
         safety::judged(access, &verified, &plan, &rows, &inventory, now, report).await?;

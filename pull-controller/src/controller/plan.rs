@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealift_apply::{
-    api::{DeliveryReference, DeliverySpec},
+    api::DeliverySpec,
     apply::Access,
     cluster::ClusterError,
     drift::{Contention, autoscaled},
@@ -39,7 +39,6 @@ pub(super) struct Sight {
 /// A new release goes by the inventory where that is known to be true or holds nothing yet.
 pub(super) async fn planned(
     access: Access<'_>,
-    owner: &DeliveryReference,
     verified: &Verified,
     follower: Follower<'_>,
     spec: &DeliverySpec,
@@ -50,7 +49,7 @@ pub(super) async fn planned(
     let failed = |doing| move |source: ClusterError| Stop::Cluster { doing, source };
     let inventory = match kept {
         Some(inventory) => inventory,
-        None => store::read(access.controller, owner).await.map_err(failed("reading the inventory"))?,
+        None => store::read(access.controller, follower.owner).await.map_err(failed("reading the inventory"))?,
     };
     let view = follower.view(access, &inventory).await;
     let Sight { fresh, is_new, trusted } = sight;

@@ -21,7 +21,7 @@ use std::{
 
 use kube_cel::{
     KubeCelExt,
-    cel::{Context, ExecutionError, Value as CelValue, common::ast::IdedExpr, extractors::This},
+    cel::{Context, ExecutionError, Value as CelValue, common::ast::IdedExpr, extractors::This, objects::KeyRef},
 };
 use regex::Regex;
 use serde_json::Value;
@@ -94,6 +94,13 @@ impl Expression {
             let compiled = patterns.get(pattern.as_str()).map(|regex| regex.is_match(&text));
             compiled.ok_or_else(|| ExecutionError::function_error("matches", "a pattern that is no literal"))
         });
+        context.add_function(form::HAS, |of: CelValue, field: Arc<String>| match of {
+            CelValue::Map(map) => Ok(map.get(&KeyRef::String(&field)).is_some()),
+            _ => Err(ExecutionError::NoSuchOverload),
+        });
+        // The interpreter's own is `false` where either is no text, so that its negation would be true.
+        context
+            .add_function("contains", |This(text): This<Arc<String>>, part: Arc<String>| text.contains(part.as_str()));
         for (name, value) in values {
             context.add_variable_from_value(*name, value::of(value));
         }

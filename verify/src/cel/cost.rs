@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::Value;
 
-use super::{BUDGET, CelError, MAX_INPUT};
+use super::{BUDGET, CelError, MAX_INPUT, form::HAS};
 
 /// What the smallest value, and each step, is charged.
 const UNIT: u64 = 16;
@@ -166,6 +166,11 @@ impl Reckoning {
                 // Against every element of a list the other side is compared whole.
                 let (sought, items) = (args.first().map_or(0, |a| a.bytes), args.get(1).map_or(0, |a| a.items));
                 self.charge(bytes.saturating_add(sought.saturating_mul(items)));
+                Shape::scalar(0)
+            }
+            // A map is shared, not copied, to be asked for one of its keys.
+            HAS => {
+                self.charge(CALL);
                 Shape::scalar(0)
             }
             name if name.starts_with(|c: char| c.is_ascii_alphabetic()) => {

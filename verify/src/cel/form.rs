@@ -138,9 +138,10 @@ impl Walk<'_> {
             }
             Expr::Select(select) => {
                 let nested = self.visit(&mut select.operand, deeper)?;
-                if !select.test {
-                    part.expr = field(std::mem::take(select));
-                }
+                part.expr = match select.test {
+                    true => presence(std::mem::take(select)),
+                    false => field(std::mem::take(select)),
+                };
                 Ok(nested)
             }
             Expr::Call(call) => self.call(call, deeper),
@@ -199,6 +200,19 @@ impl Walk<'_> {
         self.patterns.insert(pattern.inner().to_owned(), compiled);
         Ok(())
     }
+}
+
+/// What `has` becomes; nobody can write this name.
+pub(super) const HAS: &str = "@has";
+
+/// `has(a.b)` as a function of ours: the interpreter says of what is no map that it has no such field, so that the negation
+/// would be true of it.
+fn presence(select: SelectExpr) -> Expr {
+    let SelectExpr { operand, field, test: _ } = select;
+    let name = Expr::Literal(LiteralValue::String(field.as_str().into()));
+    let id = operand.id;
+    let args = vec![*operand, IdedExpr { id, expr: name }];
+    Expr::Call(CallExpr { func_name: HAS.to_owned(), target: None, args })
 }
 
 /// `a.b` as `a["b"]`: of what is no map, the interpreter says that its field is `false`, where there is none.

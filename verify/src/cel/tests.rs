@@ -78,9 +78,36 @@ fn what_is_neither_true_nor_false_is_an_error_without_the_values() {
 fn a_field_of_what_has_none_is_an_error_and_never_false() {
     let value = json!({"text": "a", "none": null, "list": [1], "n": 1});
     for field in ["text", "none", "list", "n"] {
-        for source in [format!("!v.{field}.x"), format!("v.{field}.x == false"), format!("!v.{field}.x.y")] {
+        for source in [
+            format!("!v.{field}.x"),
+            format!("v.{field}.x == false"),
+            format!("!v.{field}.x.y"),
+            format!("has(v.{field}.x)"),
+            format!("!has(v.{field}.x)"),
+            format!("!has(v.{field}.x) || has(v.{field}.x)"),
+        ] {
             assert!(holds(&source, &value).is_err(), "{source}");
         }
+    }
+    let nested = json!({"a": {"b": {"c": 1}, "": 2}});
+    for (source, expected) in
+        [("has(v.a.b)", true), ("has(v.a.b.c)", true), ("!has(v.a.x)", true), ("!has(v.a.b.x) && has(v.a)", true)]
+    {
+        assert_eq!(holds(source, &nested), Ok(expected), "{source}");
+    }
+    assert!(holds("!has(v.x.y)", &nested).is_err());
+}
+
+/// The interpreter answers `false` where a text is sought in what is none, or something else in a text.
+#[test]
+fn only_a_text_contains_a_text() {
+    let value = json!({"text": "abc", "none": null, "list": ["a"], "n": 1, "map": {"a": 1}});
+    assert_eq!(holds("v.text.contains('b') && !v.text.contains('x')", &value), Ok(true));
+    for wrong in ["v.none", "v.list", "v.n", "v.map", "v.other"] {
+        for source in [format!("!{wrong}.contains('x')"), format!("{wrong}.contains('a')")] {
+            assert!(holds(&source, &value).is_err(), "{source}");
+        }
+        assert!(holds(&format!("!v.text.contains({wrong})"), &value).is_err(), "{wrong}");
     }
 }
 

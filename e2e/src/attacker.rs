@@ -172,6 +172,33 @@ impl Attacker {
         index.to_string().into_bytes()
     }
 
+    /// Takes away everything that refers to an artifact; gives what [`Attacker::put_back`] takes.
+    pub async fn hide_referrers(&self, subject: Digest) -> Vec<(String, Vec<u8>)> {
+        if self.list(&format!("referrers/{subject}")).await.is_none() {
+            let tag = fallback_tag(subject);
+            let index = self.bytes(&format!("manifests/{tag}")).await;
+            let mut none: Value = serde_json::from_slice(&index).expect("an index is JSON");
+            none["manifests"] = json!([]);
+            self.put_manifest(&tag, none.to_string().as_bytes()).await;
+            return vec![(tag, index)];
+        }
+        let mut hidden = Vec::new();
+        for referrer in self.listed(subject).await {
+            let address = format!("{}/manifests/{referrer}", self.repository);
+            hidden.push((referrer.to_string(), self.bytes(&format!("manifests/{referrer}")).await));
+            let answer = self.client.delete(&address).send().await.unwrap_or_else(|error| panic!("{address}: {error}"));
+            assert_eq!(answer.status(), StatusCode::ACCEPTED, "{address}");
+        }
+        hidden
+    }
+
+    /// Puts back what was hidden.
+    pub async fn put_back(&self, hidden: &[(String, Vec<u8>)]) {
+        for (reference, bytes) in hidden {
+            self.put_manifest(reference, bytes).await;
+        }
+    }
+
     /// The digest of the only layer of an artifact.
     pub async fn layer(&self, reference: &str) -> Digest {
         let manifest = self.manifest(reference).await;

@@ -222,8 +222,19 @@ async fn where_a_policy_says_so_a_revoked_release_is_left_as_it_is_until_it_or_a
         world.push("app:stable", &[&map(world, "newer")], &[]);
         assert!(revoked(&world.reconcile(of).await), "nothing new of a key that is denied");
         assert_eq!(value(world).await.as_deref(), Some("drift"));
-        Attacker::at(&world.repository("app")).move_tag("stable", digest).await;
+        let attacker = Attacker::at(&world.repository("app"));
+        attacker.move_tag("stable", digest).await;
         assert!(revoked(&world.reconcile(of).await), "nor the old one before it is accepted again");
+
+        // who holds the registry deletes what was revoked, so that nobody finds it denied any more
+        let hidden = attacker.hide_referrers(digest).await;
+        for _ in 0..2 {
+            let delivery = world.reconcile(of).await;
+            assert_eq!(ready(&delivery), "False Revoked", "{delivery:?}");
+            assert_eq!(value(world).await.as_deref(), Some("drift"), "still as it is");
+        }
+        attacker.put_back(&hidden).await;
+        assert!(revoked(&world.reconcile(of).await));
 
         // a policy that cannot be read withdraws no trust; it does stop everything
         let mut broken = denying(world, &[], "suspend");

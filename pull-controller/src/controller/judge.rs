@@ -11,6 +11,7 @@ use sealift_verify::{
     evidence::Evidence,
     memory::Memory,
     reference::Repository,
+    refusal::Refusal,
     render::Rendering,
     verify::{Admitted, Facts, Verified},
 };
@@ -24,7 +25,7 @@ use super::{
     report::Report,
     resolve::Resolved,
     source::Source,
-    standing::{Standing, is_revocation},
+    standing::{Standing, is_gone_with_its_trust, is_revocation},
     stop::{Stop, Verdict},
     verify::{self, Freshness, ImageFacts},
 };
@@ -93,16 +94,32 @@ impl Judge<'_> {
         let resolved = Resolved { digest: last.digest, tag: None, version: None, places };
         let outcome = self.judged(&resolved, None, &mut report.applied_evidence).await;
         report.standing = outcome.as_ref().map_or_else(Standing::of, |_| Standing::Accepted);
+        let selected = match &stop {
+            Stop::Refused(refusal) if report.evidence.as_ref().is_some_and(|e| e.artifact == last.digest) => {
+                Some(refusal)
+            }
+            _ => None,
+        };
+        let is_refused = report.standing != Standing::Unjudged;
+        let before = self.previous.would_refuse_now.as_ref();
+        let gone = |refusal: &Refusal| is_gone_with_its_trust(refusal, selected, before);
+        if let Err(Stop::Refused(refusal)) = &outcome
+            && gone(refusal)
+        {
+            // What was found when there was a signature still holds.
+            let found = selected.filter(|refusal| is_revocation(refusal));
+            report.standing = found.map_or(Standing::Unjudged, |_| Standing::of(&stop));
+        }
         let judged = match (outcome, self.suspending) {
             (Ok(judged), _) => Ok(judged),
-            (Err(Stop::Refused(refusal)), Some(policy)) if is_revocation(&refusal) => {
+            (Err(Stop::Refused(refusal)), Some(policy)) if is_revocation(&refusal) || gone(&refusal) => {
                 return Err(Stop::Revoked {
                     policy: policy.to_owned(),
                     refusal: Box::new(refusal),
                     selected: Box::new(stop),
                 });
             }
-            (Err(refused), _) => match accepted.filter(|_| report.standing != Standing::Unjudged) {
+            (Err(refused), _) => match accepted.filter(|_| is_refused) {
                 Some(accepted) => self.finished(accepted.clone(), &mut None).await,
                 None => Err(refused),
             },

@@ -63,6 +63,18 @@ pub(super) fn is_revocation(refusal: &Refusal) -> bool {
     matches!(refusal.reason(), Reason::Denied | Reason::NoTrustedSignature)
 }
 
+/// True if trust in what runs was withdrawn before, and the registry now has no signature at all: whoever holds it would
+/// else take a revocation back by deleting what was revoked. An acceptance ends it, and so does any other refusal.
+pub(super) fn is_gone_with_its_trust(
+    refusal: &Refusal,
+    selected: Option<&Refusal>,
+    before: Option<&WouldRefuse>,
+) -> bool {
+    let withdrawn = [Reason::Denied, Reason::NoTrustedSignature];
+    let known = before.is_some_and(|before| withdrawn.iter().any(|reason| reason.as_str() == before.reason));
+    refusal.reason() == Reason::Unsigned && (known || selected.is_some_and(is_revocation))
+}
+
 /// The enforcing policy by which a revoked release is suspended, if any of them says so.
 pub(super) fn suspending(policies: &Selected) -> Option<&str> {
     let suspends = policies.enforcing.iter().find(|policy| policy.release.on_revocation == OnRevocation::Suspend);
@@ -98,6 +110,18 @@ mod tests {
             assert_eq!(Standing::of(&Stop::Refused(refusal)), Standing::Unjudged);
         }
         assert_eq!(Standing::of(&Stop::NoServiceAccount), Standing::Unjudged);
+    }
+
+    #[test]
+    fn a_signature_that_is_deleted_takes_no_revocation_back() {
+        let gone = Refusal::Unsigned(Digest::of(b""));
+        let told = |refusal| Standing::of(&Stop::Refused(refusal)).told(None, Timestamp::UNIX_EPOCH);
+        let before = told(denied());
+        assert!(is_gone_with_its_trust(&gone, None, before.as_ref()), "it was told before");
+        assert!(is_gone_with_its_trust(&gone, Some(&denied()), None), "the very artifact that is selected is denied");
+        assert!(!is_gone_with_its_trust(&gone, None, None) && !is_gone_with_its_trust(&gone, Some(&gone), None));
+        assert!(!is_gone_with_its_trust(&gone, None, told(gone.clone()).as_ref()), "never revoked, only gone");
+        assert!(!is_gone_with_its_trust(&Refusal::Expired(Timestamp::UNIX_EPOCH), None, before.as_ref()));
     }
 
     #[test]

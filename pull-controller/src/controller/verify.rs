@@ -23,6 +23,7 @@ use super::{
     policies::Policies,
     resolve::Resolved,
     source::Source,
+    standing::is_revocation,
     stop::Stop,
 };
 
@@ -75,7 +76,13 @@ pub(super) async fn admitted(
     let age = Age::AtMost(freshness.map_or(AT_ONCE, |freshness| freshness.to_refuse));
     let again = artifacts.unverified(source, resolved, age).await;
     match again {
-        Ok(fetched) => take(decide(policies, facts, &fetched).await?, fetched, evidence),
+        Ok(newer) => {
+            let verdict = decide(policies, facts, &newer).await?;
+            match is_still_revoked(decision.outcome.as_ref().err(), verdict.outcome.as_ref().err()) {
+                true => take(decision, fetched, evidence),
+                false => take(verdict, newer, evidence),
+            }
+        }
         // Nothing newer can be had; what is known still stands if it was accepted.
         Err(error) => match decision.outcome {
             Ok(_) => take(decision, fetched, evidence),
@@ -84,6 +91,11 @@ pub(super) async fn admitted(
             Err(_) => Err(error.into()),
         },
     }
+}
+
+/// True if trust in the signatures that are known was withdrawn, and there are none any more. A registry that no longer has a signature takes nothing back of what was found on it.
+fn is_still_revoked(known: Option<&Refusal>, now: Option<&Refusal>) -> bool {
+    known.is_some_and(is_revocation) && now.is_some_and(|now| now.reason() == Reason::Unsigned)
 }
 
 fn take(
@@ -173,6 +185,16 @@ mod tests {
     use sealift_verify::statement::{Content, Release, Scope};
 
     use super::*;
+
+    #[test]
+    fn a_signature_that_is_gone_ends_no_revocation_and_an_acceptance_does() {
+        let denied = Refusal::Denied { policy: "p".into(), what: "key".into() };
+        let gone = Refusal::Unsigned(sealift_verify::digest::Digest::of(b""));
+        assert!(is_still_revoked(Some(&denied), Some(&gone)));
+        assert!(!is_still_revoked(Some(&denied), Some(&denied)), "the newer one says so itself");
+        assert!(!is_still_revoked(Some(&denied), None), "signed by somebody else since");
+        assert!(!is_still_revoked(Some(&gone), Some(&denied)) && !is_still_revoked(None, Some(&gone)));
+    }
 
     #[test]
     fn a_statement_runs_out_from_two_thirds_of_its_time_on() {

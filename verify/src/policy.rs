@@ -216,7 +216,11 @@ impl Policy {
         let spec = object.value.get("spec").cloned().unwrap_or(Value::Null);
         let spec = serde_path_to_error::deserialize(spec).map_err(|error| PolicyError::Field {
             policy: name.clone(),
-            path: format!("spec.{}", error.path()),
+            path: match error.path().to_string().as_str() {
+                // The path of the spec itself: something is missing at its top.
+                "." => "spec".to_owned(),
+                path => format!("spec.{path}"),
+            },
             source: error.into_inner(),
         })?;
         Self::new(name, spec)

@@ -54,6 +54,12 @@ fn an_unknown_field_anywhere_is_an_error_that_names_it() {
 }
 
 #[test]
+fn what_is_missing_at_the_top_is_missing_in_the_spec() {
+    let error = policy(&[("a", &key())], |v| drop(v["spec"].as_object_mut().unwrap().remove("match"))).unwrap_err();
+    assert_eq!(error.to_string(), "policy test: field spec cannot be read");
+}
+
+#[test]
 fn what_would_trust_nobody_or_everybody_is_an_error() {
     let key = key();
     let refused = |change: fn(&mut Value)| policy(&[("a", &key)], change).unwrap_err();

@@ -78,13 +78,22 @@ async fn a_new_app_costs_one_request_an_object_and_a_change_touches_what_changed
         // The creation of an inventory names no namespace: e2e/tests/applying.rs counts that one too.
         let install = cost(&delivery, &app(&delivery, "1m")).await;
         assert_eq!(install, [&["list inventories"], &four[..], &["update inventories"]].concat());
-        let upgrade = cost(&delivery, &app(&delivery, "2m")).await;
-        assert_eq!(upgrade, ["list inventories", "patch deployments", "update inventories"]);
-        assert_eq!(cost(&delivery, &app(&delivery, "2m")).await, ["list inventories"]);
+        let mut other = app(&delivery, "1m");
+        other[1]["spec"]["ports"][0]["port"] = json!(81);
+        let upgrade = cost(&delivery, &other).await;
+        assert_eq!(upgrade, ["list inventories", "patch services", "update inventories"]);
+        assert_eq!(cost(&delivery, &other).await, ["list inventories"]);
+
+        // No watch tells here whether somebody has scaled it, so it is looked at before its replicas are said again.
+        other[2] = app(&delivery, "2m")[2].clone();
+        let upgrade = cost(&delivery, &other).await;
+        let looked = ["dry patch deployments", "get deployments", "list inventories", "patch deployments"];
+        assert_eq!(upgrade, [&looked[..], &["update inventories"]].concat());
 
         delivery.options.validation = Validation::DryRun;
-        let upgrade = cost(&delivery, &app(&delivery, "3m")).await;
-        assert_eq!(upgrade, ["dry patch deployments", "list inventories", "patch deployments", "update inventories"]);
+        other[1]["spec"]["ports"][0]["port"] = json!(82);
+        let upgrade = cost(&delivery, &other).await;
+        assert_eq!(upgrade, ["dry patch services", "list inventories", "patch services", "update inventories"]);
     })
     .await;
 }

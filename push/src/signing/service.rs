@@ -122,7 +122,8 @@ impl ServiceError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => true,
-            Self::Status { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
+            // 499 is what Rekor says where it ended its own wait for the log.
+            Self::Status { status, .. } => matches!(status, 429 | 499 | 500 | 502 | 503 | 504),
             _ => false,
         }
     }

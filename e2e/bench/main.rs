@@ -28,13 +28,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            let _ = writeln!(std::io::stderr(), "bench: {text}");
+            let _ = writeln!(std::io::stderr(), "bench: {}", sealift_verify::chain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -27,6 +27,7 @@ pub(crate) async fn run(args: &ApproveArgs, output: &mut Output) -> Result<Exit,
     output.progress("reading what is attached");
     let artifact = Artifact::fetch(&client, repository.pin(digest)).await?;
     let logical = as_repository.as_ref().unwrap_or(repository).pin(digest);
+    let delivery = delivery.as_ref().map(|(namespace, name)| format!("{namespace}/{name}"));
     let approval = Approval { plan: *plan, delivery: delivery.clone(), expires_at: *expires_at };
     let payload = approval.to_payload(&logical);
     let meant = delivery.as_ref().map_or_else(|| "any Delivery".to_owned(), |delivery| format!("Delivery {delivery}"));

@@ -5,7 +5,10 @@ use kube::{
     api::ApiResource,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use sealift_apply::cluster::{Class, Cluster, ClusterError, Resource};
+use sealift_apply::{
+    api::Delivery,
+    cluster::{Class, Cluster, ClusterError, Resource},
+};
 use sealift_verify::objects::ObjectId;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +37,15 @@ pub(crate) enum ConnectError {
     },
 }
 
+/// There is no such Delivery.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no Delivery {namespace}/{name} in the cluster of context {context}")]
+struct NoDelivery {
+    namespace: String,
+    name: String,
+    context: String,
+}
+
 /// Connects to the cluster of a context.
 pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure> {
     let failed = |error| {
@@ -49,6 +61,15 @@ pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure>
         .map_err(|source| failed(ConnectError::Context { context: context.clone(), source }))?;
     let namespace = config.default_namespace.clone();
     Ok(Connected { cluster: Cluster::connect(config)?, namespace, context })
+}
+
+/// A Delivery that somebody named.
+pub(crate) async fn delivery(connected: &Connected, namespace: &str, name: &str) -> Result<Delivery, Failure> {
+    custom(&connected.cluster, Some(namespace), name).await?.ok_or_else(|| {
+        let (namespace, name, context) = (namespace.to_owned(), name.to_owned(), connected.context.clone());
+        let error = NoDelivery { namespace, name, context };
+        Failure::new(Exit::NotFound, error).hint("`sealift status -A` lists all of them")
+    })
 }
 
 /// How one of our own kinds, or a built-in one, is served; its type says so, and no discovery is needed.

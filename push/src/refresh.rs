@@ -30,13 +30,8 @@ enum RefreshError {
 
 pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit, Failure> {
     output.clear_status();
-    let signer = signing::open(&args.signer).await?;
+    let signer = signing::open_provable(&args.signer).await?;
     let signatory = signer.signatory();
-    if !signatory.is_provable() {
-        // To sign again what only claims to be one's own would be to sign whatever the registry likes.
-        return Err(usage("without a trusted root no statement can be told to be this identity's")
-            .hint("name the instance's trusted_root.json with --trusted-root"));
-    }
     let repository = &args.reference.repository;
     let client = transport::client(repository, &args.registry).await?;
     let place = repository.pin(transport::digest(&client, &args.reference, output).await?);

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     channel::{Channel, Target},
     cli::rollback::RollbackArgs,
-    cluster::{self, custom},
+    cluster,
     delivery::accepted_record,
     exit::Exit,
     failure::{Failure, usage},
@@ -28,8 +28,6 @@ use crate::{
 /// Why there is nothing to go back to.
 #[derive(Debug, thiserror::Error)]
 enum RollbackError {
-    #[error("there is no Delivery {0} in the cluster of context {1}")]
-    NoDelivery(String, String),
     #[error("Delivery {0} has applied nothing so far")]
     NothingRuns(String),
     #[error("the history of Delivery {0} holds no {1}")]
@@ -42,21 +40,15 @@ pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
     let namespace = args.namespace.as_ref().unwrap_or(&connected.namespace);
     let whose = format!("{namespace}/{}", args.name);
-    let Some(delivery) = custom::<Delivery>(&connected.cluster, Some(namespace), &args.name).await? else {
-        return Err(Failure::new(Exit::NotFound, RollbackError::NoDelivery(whose, connected.context)));
-    };
+    let delivery = cluster::delivery(&connected, namespace, &args.name).await?;
     let tag = channel_of(&delivery, &whose)?;
     let (running, goal) = goal(&delivery, &whose, args.to.as_deref())?;
     let remembered = accepted_record(&connected.cluster, namespace, &args.name).await?;
     let memory = remembered.map(|record| record.spec.memory()).unwrap_or_default();
 
     output.clear_status();
-    let signer = signing::open(&args.signer).await?;
+    let signer = signing::open_provable(&args.signer).await?;
     let signatory = signer.signatory();
-    if !signatory.is_provable() {
-        return Err(usage("without a trusted root no statement can be told to be this identity's")
-            .hint("name the instance's trusted_root.json with --trusted-root"));
-    }
     let repository = delivery.spec.repository();
     let repository = repository.map_err(|error| Failure::new(Exit::InvalidInput, RollbackError::Repository(error)))?;
     let client = transport::client(&repository, &args.registry).await?;

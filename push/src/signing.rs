@@ -33,7 +33,7 @@ use sigstore_types::{
 pub(crate) use self::{
     cosign_key::encrypt,
     key_file::KeyPair,
-    open::{Opening, open, public_pem},
+    open::{Opening, open, open_provable, public_pem},
     password::{Asked, password},
     signatory::{Identity, Signatory},
 };

@@ -8,21 +8,12 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::status::StatusArgs,
-    cluster::{self, custom, resource},
+    cluster::{self, resource},
     exit::Exit,
     failure::Failure,
     output::{Format, Output},
     table::{plain, table},
 };
-
-/// There is no such Delivery.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no Delivery {namespace}/{name} in the cluster of context {context}")]
-struct NoDelivery {
-    namespace: String,
-    name: String,
-    context: String,
-}
 
 /// An answer that is no Delivery.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +22,9 @@ struct Unreadable(#[source] serde_json::Error);
 
 pub(crate) async fn run(args: &StatusArgs, output: &mut Output) -> Result<Exit, Failure> {
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
-    let namespace = args.namespace.clone().unwrap_or(connected.namespace);
-    let cluster = connected.cluster;
+    let namespace = args.namespace.clone().unwrap_or_else(|| connected.namespace.clone());
     if let Some(name) = &args.name {
-        let Some(found) = custom::<Delivery>(&cluster, Some(&namespace), name).await? else {
-            let error = NoDelivery { namespace, name: name.clone(), context: connected.context };
-            return Err(Failure::new(Exit::NotFound, error).hint("`sealift status -A` lists all of them"));
-        };
+        let found = cluster::delivery(&connected, &namespace, name).await?;
         match output.format {
             Format::Text => output.product(detail(&found))?,
             Format::Json => output.json(&document(std::slice::from_ref(&found)))?,
@@ -45,7 +32,7 @@ pub(crate) async fn run(args: &StatusArgs, output: &mut Output) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     let within = (!args.all_namespaces).then_some(namespace.as_str());
-    let found = cluster.list(&resource::<Delivery>(true), within, None).await?;
+    let found = connected.cluster.list(&resource::<Delivery>(true), within, None).await?;
     let read = found.into_iter().map(serde_json::from_value).collect::<Result<Vec<Delivery>, _>>();
     let mut deliveries = read.map_err(|error| Failure::new(Exit::Failed, Unreadable(error)))?;
     deliveries.sort_by_key(name);

@@ -145,6 +145,11 @@ impl Admitted {
         &self.grounds
     }
 
+    /// True if some policy wants to know who signed the images that the objects run.
+    pub fn asks_who_signed_images(&self) -> bool {
+        self.policies.iter().chain(&self.auditing).any(|policy| policy.images.signed_by().is_some())
+    }
+
     /// The trusted statement; `None` where a third party signed and there is no release statement.
     pub fn statement(&self) -> Option<&Statement> {
         self.grounds.stated().map(|stated| &stated.statement)

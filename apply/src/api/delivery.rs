@@ -384,6 +384,11 @@ pub struct CheckRow {
 }
 
 impl LastApplied {
+    /// True if the other says the same release with the same objects was applied, whenever that was.
+    pub fn is_same_but_for_when(&self, other: &Self) -> bool {
+        Self { at: other.at, ..self.clone() } == *other
+    }
+
     /// Where the release stands in its stream, if a statement says so.
     pub fn position(&self) -> Option<Position> {
         Some(Position { epoch: self.epoch?, sequence: self.sequence? })

@@ -57,13 +57,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            let _ = writeln!(std::io::stderr(), "fleet: {text}");
+            let _ = writeln!(std::io::stderr(), "fleet: {}", sealift_verify::chain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -45,13 +45,7 @@ fn main() -> ExitCode {
         Command::Run { command } => run(&command),
     };
     outcome.unwrap_or_else(|error| {
-        let mut text = format!("testenv: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        say(&text);
+        say(&format!("testenv: {}", sealift_verify::chain(&*error)));
         ExitCode::FAILURE
     })
 }

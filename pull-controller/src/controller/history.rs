@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{ChangeCounts, DeliveryStatus, HistoryEntry, LastApplied, REMEMBERED},
+    api::{ChangeCounts, DeliveryStatus, HistoryEntry, REMEMBERED},
     change::{Action, ChangeSet},
 };
 
@@ -38,8 +38,7 @@ fn brought(
 ) -> Option<HistoryEntry> {
     report.applied.as_ref()?;
     let (before, last) = (previous.last_applied.as_ref(), next.last_applied.as_ref()?);
-    let same = |before: &LastApplied| LastApplied { at: last.at, ..before.clone() } == *last;
-    if before.is_some_and(same) {
+    if before.is_some_and(|before| before.is_same_but_for_when(last)) {
         return None;
     }
     // An earlier reconcile may have begun it. Of other values for what runs already, only this one is known.
@@ -95,7 +94,7 @@ pub(super) fn counts(changes: &ChangeSet) -> ChangeCounts {
 
 #[cfg(test)]
 mod tests {
-    use sealift_apply::api::LastAttempted;
+    use sealift_apply::api::{LastApplied, LastAttempted};
     use sealift_verify::{digest::Digest, refusal::Refusal};
 
     use super::*;

@@ -134,8 +134,7 @@ fn attempted(writer: &mut Writer<'_>, report: &Report) {
 
 fn applied(writer: &mut Writer<'_>, report: &Report) {
     let Some(applied) = &report.applied else { return };
-    let same = |last: &LastApplied| LastApplied { at: applied.at, ..last.clone() } == *applied;
-    if !writer.status.last_applied.as_ref().is_some_and(same) {
+    if !writer.status.last_applied.as_ref().is_some_and(|last| last.is_same_but_for_when(applied)) {
         writer.status.last_applied = Some(LastApplied { at: writer.about.now, ..applied.clone() });
     }
 }

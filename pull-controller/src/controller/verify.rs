@@ -130,6 +130,9 @@ pub(super) async fn images(
     rendering: &Arc<Rendering>,
 ) -> Result<BTreeSet<Pinned>, Stop> {
     let Content::Opened(opened) = content else { return Ok(BTreeSet::new()) };
+    if !admitted.asks_who_signed_images() {
+        return Ok(BTreeSet::new());
+    }
     let (admitted, opened, rendering) = (Arc::clone(admitted), Arc::clone(opened), Arc::clone(rendering));
     let work = tokio::task::spawn_blocking(move || images_to_check(&admitted, &opened, &rendering));
     work.await.map_err(Stop::Internal)

@@ -5,7 +5,7 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use super::{RegistryAccess, reference, repository, signer::SignerArgs};
+use super::{RegistryAccess, reference, repository, signer::SignerArgs, verify::delivery};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct ApproveArgs {
     pub(crate) plan: Digest,
     /// The one Delivery it is meant for [default: any with this very plan]
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = delivery)]
-    pub(crate) delivery: Option<String>,
+    pub(crate) delivery: Option<(String, String)>,
     /// When the approval ends [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) expires_at: Option<Timestamp>,
@@ -40,13 +40,4 @@ pub(crate) struct ApproveArgs {
     pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
-}
-
-fn delivery(text: &str) -> Result<String, String> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok(text.to_owned())
-        }
-        _ => Err("expected NAMESPACE/NAME".to_owned()),
-    }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::signer::{KeySource, SignerArgs},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, usage},
 };
 
 /// The key file cannot be used.
@@ -69,6 +69,17 @@ pub(crate) async fn open(args: &SignerArgs) -> Result<Box<dyn Signer>, Failure> 
         Some(KeySource::Transit(name)) => Ok(Box::new(TransitKey::open(name, *signing_timeout).await?)),
         None => Ok(Box::new(Keyless::open(keyless, *signing_timeout).await?)),
     }
+}
+
+/// Whoever signs, for what only those may sign again who signed it before.
+pub(crate) async fn open_provable(args: &SignerArgs) -> Result<Box<dyn Signer>, Failure> {
+    let signer = open(args).await?;
+    if !signer.signatory().is_provable() {
+        // To sign again what only claims to be one's own would be to sign whatever the registry likes.
+        return Err(usage("without a trusted root no statement can be told to be this identity's")
+            .hint("name the instance's trusted_root.json with --trusted-root"));
+    }
+    Ok(signer)
 }
 
 /// The public half of a key, as PEM.

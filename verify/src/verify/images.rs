@@ -3,10 +3,7 @@
 //! Which images there are is known only once the objects are, so their signatures are fetched in between:
 //! [`images_to_check`] says of which, and the verdict takes what was found. What was not looked at is no yes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -53,9 +50,7 @@ pub struct Images<'a> {
 /// The images whose signatures the verdict about this release will ask for; none where no policy does, and none of a
 /// release that is refused for something else.
 pub fn images_to_check(admitted: &Admitted, opened: &Opened, rendering: &Rendering) -> BTreeSet<Pinned> {
-    let asks = |policy: &&Arc<Policy>| policy.images.signed_by().is_some();
-    let asking: Vec<_> = admitted.policies.iter().chain(&admitted.auditing).filter(asks).collect();
-    if asking.is_empty() {
+    if !admitted.asks_who_signed_images() {
         return BTreeSet::new();
     }
     let Some(objects) = objects_of(admitted, opened, rendering) else { return BTreeSet::new() };
@@ -63,7 +58,8 @@ pub fn images_to_check(admitted: &Admitted, opened: &Opened, rendering: &Renderi
     if admitted.policies.iter().any(|policy| named(policy, &objects).is_err()) {
         return BTreeSet::new();
     }
-    asking.iter().flat_map(|policy| pinned(&objects, &policy.images.places)).collect()
+    let asking = admitted.policies.iter().chain(&admitted.auditing).filter(|p| p.images.signed_by().is_some());
+    asking.flat_map(|policy| pinned(&objects, &policy.images.places)).collect()
 }
 
 fn pinned(objects: &Objects, places: &[Place]) -> BTreeSet<Pinned> {
@@ -80,6 +76,9 @@ pub(super) fn judge(
 ) -> Result<(), (CheckId, Refusal)> {
     let Admitted { policies, auditing, limits, .. } = admitted;
     let judge = |policy: &Policy| {
+        if !policy.images.demand_anything() {
+            return Ok(None);
+        }
         named(policy, objects)?;
         match policy.images.signed_by() {
             Some(required) => {
@@ -100,15 +99,14 @@ pub(super) fn judge(
             (record.satisfied, record.unmet) = (false, Some(refusal.to_string()));
         }
     }
+    if !policies.iter().any(|policy| policy.images.demand_anything()) {
+        evidence.set(CheckId::Images, CheckResult::NotPresent, "no policy has rules for images");
+        return Ok(());
+    }
     let places: Vec<Place> = policies.iter().flat_map(|policy| policy.images.places.clone()).collect();
     let all: BTreeSet<_> = objects.iter().flat_map(|object| find(object, &places)).map(|found| found.image).collect();
-    match (policies.iter().any(|policy| policy.images.demand_anything()), signed) {
-        (false, _) => evidence.set(CheckId::Images, CheckResult::NotPresent, "no policy has rules for images"),
-        (true, None) => evidence.pass(CheckId::Images, format!("{} images allowed by name", all.len())),
-        (true, Some(signed)) => {
-            evidence.pass(CheckId::Images, format!("{} images allowed by name, {signed} signed", all.len()));
-        }
-    }
+    let signed = signed.map(|signed| format!(", {signed} signed")).unwrap_or_default();
+    evidence.pass(CheckId::Images, format!("{} images allowed by name{signed}", all.len()));
     Ok(())
 }
 

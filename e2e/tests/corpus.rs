@@ -238,6 +238,16 @@ async fn podinfo_becomes_ready_and_its_objects_outlive_a_delivery_that_says_orph
         let (journey, digest) = Journey::begin(world, "podinfo", files, account, more).await;
         world.delivered(journey.of(), digest).await;
         journey.assert_exact(&journey.wanted()).await;
+        // The autoscaler raises the replicas to its minimum some time after it was made, which moves the generation.
+        let deployments = world.objects("apps/v1", "Deployment", "deployments", Some(&world.namespace));
+        world
+            .until("the autoscaler to have scaled", async || {
+                let deployment = deployments.get("podinfo").await.map_err(|error| error.to_string())?;
+                let replicas = &deployment.data["spec"]["replicas"];
+                if replicas == 2 { Ok(()) } else { Err(format!("{replicas} replicas")) }
+            })
+            .await;
+        world.reconcile(journey.of()).await;
         journey.assert_quiet().await;
         let one = leaving(&journey, 1);
         journey.assert_prunes(&one, async |digest| drop(world.delivered(journey.of(), digest).await)).await;

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod plan;
 pub(crate) mod policy;
+pub(crate) mod promote;
 pub(crate) mod public_key;
 pub(crate) mod push;
 pub(crate) mod refresh;
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Sign(sign::SignArgs),
     Approve(approve::ApproveArgs),
     Tag(tag::TagArgs),
+    Promote(Box<promote::PromoteArgs>),
     Refresh(refresh::RefreshArgs),
     Rollback(rollback::RollbackArgs),
     Verify(verify::VerifyArgs),

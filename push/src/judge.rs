@@ -15,10 +15,10 @@ use sealift_verify::{
     refusal::{Reason, Refusal},
     render::Rendering,
     signature::{Candidate, Envelope},
-    verify::{Decision, Facts, Images, Verified, admit, images_to_check, open, verify, verify_opened},
+    verify::{Decision, Facts, Images, Unverified, Verified, admit, images_to_check, open, verify, verify_opened},
 };
 
-use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, transport};
+use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, table::plain_lines, transport};
 
 /// What is judged: where its bytes are, and which logical repository they are judged as.
 #[derive(Debug)]
@@ -51,10 +51,35 @@ pub(crate) async fn judge(
     facts: &Facts<'_>,
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
+    let unverified = unverified(client, subject, policies, facts).await?;
+    let decision = decide(client, registry, subject, &unverified, policies, facts, rendering).await?;
+    Ok(Judged { decision, candidates: unverified.candidates })
+}
+
+/// What the policies judge before they ask for content.
+pub(crate) async fn unverified(
+    client: &Client,
+    subject: &Subject,
+    policies: &[Arc<Policy>],
+    facts: &Facts<'_>,
+) -> Result<Unverified, Failure> {
     let legacy = legacy(policies, &subject.logical.repository, facts)?;
-    let unverified = fetch::unverified(client, &subject.place, &subject.logical, legacy).await.map_err(served)?;
-    let Decision { evidence, outcome } = admit(&unverified, policies, facts);
-    let decision = match outcome {
+    fetch::unverified(client, &subject.place, &subject.logical, legacy).await.map_err(served)
+}
+
+/// The verdict on what was fetched; the layer, and signatures of images, only where it depends on them.
+pub(crate) async fn decide(
+    client: &Client,
+    registry: &RegistryAccess,
+    subject: &Subject,
+    unverified: &Unverified,
+    policies: &[Arc<Policy>],
+    facts: &Facts<'_>,
+    rendering: &Rendering,
+) -> Result<Decision<Verified>, Failure> {
+    let legacy = legacy(policies, &subject.logical.repository, facts)?;
+    let Decision { evidence, outcome } = admit(unverified, policies, facts);
+    Ok(match outcome {
         Err(refusal) => Decision { evidence, outcome: Err(refusal) },
         Ok(admitted) => {
             let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
@@ -72,8 +97,26 @@ pub(crate) async fn judge(
                 Err(_) => verify(&admitted, &layer, rendering),
             }
         }
-    };
-    Ok(Judged { decision, candidates: unverified.candidates })
+    })
+}
+
+impl Judged {
+    /// What was accepted and may be sent on. A refusal is shown with its record first.
+    pub(crate) fn current(self, policies: &[Arc<Policy>], output: &mut Output) -> Result<Verified, Failure> {
+        let verified = match self.decision.outcome {
+            Ok(verified) => verified,
+            Err(refusal) => {
+                output.note(plain_lines(&self.decision.evidence.to_string()));
+                explain_keys(&refusal, &self.candidates, policies, output);
+                return Err(refusal.into());
+            }
+        };
+        // What is stale may be kept where it runs; it is no release to send anybody to.
+        match verified.stale() {
+            Some(refusal) => Err(refusal.clone().into()),
+            None => Ok(verified),
+        }
+    }
 }
 
 /// Whether the policies that decide want to see signatures of the `.sig` scheme.

@@ -1,4 +1,4 @@
-//! The command line of Sealift: push, sign, approve, tag, refresh, verify, audit, policy, inspect,
+//! The command line of Sealift: push, sign, approve, tag, promote, refresh, verify, audit, policy, inspect,
 //! plan, status, keygen, public-key, a small registry.
 //!
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
@@ -16,6 +16,7 @@ mod failure;
 mod inspect;
 mod judge;
 mod keygen;
+mod line;
 mod manifests;
 mod origin;
 mod output;
@@ -23,6 +24,7 @@ mod parameters;
 mod plan;
 mod policies;
 mod policy;
+mod promote;
 mod public_key;
 mod push;
 mod refresh;
@@ -90,6 +92,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Sign(args) => sign::run(&args, output).await,
         Command::Approve(args) => approve::run(&args, output).await,
         Command::Tag(args) => tag::run(&args, output).await,
+        Command::Promote(args) => promote::run(&args, output).await,
         Command::Rollback(args) => rollback::run(&args, output).await,
         Command::Refresh(args) => refresh::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,

@@ -1,6 +1,5 @@
 //! `sealift push`: manifests to a signed release. The steps in order; those marked *registry* send requests.
 
-mod head;
 mod package;
 mod report;
 mod statement;
@@ -12,19 +11,19 @@ use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST, Limits},
     digest::Digest,
     reference::Reference,
-    statement::Statement,
 };
 
-use self::{head::Reader, package::Package, report::Pushed, statement::Draft};
+use self::{package::Package, report::Pushed, statement::Draft};
 pub(crate) use self::{
     package::scope_of,
-    statement::{expiry, is_channel, next_sequence},
+    statement::{expiry, expiry_after, is_channel, next_sequence, previous},
 };
 use crate::{
     channel::{self, Channel},
     cli::push::PushArgs,
     exit::Exit,
     failure::{Failure, usage},
+    line::Own,
     manifests,
     origin::{self, Origin},
     output::{Format, Output},
@@ -51,7 +50,8 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::client(&args.reference.repository, &args.registry).await?;
     let draft = Draft::new(args, &package, parameters, &origin, Timestamp::now())?;
-    let reader = Reader { client: &client, signatory: signer.signatory(), draft: &draft };
+    let repository = &args.reference.repository;
+    let own = Own { client: &client, repository, signatory: signer.signatory(), line: draft.line() };
     output.progress("reading the channel");
     if !signer.signatory().is_provable() {
         output.warn(
@@ -59,10 +59,10 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
              the time, no previous release is named, and the tag does not move past what claims to be a newer release",
         );
     }
-    let head = reader.head(target.tag).await?;
+    let head = own.head(target.tag).await?;
     let statement = draft.follow(head.as_ref())?;
     let immutable = statement::immutable_tag(&statement);
-    let taken = channel::resolve(&client, &args.reference.repository, &immutable).await?;
+    let taken = channel::resolve(&client, repository, &immutable).await?;
     if let Some(other) = taken.filter(|taken| *taken != package.digest) {
         return Err(statement::taken(&immutable, other));
     }
@@ -75,24 +75,24 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
     let bundle = signed.bundle.clone();
-    let attached = release::attach(&client, &args.reference.repository, subject, bundle, created).await?;
+    let attached = release::attach(&client, repository, subject, bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
     output.progress("moving tags");
     let manifest = package.bytes.clone().into();
     let to = channel::Target { digest: package.digest, manifest, position: statement.release.position() };
     if taken.is_none() {
-        channel::set(&client, &args.reference.repository, &immutable, &to.manifest).await?;
+        channel::set(&client, repository, &immutable, &to.manifest).await?;
     }
     let moved = match target.tag.filter(|_| !args.no_tag) {
         Some(tag) if tag != immutable => {
-            let channel = Channel { client: &client, repository: &args.reference.repository, tag };
-            Some((tag, channel.advance(&to, async |digest| reader.position_of(digest).await).await?))
+            let channel = Channel { client: &client, repository, tag };
+            Some((tag, channel.advance(&to, async |digest| own.position(digest).await).await?))
         }
         _ => None,
     };
     let pushed = Pushed {
-        reference: args.reference.repository.pin(package.digest),
+        reference: repository.pin(package.digest),
         package: &package,
         statement: &statement,
         payload: Digest::of(&payload),
@@ -159,9 +159,4 @@ async fn upload(client: &Client, to: &Reference, package: &Package) -> Result<()
     )?;
     client.put_manifest(&to.repository, PutAs::Digest, IMAGE_MANIFEST, package.bytes.clone().into()).await?;
     Ok(())
-}
-
-/// The digest of a statement's payload: what `previous`, memory and evidence name it by.
-fn payload_digest(statement: &Statement) -> Digest {
-    Digest::of(&statement.to_payload())
 }

@@ -1,11 +1,7 @@
 //! `sealift refresh`: the same release said again, to last longer. No tag moves: the artifact stays what it is.
 
 use jiff::Timestamp;
-use sealift_verify::{
-    digest::Digest,
-    duration::Duration,
-    statement::{Previous, Statement},
-};
+use sealift_verify::{digest::Digest, duration::Duration, statement::Statement};
 use serde_json::json;
 
 use crate::{
@@ -13,7 +9,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     output::{Format, Output},
-    push::{expiry, next_sequence},
+    push::{expiry, next_sequence, previous},
     release::{self, Artifact},
     signing::{self, Signatory},
     transport,
@@ -24,8 +20,6 @@ use crate::{
 enum RefreshError {
     #[error("no release statement about {0} is signed by {1}")]
     NotOurs(sealift_verify::reference::Pinned, Signatory),
-    #[error("the statement {0} holds fields that this version of sealift does not know, and a new one would lose them")]
-    Unknown(Digest),
 }
 
 pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -98,16 +92,13 @@ pub(crate) fn newest(artifact: &Artifact, signatory: &Signatory, meant: Place<'_
         let several = format!("{signatory} signed {} for more than one place: {one}; {two}", artifact.place);
         return Err(usage(several).hint("say which is meant with --stream and --env"));
     }
-    if newest.to_payload() != payload.bytes {
-        return Err(Failure::new(Exit::InvalidInput, RefreshError::Unknown(payload.digest))
-            .hint("refresh it with the version that signed it, or push it again"));
-    }
+    artifact.is_understood(&payload.digest, &newest)?;
     Ok(newest)
 }
 
 /// The same statement, later in the stream and for longer.
 fn renewed(before: Statement, length: Duration, now: Timestamp) -> Result<Statement, Failure> {
-    let previous = Previous { statement: Digest::of(&before.to_payload()), sequence: before.release.sequence };
+    let previous = previous(&before);
     let mut statement = before;
     let release = &mut statement.release;
     release.sequence = next_sequence(Some(release.sequence), now)?;

@@ -9,11 +9,12 @@ use sealift_registry::{
     fetch::{self, Legacy},
 };
 use sealift_verify::{
-    artifact::{Descriptor, IMAGE_MANIFEST},
+    artifact::{Descriptor, IMAGE_MANIFEST, Limits},
     digest::Digest,
     reference::{Pinned, Repository},
     signature::Envelope,
     statement::{PREDICATE_TYPE, Release, Statement},
+    verify::Unverified,
 };
 use serde_json::{Value, json};
 
@@ -41,6 +42,11 @@ pub(crate) struct Payload<'a> {
 #[error("more refers to {0} than may be looked at, and what was asked for is not among the first")]
 struct Truncated(Pinned);
 
+/// A new statement cannot say what this version cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("the statement {0} holds fields that this version of sealift does not know, and a new one would lose them")]
+struct Unknown(Digest);
+
 impl Artifact {
     pub(crate) async fn fetch(client: &Client, place: Pinned) -> Result<Self, ClientError> {
         let limits = client.limits();
@@ -50,6 +56,13 @@ impl Artifact {
         )?;
         let read = found.candidates.iter().filter_map(|candidate| Envelope::parse(candidate, limits.bundle).ok());
         Ok(Self { place, manifest, envelopes: read.collect(), truncated: found.truncated })
+    }
+
+    /// The same of what was fetched to be judged.
+    pub(crate) fn of(place: Pinned, unverified: &Unverified, limits: Limits) -> Self {
+        let Unverified { manifest, candidates, truncated, .. } = unverified;
+        let read = candidates.iter().filter_map(|candidate| Envelope::parse(candidate, limits.bundle).ok());
+        Self { place, manifest: manifest.clone().into(), envelopes: read.collect(), truncated: *truncated }
     }
 
     /// Every payload once, with all signatures on it.
@@ -71,6 +84,16 @@ impl Artifact {
             (statement.artifact == self.place.digest).then_some((payload, statement))
         });
         read.collect()
+    }
+
+    /// Fails unless `statement` is all that the payload of this digest says: a statement made after it would lose the
+    /// rest.
+    pub(crate) fn is_understood(&self, payload: &Digest, statement: &Statement) -> Result<(), Failure> {
+        match self.payloads().iter().any(|found| found.digest == *payload && statement.to_payload() == found.bytes) {
+            true => Ok(()),
+            false => Err(Failure::new(Exit::InvalidInput, Unknown(*payload))
+                .hint("use the version of sealift that signed it, or push the release again")),
+        }
     }
 
     /// What attached manifests name as their subject.
@@ -105,6 +128,7 @@ pub(crate) fn statement_json(payload: &Digest, release: &Release) -> Value {
         "epoch": release.epoch,
         "sequence": release.sequence,
         "previous": release.previous,
+        "promotedFrom": release.promoted_from,
         "issuedAt": release.issued_at,
         "expiresAt": release.expires_at,
     })

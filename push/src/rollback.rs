@@ -5,7 +5,6 @@ use sealift_apply::api::{Delivery, HistoryEntry, LastApplied, Selection};
 use sealift_verify::{
     digest::Digest,
     duration::Duration,
-    reference::Repository,
     statement::{Position, Previous, Statement},
 };
 use serde_json::json;
@@ -17,12 +16,12 @@ use crate::{
     delivery::accepted_record,
     exit::Exit,
     failure::{Failure, usage},
+    line::{Line, Own},
     output::{Format, Output},
-    push::{expiry, next_sequence},
+    push::{expiry_after, next_sequence},
     refresh::{self, Place},
     release::{self, Artifact},
-    signing::{self, Signatory},
-    transport,
+    signing, transport,
 };
 
 /// Why there is nothing to go back to.
@@ -75,8 +74,9 @@ pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit
             let channel = Channel { client: &client, repository: &repository, tag };
             let manifest = artifact.manifest.clone();
             let to = Target { digest: goal.digest, manifest, position: statement.release.position() };
-            let position = async |named| position(&client, &repository, named, signatory, &statement).await;
-            let moved = channel.advance(&to, position).await?;
+            let line = Line::of(&statement.release);
+            let own = Own { client: &client, repository: &repository, signatory, line };
+            let moved = channel.advance(&to, async |digest| own.position(digest).await).await?;
             moved.note(tag, output);
             Some(moved)
         }
@@ -155,37 +155,12 @@ fn again(
     let highest = floor.max(running.position()).max(Some(release.position())).unwrap_or_default();
     release.epoch = highest.epoch;
     release.sequence = next_sequence(Some(highest.sequence), now)?;
-    release.expires_at = match (lasts, release.expires_at) {
-        (Some(length), _) => Some(expiry(length, release.not_before, now)?),
-        (None, None) => None,
-        (None, Some(end)) => {
-            let error =
-                usage(format!("the older statement lasted until {end}, and how long the new one lasts is not said"));
-            return Err(error.hint("say it with --expires-in, such as --expires-in 720h"));
-        }
-    };
+    release.expires_at = expiry_after(release, lasts, now)?;
     release.rollback_of = running.statement;
     release.previous =
         running.statement.zip(running.sequence).map(|(statement, sequence)| Previous { statement, sequence });
     release.issued_at = now;
     Ok(statement)
-}
-
-/// Where an artifact stands in the stream of `statement`, by what this signer may have said.
-async fn position(
-    client: &sealift_registry::client::Client,
-    repository: &Repository,
-    digest: Digest,
-    signatory: &Signatory,
-    statement: &Statement,
-) -> Result<Option<Position>, Failure> {
-    let wanted = &statement.release;
-    let named = Artifact::fetch(client, repository.pin(digest)).await?;
-    let ours = named.releases().into_iter().filter(|(payload, other)| {
-        (&other.release.stream, &other.release.environment) == (&wanted.stream, &wanted.environment)
-            && payload.envelopes.iter().any(|envelope| signatory.may_have_made(envelope))
-    });
-    Ok(ours.map(|(_, other)| other.release.position()).max())
 }
 
 #[cfg(test)]

@@ -135,6 +135,10 @@ fn show(statement: &Statement, payload: &Payload<'_>, objects: &Objects, output:
         let revision: Vec<&str> = source.digest.values().map(String::as_str).collect();
         output.note(format_args!("source    {} {}", plain(&source.uri), plain(&revision.join(" "))));
     }
+    if let Some(promoted) = &release.promoted_from {
+        let from = promoted.environment.as_deref().map(plain).unwrap_or_else(|| "no environment".to_owned());
+        output.note(format_args!("promoted  from {from}, statement {}", promoted.statement));
+    }
     output.note(format_args!("issued    {}{}", release.issued_at, window(statement)));
     let signers: Vec<String> = payload.envelopes.iter().map(|envelope| plain(&claimed(envelope))).collect();
     output.note(format_args!("signed by {} (as the registry claims)", signers.join(", ")));

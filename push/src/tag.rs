@@ -1,16 +1,7 @@
 //! `sealift tag`: moves a channel to a release that the policies accept, and only forward.
 
-use sealift_registry::{
-    client::ClientError,
-    fetch::{self, Legacy},
-};
-use sealift_verify::{
-    digest::Digest,
-    reference::{Reference, Repository},
-    refusal::Refusal,
-    statement::{Position, Statement},
-    verify::{Facts, Stated, admit},
-};
+use sealift_registry::fetch;
+use sealift_verify::{reference::Reference, refusal::Refusal, verify::Stated};
 use serde_json::json;
 
 use crate::{
@@ -19,13 +10,12 @@ use crate::{
     delivery::Settings,
     exit::Exit,
     failure::{Failure, usage},
-    judge::{Subject, explain_keys, judge},
+    judge::{Subject, judge},
+    line::{Line, Trusted},
     output::{Format, Output},
-    policies::{self, Trust},
+    policies,
     push::is_channel,
-    release,
-    table::plain_lines,
-    transport,
+    release, transport,
 };
 
 pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -46,18 +36,7 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
     output.progress(format_args!("verifying {}", subject.place));
     let judged = judge(&client, &args.registry, &subject, &trust.policies, &facts, &rendering).await?;
-    let verified = match judged.decision.outcome {
-        Ok(verified) => verified,
-        Err(refusal) => {
-            output.note(plain_lines(&judged.decision.evidence.to_string()));
-            explain_keys(&refusal, &judged.candidates, &trust.policies, output);
-            return Err(refusal.into());
-        }
-    };
-    // What is stale may be kept where it runs; it is no release to send anybody to.
-    if let Some(refusal) = verified.stale() {
-        return Err(refusal.clone().into());
-    }
+    let verified = judged.current(&trust.policies, output)?;
     let Some(Stated { statement, payload, .. }) = verified.grounds().stated() else {
         let demanded = "a channel needs to know which of two is newer".to_owned();
         return Err(Refusal::NoStatement { artifact: *digest, demanded }.into());
@@ -69,7 +48,8 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let channel = Channel { client: &client, repository, tag: &args.tag };
     let manifest = fetch::artifact(&client, &subject.place).await?;
     let to = Target { digest: *digest, manifest, position: statement.release.position() };
-    let named = Named { client: &client, repository, logical, trust: &trust, facts: &facts, statement };
+    let line = Line::of(&statement.release);
+    let named = Trusted { client: &client, repository, logical, trust: &trust, facts: &facts, line };
     let moved = channel.advance(&to, async |digest| named.position(digest).await).await?;
     moved.note(&args.tag, output);
     match output.format {
@@ -83,35 +63,6 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
         }))?,
     }
     Ok(moved.exit(&args.tag, output))
-}
-
-/// What the channel may name now, judged as the new release is.
-struct Named<'a> {
-    client: &'a sealift_registry::client::Client,
-    repository: &'a Repository,
-    logical: &'a Repository,
-    trust: &'a Trust,
-    facts: &'a Facts<'a>,
-    statement: &'a Statement,
-}
-
-impl Named<'_> {
-    /// Where an artifact stands in the stream of the new release, by a statement that those whom the policies trust
-    /// have signed: if that has expired since, it is newer all the same. Half-approved releases hold nothing up.
-    async fn position(&self, digest: Digest) -> Result<Option<Position>, Failure> {
-        let (place, logical) = (self.repository.pin(digest), self.logical.pin(digest));
-        let unverified = match fetch::unverified(self.client, &place, &logical, Legacy::Ignored).await {
-            Ok(unverified) => unverified,
-            Err(ClientError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let wanted = &self.statement.release;
-        let (stream, environment) = (Some(wanted.stream.as_str()), wanted.environment.as_deref());
-        let facts = Facts { stream, environment, memory: None, ..self.facts.clone() };
-        let statement = admit(&unverified, &self.trust.policies, &facts).evidence.statement;
-        let same = statement.filter(|found| found.stream == wanted.stream && found.environment == wanted.environment);
-        Ok(same.map(|found| found.position))
-    }
 }
 
 /// A tag that a channel can be.

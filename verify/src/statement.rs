@@ -51,6 +51,9 @@ pub struct Release {
     /// The statement that a wanted rollback undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_of: Option<Digest>,
+    /// The statement by which the same artifact was promoted from another environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<Promoted>,
     /// When the signer says it was made.
     pub issued_at: Timestamp,
     /// Not to be accepted earlier.
@@ -88,6 +91,16 @@ pub struct Previous {
     pub statement: Digest,
     /// Its sequence.
     pub sequence: u64,
+}
+
+/// Where a release was before it was promoted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promoted {
+    /// Digest of the payload that was verified there.
+    pub statement: Digest,
+    /// Its environment, if it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
 }
 
 /// The content of the artifact, down to the objects.
@@ -198,6 +211,7 @@ const KNOWN: &[&str] = &[
     "sequence",
     "previous",
     "rollbackOf",
+    "promotedFrom",
     "issuedAt",
     "notBefore",
     "expiresAt",
@@ -343,6 +357,7 @@ pub(crate) mod tests {
                 sequence: 42,
                 previous: None,
                 rollback_of: None,
+                promoted_from: None,
                 issued_at: "2026-01-01T00:00:00Z".parse().unwrap(),
                 not_before: None,
                 expires_at: None,

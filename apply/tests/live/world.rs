@@ -63,6 +63,7 @@ pub(crate) fn release(values: &[Value]) -> Verified {
         sequence: 1,
         previous: None,
         rollback_of: None,
+        promoted_from: None,
         issued_at: NOW.parse().unwrap(),
         not_before: None,
         expires_at: None,

@@ -211,6 +211,7 @@ mod tests {
             sequence: 1,
             previous: None,
             rollback_of: None,
+            promoted_from: None,
             issued_at: Timestamp::UNIX_EPOCH,
             not_before: None,
             expires_at: None,

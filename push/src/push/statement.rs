@@ -10,8 +10,14 @@ use sealift_verify::{
     statement::{Previous, Release, Statement},
 };
 
-use super::{head::Head, package::Package, payload_digest};
-use crate::{cli::push::PushArgs, exit::Exit, failure::Failure, origin::Origin};
+use super::package::Package;
+use crate::{
+    cli::push::PushArgs,
+    exit::Exit,
+    failure::{Failure, usage},
+    line::Line,
+    origin::Origin,
+};
 
 /// A default sequence further ahead than this comes from a clock or a counter gone wrong, and would burn the stream.
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -85,6 +91,7 @@ impl Draft {
             sequence: 0,
             previous: None,
             rollback_of: None,
+            promoted_from: None,
             issued_at: now,
             not_before: wanted.not_before,
             expires_at,
@@ -100,22 +107,16 @@ impl Draft {
         Ok(Self { statement, sequence: wanted.sequence, epoch: wanted.epoch })
     }
 
-    /// True if `statement` speaks for the same stream and environment.
-    pub(super) fn is_about(&self, statement: &Statement) -> bool {
-        let (ours, other) = (&self.statement.release, &statement.release);
-        ours.stream == other.stream && ours.environment == other.environment
-    }
-
-    /// Where the release is pushed to.
-    pub(super) fn repository(&self) -> &sealift_verify::reference::Repository {
-        &self.statement.release.repositories[0]
+    /// The line it goes on with.
+    pub(super) fn line(&self) -> Line<'_> {
+        Line::of(&self.statement.release)
     }
 
     /// The statement that follows what the channel names now.
-    pub(super) fn follow(&self, head: Option<&Head>) -> Result<Statement, StatementError> {
+    pub(super) fn follow(&self, head: Option<&Statement>) -> Result<Statement, StatementError> {
         let mut statement = self.statement.clone();
         let release = &mut statement.release;
-        let before = head.map(|head| head.statement.release.position());
+        let before = head.map(|head| head.release.position());
         release.epoch = self.epoch.or(before.map(|p| p.epoch)).unwrap_or_default();
         release.sequence = match self.sequence {
             Some(sequence) => sequence,
@@ -129,13 +130,15 @@ impl Draft {
             return Err(StatementError::SequenceTaken { sequence, epoch });
         }
         // A release that comes too late follows nothing; its number only says where it would have been.
-        let earlier = head.filter(|head| head.statement.release.position() < release.position());
-        release.previous = earlier.map(|head| Previous {
-            statement: payload_digest(&head.statement),
-            sequence: head.statement.release.sequence,
-        });
+        let earlier = head.filter(|head| head.release.position() < release.position());
+        release.previous = earlier.map(previous);
         Ok(statement)
     }
+}
+
+/// A statement as the next one names it.
+pub(crate) fn previous(statement: &Statement) -> Previous {
+    Previous { statement: Digest::of(&statement.to_payload()), sequence: statement.release.sequence }
 }
 
 /// The sequence after `before`, and never behind the clock.
@@ -160,6 +163,23 @@ pub(crate) fn expiry(
     match not_before.filter(|not_before| *not_before >= expires_at) {
         Some(not_before) => Err(StatementError::Window { not_before, expires_at }),
         None => Ok(expires_at),
+    }
+}
+
+/// When a statement expires that is made after another: never, if that did not, and otherwise only as somebody said.
+pub(crate) fn expiry_after(
+    before: &Release,
+    length: Option<Duration>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Failure> {
+    match (length, before.expires_at) {
+        (Some(length), _) => Ok(Some(expiry(length, None, now)?)),
+        (None, None) => Ok(None),
+        (None, Some(end)) => {
+            let error =
+                usage(format!("the statement before lasts until {end}, and how long the new one lasts is not said"));
+            Err(error.hint("say it with --expires-in, such as --expires-in 720h"))
+        }
     }
 }
 
@@ -221,16 +241,16 @@ mod tests {
         Draft::new(&args, &package, Vec::new(), &Origin::default(), NOW.parse().unwrap())
     }
 
-    fn head(epoch: u64, sequence: u64) -> Head {
+    fn head(epoch: u64, sequence: u64) -> Statement {
         let mut statement = draft("").unwrap().statement;
         (statement.release.epoch, statement.release.sequence) = (epoch, sequence);
-        Head { statement }
+        statement
     }
 
     #[test]
     fn the_default_sequence_is_the_time_or_one_more_than_before() {
         let now = u64::try_from(NOW.parse::<Timestamp>().unwrap().as_millisecond()).unwrap();
-        let sequence = |head: Option<&Head>| draft("").unwrap().follow(head).map(|s| s.release.sequence);
+        let sequence = |head: Option<&Statement>| draft("").unwrap().follow(head).map(|s| s.release.sequence);
         assert_eq!(sequence(None).unwrap(), now);
         assert_eq!(sequence(Some(&head(0, 41))).unwrap(), now);
         assert_eq!(sequence(Some(&head(0, now + 5))).unwrap(), now + 6);
@@ -242,7 +262,7 @@ mod tests {
     fn a_new_statement_names_the_one_it_follows() {
         let (before, statement) = (head(0, 41), draft("--sequence 42").unwrap());
         let previous = statement.follow(Some(&before)).unwrap().release.previous.unwrap();
-        assert_eq!((previous.sequence, previous.statement), (41, payload_digest(&before.statement)));
+        assert_eq!((previous.sequence, previous.statement), (41, Digest::of(&before.to_payload())));
         assert_eq!(statement.follow(Some(&head(0, 43))).unwrap().release.previous, None);
         assert!(matches!(statement.follow(Some(&head(0, 42))), Err(StatementError::SequenceTaken { .. })));
     }

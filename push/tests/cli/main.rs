@@ -17,6 +17,8 @@ mod live;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod promote;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod refusals;

@@ -122,6 +122,7 @@ impl World {
             sequence,
             previous: None,
             rollback_of: None,
+            promoted_from: None,
             issued_at: "2026-05-31T00:00:00Z".parse().unwrap(),
             not_before: None,
             expires_at: Some("2027-01-01T00:00:00Z".parse().unwrap()),

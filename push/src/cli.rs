@@ -12,6 +12,7 @@ pub(crate) mod public_key;
 pub(crate) mod push;
 pub(crate) mod refresh;
 pub(crate) mod registry;
+pub(crate) mod render;
 pub(crate) mod rollback;
 pub(crate) mod sign;
 pub(crate) mod signer;

@@ -20,6 +20,7 @@ use crate::{
     failure::{Failure, usage},
     manifests,
     output::{Format, Output},
+    render::{self, Rendered},
     transport,
 };
 
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: &InspectArgs, output: &mut Output) -> Result<Exit,
             artifact(args, &reference, output).await
         }
         all if all.iter().any(is_remote) => Err(usage("one artifact at a time, and not together with files")),
-        paths => files(args, paths, output),
+        paths => files(args, paths, output).await,
     }
 }
 
@@ -81,10 +82,10 @@ async fn artifact(args: &InspectArgs, reference: &Reference, output: &mut Output
     Ok(Exit::Done)
 }
 
-fn files(args: &InspectArgs, paths: &[String], output: &mut Output) -> Result<Exit, Failure> {
+async fn files(args: &InspectArgs, paths: &[String], output: &mut Output) -> Result<Exit, Failure> {
     let limits = Limits::default();
     let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
-    let sources = manifests::sources(&paths, &limits, output)?;
+    let Rendered { sources, .. } = render::sources(&paths, &args.render, &limits, output).await?;
     let objects = manifests::read(&sources, &limits)?;
     if let Some(wanted) = &args.object {
         return object(wanted, &objects, output);

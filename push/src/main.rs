@@ -30,6 +30,7 @@ mod push;
 mod refresh;
 mod registry_serve;
 mod release;
+mod render;
 mod rollback;
 mod sign;
 mod signing;

@@ -18,6 +18,8 @@ pub(crate) struct Origin {
     revision: Option<String>,
     reference: Option<String>,
     run: Option<String>,
+    /// How folders became manifests.
+    render: Vec<Value>,
 }
 
 /// `SOURCE_DATE_EPOCH` is not a number of seconds.
@@ -47,6 +49,7 @@ impl Origin {
         let other = contradicted(&self.uri, &found.uri) || contradicted(&self.revision, &found.revision);
         Self {
             run: found.run,
+            render: found.render,
             reference: found.reference.filter(|_| !other),
             uri: self.uri.or(found.uri.filter(|_| !other)),
             revision: self.revision.or(found.revision.filter(|_| !other)),
@@ -57,13 +60,15 @@ impl Origin {
         if let (Some(server), Some(name)) = (variable("GITHUB_SERVER_URL"), variable("GITHUB_REPOSITORY")) {
             let uri = format!("{server}/{name}");
             let run = variable("GITHUB_RUN_ID").map(|id| format!("{uri}/actions/runs/{id}"));
-            return Self { revision: variable("GITHUB_SHA"), reference: variable("GITHUB_REF"), run, uri: Some(uri) };
+            let (revision, reference) = (variable("GITHUB_SHA"), variable("GITHUB_REF"));
+            return Self { revision, reference, run, uri: Some(uri), render: Vec::new() };
         }
         Self {
             uri: variable("CI_PROJECT_URL"),
             revision: variable("CI_COMMIT_SHA"),
             reference: variable("CI_COMMIT_TAG").or_else(|| variable("CI_COMMIT_BRANCH")),
             run: variable("CI_JOB_URL"),
+            render: Vec::new(),
         }
     }
 
@@ -84,7 +89,13 @@ impl Origin {
             revision: clean.then_some(revision),
             reference: git(folder, &["symbolic-ref", "-q", "HEAD"]).filter(|_| clean),
             run: None,
+            render: Vec::new(),
         })
+    }
+
+    /// The same, with how folders became manifests.
+    pub(crate) fn rendered(self, render: Vec<Value>) -> Self {
+        Self { render, ..self }
     }
 
     /// The source as the statement says it.
@@ -97,11 +108,14 @@ impl Origin {
 
     /// How it was made, as the statement says it.
     pub(crate) fn build(&self) -> Value {
-        let tool = concat!("sealift/", env!("CARGO_PKG_VERSION"));
-        match &self.run {
-            Some(run) => json!({"tool": tool, "run": run}),
-            None => json!({"tool": tool}),
+        let mut build = json!({"tool": concat!("sealift/", env!("CARGO_PKG_VERSION"))});
+        if let Some(run) = &self.run {
+            build["run"] = json!(run);
         }
+        if !self.render.is_empty() {
+            build["render"] = json!(self.render);
+        }
+        build
     }
 }
 
@@ -174,8 +188,12 @@ mod tests {
 
     #[test]
     fn two_sources_are_never_mixed() {
-        let found =
-            Origin { uri: Some("a".into()), revision: Some("1".into()), reference: Some("main".into()), run: None };
+        let found = Origin {
+            uri: Some("a".into()),
+            revision: Some("1".into()),
+            reference: Some("main".into()),
+            ..Origin::default()
+        };
         let said = Origin { uri: Some("b".into()), ..Origin::default() };
         assert_eq!(said.clone().completed(found.clone()), said);
         let agreed = Origin { uri: Some("a".into()), ..Origin::default() };

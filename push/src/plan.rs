@@ -19,7 +19,7 @@ use sealift_verify::{
     policy::Policy,
     reference::{Reference, Repository},
     refusal::Refusal,
-    render::{Rendering, render},
+    render::{self as rendering, Rendering},
     signature::Candidate,
 };
 
@@ -33,6 +33,7 @@ use crate::{
     manifests,
     output::{Format, Output},
     policies::{self, Trust},
+    render::{self, Rendered},
     transport,
 };
 
@@ -46,7 +47,7 @@ struct NoDelivery {
 
 pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Failure> {
     // Everything that can be wrong on this side is found before the first request.
-    let files = (!args.files.is_empty()).then(|| local(args, output)).transpose()?;
+    let files = if args.files.is_empty() { None } else { Some(local(args, output).await?) };
     let trust = if args.policy.is_empty() { Trust::default() } else { policies::read(&args.policy, output)? };
 
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
             output.note("a preview: nothing here is signed or verified");
             // Where nothing is declared, a Delivery's values have nowhere to go.
             let values = if parameters.is_empty() { BTreeMap::new() } else { rendering.values.clone() };
-            render::<Arc<Policy>>(objects, &parameters, &Rendering { values, ..rendering }, &[])?.0
+            rendering::render::<Arc<Policy>>(objects, &parameters, &Rendering { values, ..rendering }, &[])?.0
         }
         (None, Some(reference)) => verified(args, reference, &trust, &settings, &rendering, output).await?,
         (None, None) => return Err(usage("name an artifact, or files with -f")),
@@ -80,13 +81,13 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
     Ok(if changes && args.exit_code { Exit::Changes } else { Exit::Done })
 }
 
-fn local(args: &PlanArgs, output: &mut Output) -> Result<(Objects, Vec<Parameter>), Failure> {
+async fn local(args: &PlanArgs, output: &mut Output) -> Result<(Objects, Vec<Parameter>), Failure> {
     let limits = Limits::default();
     if args.var.is_empty() && !args.set.is_empty() {
         return Err(usage("--set needs a variable to set: files declare none, so declare it with --var as push does"));
     }
     let mut parameters = args.var.clone();
-    let sources = manifests::sources(&args.files, &limits, output)?;
+    let Rendered { sources, .. } = render::sources(&args.files, &args.render, &limits, output).await?;
     let objects = manifests::read_with(sources, &mut parameters, &limits)?;
     Ok((objects, parameters))
 }

@@ -27,7 +27,9 @@ use crate::{
     manifests,
     origin::{self, Origin},
     output::{Format, Output},
-    release, signing, transport,
+    release,
+    render::{self, Rendered},
+    signing, transport,
 };
 
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -38,11 +40,11 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let created = origin::source_date()?;
     let mut parameters = distinct(args)?;
     output.progress("reading manifests");
-    let sources = manifests::sources(&args.files, &limits, output)?;
+    let Rendered { sources, builds } = render::sources(&args.files, &args.render, &limits, output).await?;
     let objects = manifests::read_with(sources, &mut parameters, &limits)?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&objects, args.format.into(), annotations)?;
-    let origin = Origin::find(&args.origin, &args.files);
+    let origin = Origin::find(&args.origin, &args.files).rendered(builds);
     // A person may be asked for a password on this line.
     output.clear_status();
     let signer = opening.signer().await?;

@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::RegistryAccess;
+use super::{RegistryAccess, render::RenderArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +22,8 @@ pub(crate) struct InspectArgs {
     /// Print one object as YAML: KIND/NAME or KIND/NAMESPACE/NAME
     #[arg(long, value_name = "KIND/NAME")]
     pub(crate) object: Option<String>,
+    #[command(flatten)]
+    pub(crate) render: RenderArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
 }

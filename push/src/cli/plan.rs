@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use sealift_verify::{parameters::Parameter, reference::Reference};
 
-use super::{ClusterAccess, RegistryAccess, assignment, reference, repository, verify::delivery};
+use super::{ClusterAccess, RegistryAccess, assignment, reference, render::RenderArgs, repository, verify::delivery};
 
 const EXAMPLES: &str = "\
 Examples:
   sealift plan oci://registry.example/acme/shop:prod --policy prod.yaml --delivery shop/web
   sealift plan oci://registry.example/acme/shop:prod --policy prod.yaml --context staging --namespace shop --exit-code
   sealift plan -f rendered/ --namespace shop            a preview before any push: nothing is verified
+  sealift plan -f overlays/prod --delivery shop/web     rendered as push renders it
   sealift plan -f rendered/ --delivery shop/web --var DOMAIN --var REPLICAS:int=2
 
 Nothing is written: the API server is asked by dry-run. Values of Secrets are masked.";
@@ -21,7 +22,7 @@ pub(crate) struct PlanArgs {
     /// The release: oci://HOST/REPO[:TAG|@DIGEST]; it is verified first
     #[arg(value_name = "REFERENCE", value_parser = reference, requires = "policy")]
     pub(crate) reference: Option<Reference>,
-    /// Manifests not pushed yet: files, folders, or - for standard input; may be repeated
+    /// Manifests not pushed yet: files, folders (rendered as push renders them), or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
     /// File with SignaturePolicy documents; may be repeated
@@ -51,6 +52,8 @@ pub(crate) struct PlanArgs {
     /// Exit with 10 if anything would change
     #[arg(long)]
     pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) render: RenderArgs,
     #[command(flatten)]
     pub(crate) cluster: ClusterAccess,
     #[command(flatten)]

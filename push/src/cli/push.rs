@@ -9,12 +9,15 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use super::{RegistryAccess, assignment, reference, repository, signer::SignerArgs};
+use super::{RegistryAccess, assignment, reference, render::RenderArgs, repository, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
   sealift push oci://registry.example/acme/shop:prod -f rendered/ --key cosign.key --env prod
-  kustomize build overlays/prod | sealift push oci://registry.example/acme/shop:prod -f - --key cosign.key
+  sealift push oci://registry.example/acme/shop:prod -f overlays/prod --key cosign.key    a kustomization: rendered here
+  sealift push oci://registry.example/acme/shop:prod -f charts/shop --values prod.yaml --key cosign.key     so is a chart
+  sealift push oci://registry.example/acme/shop:prod -f jsonnet/ --render-cmd 'jsonnet -y main.jsonnet' --key cosign.key
+  ytt -f config/ | sealift push oci://registry.example/acme/shop:prod -f - --key cosign.key
   sealift push oci://registry.example/acme/shop:prod -f rendered/ --key cosign.key \\
       --version 1.4.2 --expires-in 720h --var DOMAIN --var REPLICAS:int=2 --digest-file digest.txt
   sealift push oci://registry.example/acme/shop:prod -f rendered/ --keyless --trusted-root trusted_root.json \\
@@ -33,7 +36,8 @@ pub(crate) struct PushArgs {
     /// Where to push: oci://HOST/REPO:TAG, where TAG is the channel that clusters follow
     #[arg(value_name = "REFERENCE", value_parser = reference)]
     pub(crate) reference: Reference,
-    /// Manifests: a file, a folder (every .yaml, .yml and .json in it), or - for standard input; may be repeated
+    /// Manifests: a file, a folder (every .yaml, .yml and .json in it, or what a kustomization or chart in it renders to),
+    /// or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', required = true, value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
     /// How the artifact is packed
@@ -46,6 +50,8 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) render: RenderArgs,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
     #[command(flatten)]

@@ -108,6 +108,7 @@ fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<S
         expires_at,
         parameters,
         source,
+        build,
         ..
     } = release;
     let time = |time: &Option<jiff::Timestamp>| time.map(|time| time.to_string());
@@ -140,7 +141,33 @@ fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<S
         let places = parameter.pointers.len() + parameter.typed.len();
         format!("    parameter    {} ({kind}, {default}, in {places} places)", plain(&parameter.name))
     });
-    rows.chain(parameters).collect()
+    rows.chain(rendered(build.as_ref())).chain(parameters).collect()
+}
+
+/// How folders became manifests, as the statement says.
+fn rendered(build: Option<&Value>) -> Vec<String> {
+    let text = |value: &Value| plain(value.as_str().unwrap_or("?"));
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let one = |how: &Value| {
+        let mut line = format!(
+            "    rendered     {} by {} {} from {} files, inputs {}",
+            text(&how["folder"]),
+            text(&how["renderer"]),
+            text(&how["version"]),
+            how["inputs"]["files"],
+            text(&how["inputs"]["digest"])
+        );
+        for values in list(&how["values"]) {
+            line += &format!("\n      values     {} {}", text(&values["file"]), text(&values["digest"]));
+        }
+        for (what, name) in [("applied", "applied"), ("leftOut", "left out")] {
+            for hook in list(&how["hooks"][what]) {
+                line += &format!("\n      hook       {}, {name}", text(&hook));
+            }
+        }
+        line
+    };
+    build.map(|build| list(&build["render"]).iter().map(one).collect()).unwrap_or_default()
 }
 
 pub(super) fn json(signatures: &Signatures, reference: &Pinned, largest: u64) -> Value {

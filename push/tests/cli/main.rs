@@ -23,6 +23,8 @@ mod push;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod render;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod sign;

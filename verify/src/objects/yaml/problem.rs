@@ -115,7 +115,9 @@ pub enum Problem {
     #[error("kubectl takes an object with items for a list, but the kind {0:?} does not end in List")]
     ItemsOfNoList(String),
     /// An input of kustomize.
-    #[error("a kustomization, which is an input of kustomize and not an object to apply; render it first")]
+    #[error(
+        "a kustomization, which is an input of kustomize and not an object to apply; name its folder itself to have it rendered"
+    )]
     Kustomization,
 }
 

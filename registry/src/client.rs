@@ -1,31 +1,34 @@
 //! A client for one OCI registry and one set of credentials.
 //!
 //! # Which part is `oci_distribution`'s
-//! `oci_distribution` (the crate `oci-client` under its former name) uploads blobs, and its types read tag lists,
-//! tokens and error bodies. Everything that a cluster reads goes through this module's own calls instead, because
-//! that crate reads manifests, tag lists and blobs without a bound, takes the token service's address from the
-//! registry unchecked, keeps the first credentials per host for ever, takes "rate limited" for "no referrers",
-//! follows redirects anywhere, and panics when a registry answers a manifest without `Location`. No call has two
-//! implementations.
+//! Its types read tag lists, tokens and error bodies (`oci_distribution` is the crate `oci-client` under its former name).
+//! The requests are ours, because that crate reads manifests, tag lists and blobs without a bound, takes the token
+//! service's address from the registry unchecked, keeps the first credentials per host for ever, takes "rate limited" for
+//! "no referrers", follows redirects anywhere, knows no client certificates, and panics when a registry answers a manifest
+//! without `Location`. Uploads were left to it until they, too, had to keep to the proxy, the guard and the certificate.
 //!
 //! # What is never done
 //! Credentials go to the registry and to the token service it names, nowhere else: not along redirects, not to the
-//! next page on another host, not into an error. A body is read up to its limit and no byte further.
+//! next page or the upload session on another host, not into an error. A body is read up to its limit and no byte further.
 
 mod attach;
 mod auth;
+mod blob;
 mod config;
 mod error;
 mod guard;
 mod page;
+mod proxy;
 mod pull;
 mod push;
 mod referrers;
 mod send;
+mod transport;
+mod upload;
 
 use std::sync::Arc;
 
-use reqwest::{Certificate, Url, redirect};
+use reqwest::{Certificate, Url};
 use sealift_verify::{artifact::Limits, reference::Repository};
 
 #[cfg(test)]
@@ -33,15 +36,13 @@ pub(crate) use self::referrers::CREATED;
 pub(crate) use self::referrers::newest_first;
 pub use self::{
     attach::{Attached, AttachedBy},
-    config::{ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
+    config::{ClientCertificate, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
     error::{At, ClientError, Fault, Outage, Refusal, Reply, SetupError},
+    proxy::Proxies,
     push::{Put, PutAs},
     referrers::Referrers,
 };
-use self::{
-    auth::Authenticator,
-    guard::{Guard, GuardedResolver},
-};
+use self::{auth::Authenticator, guard::Guard, transport::Transport};
 
 /// Talks to one registry as one identity. Share it between tasks by reference or `Arc`; make another for other
 /// credentials.
@@ -49,13 +50,10 @@ use self::{
 pub struct Client {
     host: String,
     base: Url,
-    http: reqwest::Client,
-    guard: Arc<Guard>,
+    transport: Transport,
     auth: Authenticator,
-    extra_ca_pem: Option<Vec<u8>>,
     timeouts: Timeouts,
     limits: Limits,
-    user_agent: &'static str,
 }
 
 /// Docker Hub's repositories are named after a host that does not serve them.
@@ -70,45 +68,16 @@ impl Client {
     /// A client for the registry at `host` (`host` or `host:port`, as in a repository). Nothing is sent yet.
     ///
     /// # Errors
-    /// [`SetupError`] if the host is none or the extra certificates cannot be read.
+    /// [`SetupError`] if the host is none, or certificates, key or proxies cannot be used.
     pub fn new(host: &str, config: ClientConfig) -> Result<Self, SetupError> {
         let guard = Arc::new(Guard::new(endpoint(host), &config));
         let base = Url::parse(&format!("{}://{}/v2/", guard.scheme(), endpoint(host)))
             .ok()
             .filter(|url| url.path() == "/v2/" && url.host().is_some())
             .ok_or_else(|| SetupError::Host(host.to_owned()))?;
-        let ClientConfig {
-            plain_http: _,
-            allow_loopback: _,
-            local_hosts: _,
-            extra_ca_pem,
-            timeouts,
-            user_agent,
-            limits,
-            credentials,
-        } = config;
-        let mut http = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.idle)
-            .redirect(redirect::Policy::none())
-            // A digest is that of the bytes as stored, so nothing may be decoded on the way.
-            .no_gzip()
-            .dns_resolver(GuardedResolver(Arc::clone(&guard)));
-        if let Some(pem) = &extra_ca_pem {
-            http = http.tls_certs_merge(certificates(pem)?);
-        }
-        Ok(Self {
-            host: host.to_owned(),
-            base,
-            http: http.build().map_err(SetupError::Http)?,
-            guard,
-            auth: Authenticator::new(credentials),
-            extra_ca_pem,
-            timeouts,
-            limits,
-            user_agent,
-        })
+        let transport = Transport::new(base.clone(), guard, &config)?;
+        let ClientConfig { timeouts, limits, credentials, .. } = config;
+        Ok(Self { host: host.to_owned(), base, transport, auth: Authenticator::new(credentials), timeouts, limits })
     }
 
     /// The registry's host as given.

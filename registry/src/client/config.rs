@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use sealift_verify::{artifact::Limits, digest::Hasher};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use super::proxy::Proxies;
 
 /// Where plain HTTP may be spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,15 @@ impl Default for Timeouts {
     }
 }
 
+/// A certificate to show to the registry, and to nobody else.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority, as PEM.
+    pub chain_pem: Vec<u8>,
+    /// Its private key, as PEM: PKCS#8, PKCS#1 or SEC 1, not encrypted.
+    pub key_pem: SecretSlice<u8>,
+}
+
 /// Settings of a [`Client`](super::Client).
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -57,6 +68,10 @@ pub struct ClientConfig {
     pub local_hosts: Vec<String>,
     /// CA certificates trusted in addition to the system's, as PEM.
     pub extra_ca_pem: Option<Vec<u8>>,
+    /// Who to be in TLS, where the registry asks.
+    pub certificate: Option<ClientCertificate>,
+    /// Which proxies there are; none by default, whatever the environment says.
+    pub proxies: Proxies,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// The `User-Agent`.
@@ -74,6 +89,8 @@ impl Default for ClientConfig {
             allow_loopback: true,
             local_hosts: Vec::new(),
             extra_ca_pem: None,
+            certificate: None,
+            proxies: Proxies::default(),
             timeouts: Timeouts::default(),
             user_agent: concat!("sealift/", env!("CARGO_PKG_VERSION")),
             limits: Limits::default(),

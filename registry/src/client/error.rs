@@ -99,10 +99,7 @@ pub enum Fault {
     /// The upload session cannot be found: no `Location`, and no blob afterwards.
     #[error("the registry accepted an upload but names no place for it")]
     NoLocation,
-    /// A step of an upload was answered outside the specification.
-    #[error("the upload was answered in an unexpected way")]
-    Upload(#[source] oci_distribution::errors::OciDistributionError),
-    /// The upload was answered with something that made the upload library give up.
+    /// The upload's `Location` is no URL.
     #[error("the upload was answered with a target that cannot be read")]
     UploadTarget,
 }
@@ -322,6 +319,12 @@ pub enum SetupError {
     /// The extra certificates are not PEM, or there are none.
     #[error("the extra CA certificates cannot be read")]
     Certificates(#[source] Option<reqwest::Error>),
+    /// The client certificate or its key is not PEM, or one of them is missing.
+    #[error("the client certificate and its key cannot be used")]
+    Identity(#[source] reqwest::Error),
+    /// A proxy's address is no http or https URL. It is not shown, since it may hold a password.
+    #[error("the address of the proxy is not an http or https URL")]
+    Proxy(#[source] Option<reqwest::Error>),
     /// The HTTP client refused its settings.
     #[error("the HTTP client cannot be set up")]
     Http(#[source] reqwest::Error),

@@ -33,6 +33,9 @@ enum Reach {
     LinkLocal,
 }
 
+/// Names of clouds' metadata services. They mean a link-local address wherever they are resolved, at a proxy too.
+const METADATA: [&str; 3] = ["metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"];
+
 /// How far an address reaches. Private networks count as anywhere: most registries of companies are in one.
 fn reach(address: IpAddr) -> Reach {
     match address.to_canonical() {
@@ -64,8 +67,18 @@ fn reach_of(url: &Url) -> Reach {
     match url.host() {
         Some(url::Host::Ipv4(address)) => reach(address.into()),
         Some(url::Host::Ipv6(address)) => reach(address.into()),
-        Some(url::Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => Reach::Loopback,
+        Some(url::Host::Domain(name)) => reach_of_name(name.trim_end_matches('.')),
         _ => Reach::Anywhere,
+    }
+}
+
+fn reach_of_name(name: &str) -> Reach {
+    if name == "localhost" || name.ends_with(".localhost") {
+        Reach::Loopback
+    } else if METADATA.contains(&name) {
+        Reach::LinkLocal
+    } else {
+        Reach::Anywhere
     }
 }
 
@@ -150,6 +163,16 @@ impl Guard {
         }
     }
 
+    /// True if `url` says by itself that it means this machine or this link.
+    pub(crate) fn is_local(&self, url: &Url) -> bool {
+        reach_of(url) != Reach::Anywhere
+    }
+
+    /// Refuses a name if any of its addresses is refused: a proxy may take any of them.
+    pub(crate) fn check_addresses(&self, name: &str, found: impl Iterator<Item = IpAddr>) -> Result<(), Refusal> {
+        found.map(|address| self.check_address(name, address)).collect()
+    }
+
     /// A registry elsewhere must not lead to the loopback interface; one on it may lead along it.
     fn may_be_loopback(&self, is_registry: bool) -> bool {
         self.allow_loopback && (is_registry || self.registry_is_loopback)
@@ -168,7 +191,7 @@ impl Guard {
 }
 
 /// The system's resolver, without the addresses the guard refuses. Names that pass [`Guard::check`] could otherwise
-/// point anywhere. A proxy, where one is configured, resolves for itself.
+/// point anywhere. A proxy resolves for itself; see [`Transport`](super::transport::Transport).
 #[derive(Debug)]
 pub(crate) struct GuardedResolver(pub(crate) Arc<Guard>);
 
@@ -208,6 +231,9 @@ mod tests {
             ("https://0x7f000001/v2/", Refusal::Loopback),
             ("https://169.254.169.254/v2/", Refusal::LinkLocal),
             ("https://[fe80::1]/v2/", Refusal::LinkLocal),
+            ("https://metadata.google.internal/v2/", Refusal::LinkLocal),
+            ("https://metadata.google.internal./v2/", Refusal::LinkLocal),
+            ("https://localhost./v2/", Refusal::Loopback),
             ("https://[fd00:ec2::254]/v2/", Refusal::LinkLocal),
             ("https://[64:ff9b::a9fe:a9fe]/v2/", Refusal::LinkLocal),
             ("ftp://registry.example/v2/", Refusal::Url),
@@ -248,6 +274,18 @@ mod tests {
         let named = ClientConfig { local_hosts: vec!["registry.example:5000".into()], ..ClientConfig::in_cluster() };
         let guard = Guard::new("registry.example:5000", &named);
         assert_eq!(guard.check_address("registry.example", "127.0.0.1".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn before_a_proxy_one_refused_address_refuses_the_name() {
+        let guard = Guard::new("registry.example", &ClientConfig::in_cluster());
+        let check = |name: &str, found: &[&str]| {
+            guard.check_addresses(name, found.iter().map(|address| address.parse().unwrap()))
+        };
+        assert_eq!(check("a.example", &["192.0.2.1", "10.0.0.1"]), Ok(()));
+        assert_eq!(check("a.example", &["192.0.2.1", "127.0.0.1"]), Err(Refusal::Loopback));
+        assert_eq!(check("a.example", &["169.254.169.254"]), Err(Refusal::LinkLocal));
+        assert_eq!(check("a.example", &[]), Ok(()));
     }
 
     #[tokio::test]

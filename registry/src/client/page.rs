@@ -33,7 +33,7 @@ impl Client {
             if next.as_ref().is_some_and(|next| next.origin() != self.base.origin()) {
                 return Err(ClientError::refused(call.at.clone(), Refusal::OtherRegistry));
             }
-            Ok(Page { body: bounded(response, self.limits.manifest, &call.at, None).await?, media_type, next })
+            Ok(Page { body: bounded(response, self.limits.manifest, &call.at).await?, media_type, next })
         })
         .await
     }

@@ -1,17 +1,17 @@
-//! Reading: tags, manifests, blobs.
+//! Reading: tags and manifests, and whether a blob is there.
 
 use bytes::Bytes;
 use oci_distribution::client::TagResponse;
 use reqwest::{Method, StatusCode};
 use sealift_verify::{
-    artifact::{Descriptor, IMAGE_INDEX},
+    artifact::IMAGE_INDEX,
     digest::Digest,
     reference::{Pinned, Repository, is_tag},
 };
 
 use super::{
     At, Client, ClientError, Fault, Refusal,
-    send::{Access, Call, Progress, bounded},
+    send::{Access, Call, bounded},
 };
 
 /// What a manifest may be: OCI first, then what Docker made.
@@ -57,7 +57,7 @@ impl Client {
 
     async fn tagged(&self, head: &Call) -> Result<Bytes, ClientError> {
         let call = Call { method: Method::GET, ..head.clone() };
-        self.retry(|| async { bounded(self.send(&call).await?, self.limits.manifest, &call.at, None).await }).await
+        self.retry(|| async { bounded(self.send(&call).await?, self.limits.manifest, &call.at).await }).await
     }
 
     /// The manifest itself, exactly as served, with the digest asked for.
@@ -82,37 +82,6 @@ impl Client {
             Err(ClientError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// A blob with the size and digest described, within the client's limit for layers.
-    ///
-    /// # Errors
-    /// [`ClientError::TooLarge`] without a request if the size described is over the limit, and others.
-    pub async fn blob(&self, repository: &Repository, blob: &Descriptor) -> Result<Bytes, ClientError> {
-        self.blob_within(repository, blob, self.limits.compressed, None).await
-    }
-
-    /// A blob with the size and digest described, of at most `limit` bytes; `progress` hears how many have arrived.
-    ///
-    /// # Errors
-    /// As of [`Client::blob`].
-    pub async fn blob_within(
-        &self,
-        repository: &Repository,
-        blob: &Descriptor,
-        limit: u64,
-        progress: Option<&(dyn Fn(u64) + Send + Sync)>,
-    ) -> Result<Bytes, ClientError> {
-        let mut call = self.call(Method::GET, repository, &format!("blobs/{}", blob.digest))?;
-        call.timeout = self.timeouts.transfer;
-        if blob.size > limit {
-            return Err(ClientError::TooLarge { at: Box::new(call.at), limit });
-        }
-        let progress: Option<Progress<'_>> = progress;
-        let bytes =
-            self.retry(|| async { bounded(self.send(&call).await?, blob.size, &call.at, progress).await }).await?;
-        same(&call.at, &blob.digest, &bytes)?;
-        Ok(bytes)
     }
 
     /// True if the registry has the blob.
@@ -161,7 +130,7 @@ impl Client {
     }
 }
 
-fn same(at: &At, expected: &Digest, bytes: &[u8]) -> Result<(), ClientError> {
+pub(super) fn same(at: &At, expected: &Digest, bytes: &[u8]) -> Result<(), ClientError> {
     let actual = Digest::of(bytes);
     if actual == *expected {
         return Ok(());

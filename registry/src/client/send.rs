@@ -5,7 +5,10 @@ use std::{future::Future, time::Duration};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
-use reqwest::{Method, Response, StatusCode, Url, header};
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{self, HeaderName},
+};
 use sealift_verify::reference::Repository;
 use tokio::time::Instant;
 
@@ -21,6 +24,9 @@ const LARGEST_COMPLAINT: u64 = 16 << 10;
 const LONGEST_MESSAGE: usize = 300;
 /// A registry that asks for more is taken to ask for this: nobody can add `Duration::MAX` to a time.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A transfer that breaks off more often, however far it got each time, is given up.
+const MOST_FRESH_STARTS: u32 = 32;
 
 /// What is wanted of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +44,10 @@ pub(crate) struct Call {
     pub(crate) access: Access,
     pub(crate) accept: &'static str,
     pub(crate) body: Option<(String, Bytes)>,
+    /// A header that says which part is asked for or sent.
+    pub(crate) range: Option<(HeaderName, String)>,
+    /// Another repository that is read from.
+    pub(crate) source: Option<String>,
     pub(crate) timeout: Duration,
 }
 
@@ -49,16 +59,17 @@ impl Client {
     pub(crate) fn call(&self, method: Method, repository: &Repository, rest: &str) -> Result<Call, ClientError> {
         let url = self.url(repository, rest)?;
         let (at, access, timeout) = (self.at(&url, repository), Access::Pull, self.timeouts.request);
-        Ok(Call { method, url, at, access, accept: "*/*", body: None, timeout })
+        Ok(Call { method, url, at, access, accept: "*/*", body: None, range: None, source: None, timeout })
     }
 
     /// Sends `call` and gives back a success, its body unread. Answers a challenge once.
     pub(crate) async fn send(&self, call: &Call) -> Result<Response, ClientError> {
-        let scope = Scope { repository: call.at.repository.clone(), access: call.access };
+        let Call { at: At { repository, .. }, access, source, .. } = call;
+        let scope = Scope { repository: repository.clone(), access: *access, source: source.clone() };
         let presented = self.authorization(&scope, None).await?;
         let mut response = self.follow(call, presented.as_ref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == self.base.origin() {
-            self.auth.learn(&response);
+            self.auth.learn(repository, &response);
             if let Some(other) = self.authorization(&scope, presented.as_ref()).await? {
                 response = self.follow(call, Some(&other)).await?;
             }
@@ -72,9 +83,9 @@ impl Client {
         let (mut url, mut authorization) = (call.url.clone(), authorization);
         for _ in 0..=MOST_REDIRECTS {
             let at = At { host: super::authority(&url), path: url.path().to_owned(), ..call.at.clone() };
-            self.guard.check(&url).map_err(|refusal| ClientError::refused(at.clone(), refusal))?;
-            let mut request = self.http.request(call.method.clone(), url.clone()).timeout(call.timeout);
-            request = request.header(header::ACCEPT, call.accept);
+            let request = self.transport.request(call.method.clone(), &url).await;
+            let request = request.map_err(|refusal| ClientError::refused(at.clone(), refusal))?;
+            let mut request = request.timeout(call.timeout).header(header::ACCEPT, call.accept);
             if url.origin() != self.base.origin() {
                 authorization = None;
             }
@@ -83,6 +94,9 @@ impl Client {
             }
             if let Some((media_type, body)) = &call.body {
                 request = request.header(header::CONTENT_TYPE, media_type).body(body.clone());
+            }
+            if let Some((name, value)) = &call.range {
+                request = request.header(name, value);
             }
             let response = request.send().await.map_err(|error| ClientError::network(at.clone(), error))?;
             let may_move = [Method::GET, Method::HEAD].contains(&call.method);
@@ -102,18 +116,29 @@ impl Client {
         F: Future<Output = Result<T, ClientError>>,
         A: Fn() -> F,
     {
-        let begun = Instant::now();
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(10))
-            .with_max_times(5)
-            .with_jitter()
-            .build();
+        self.retry_while(attempt, || false).await
+    }
+
+    /// The same for what goes on where it broke off: an attempt that got further, as `advanced` says once, sets time
+    /// and patience back to the beginning.
+    pub(crate) async fn retry_while<T, F, A>(
+        &self,
+        attempt: A,
+        advanced: impl Fn() -> bool,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+        A: Fn() -> F,
+    {
+        let (mut begun, mut pauses, mut fresh_starts) = (Instant::now(), pauses(), 0);
         loop {
             let error = match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            if fresh_starts < MOST_FRESH_STARTS && advanced() {
+                (begun, pauses, fresh_starts) = (Instant::now(), self::pauses(), fresh_starts + 1);
+            }
             let pause = error.pause().and_then(|asked| Some(pauses.next()?.max(asked)));
             match pause.filter(|pause| begun.elapsed() + *pause <= self.timeouts.retry) {
                 None => return Err(error),
@@ -126,20 +151,37 @@ impl Client {
     }
 }
 
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(10))
+        .with_max_times(5)
+        .with_jitter()
+        .build()
+}
+
 /// Reads a body of at most `limit` bytes.
-pub(crate) async fn bounded(
+pub(crate) async fn bounded(response: Response, limit: u64, at: &At) -> Result<Bytes, ClientError> {
+    let mut body = Vec::new();
+    append(response, &mut body, limit, at, None).await?;
+    Ok(body.into())
+}
+
+/// Reads a body behind what `body` holds, at most up to `limit` bytes in all. What arrived stays there when it breaks off.
+pub(crate) async fn append(
     mut response: Response,
+    body: &mut Vec<u8>,
     limit: u64,
     at: &At,
     progress: Option<Progress<'_>>,
-) -> Result<Bytes, ClientError> {
+) -> Result<(), ClientError> {
     let too_large = || ClientError::TooLarge { at: Box::new(at.clone()), limit };
     let announced = response.content_length().unwrap_or_default();
-    if announced > limit {
+    if announced > limit.saturating_sub(body.len() as u64) {
         return Err(too_large());
     }
     // An announcement reserves at most a mebibyte; the rest has to arrive first.
-    let mut body = Vec::with_capacity(usize::try_from(announced.min(1 << 20)).unwrap_or_default());
+    body.reserve(usize::try_from(announced.min(1 << 20)).unwrap_or_default());
     while let Some(piece) = response.chunk().await.map_err(|error| ClientError::network(at.clone(), error))? {
         if body.len() as u64 + piece.len() as u64 > limit {
             return Err(too_large());
@@ -149,7 +191,7 @@ pub(crate) async fn bounded(
             progress(body.len() as u64);
         }
     }
-    Ok(body.into())
+    Ok(())
 }
 
 /// The error of an unsuccessful answer, with the registry's words as far as they can be read.

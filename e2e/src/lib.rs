@@ -37,7 +37,7 @@ pub use keys::{KeyPair, policy};
 pub use manifests::{Name, corpus, expected};
 pub use measured::Measured;
 pub use process::{HarnessError, Process, free_port};
-pub use registry::{Login, Registry};
+pub use registry::{Login, Registry, faulty};
 pub use sigstore::{Identity, Sigstore};
 pub use tool::{Tool, binary, interop, on_ci, shared_folder, skip, workspace};
 pub use vault::Vault;

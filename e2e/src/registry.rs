@@ -1,5 +1,6 @@
 //! Real registries: the most used one, which lacks the referrers API, and one that has it.
 
+pub mod faulty;
 mod seed;
 
 use std::{

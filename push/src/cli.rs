@@ -113,6 +113,12 @@ pub(crate) struct RegistryAccess {
     /// PEM file with CA certificates to trust beside the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file with a certificate to show to a registry that asks for one in TLS
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// PEM file with that certificate's private key
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// Which cluster is meant. As with kubectl: --context, else the current context of $KUBECONFIG or ~/.kube/config.

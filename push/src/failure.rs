@@ -73,6 +73,12 @@ impl From<ClientError> for Failure {
 fn advice(error: &ClientError) -> Option<String> {
     let host = &error.at().host;
     Some(match error {
+        ClientError::NotFound { at, .. } if at.path.contains("/blobs/uploads/") => {
+            format!(
+                "make the repository {} at {host} first: not every registry makes one at the first push",
+                at.repository
+            )
+        }
         ClientError::NotFound { .. } => {
             "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned()
         }
@@ -108,7 +114,7 @@ impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         let exit = match &error {
             SetupError::Host(_) => Exit::Usage,
-            SetupError::Certificates(_) => Exit::InvalidInput,
+            SetupError::Certificates(_) | SetupError::Identity(_) | SetupError::Proxy(_) => Exit::InvalidInput,
             SetupError::Http(_) => Exit::Failed,
         };
         Self::new(exit, error)
@@ -117,8 +123,13 @@ impl From<SetupError> for Failure {
 
 impl From<DockerConfigError> for Failure {
     fn from(error: DockerConfigError) -> Self {
-        Self::new(Exit::Credentials, error)
-            .hint("fix or remove the entry: sealift does not fall back to anonymous access")
+        let hint = match &error {
+            DockerConfigError::Environment { .. } => {
+                "set SEALIFT_REGISTRY=HOST and SEALIFT_REGISTRY_USER with SEALIFT_REGISTRY_PASSWORD, or SEALIFT_REGISTRY_TOKEN"
+            }
+            _ => "fix or remove the entry: sealift does not fall back to anonymous access",
+        };
+        Self::new(Exit::Credentials, error).hint(hint)
     }
 }
 

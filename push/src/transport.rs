@@ -1,9 +1,12 @@
 //! Clients for registries, as the command line may reach them.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sealift_registry::{
-    client::{Client, ClientConfig, PlainHttp},
+    client::{Client, ClientCertificate, ClientConfig, PlainHttp, Proxies},
     docker_config,
 };
 use sealift_verify::{
@@ -18,37 +21,47 @@ use crate::{
     output::Output,
 };
 
-/// The file named by `--ca-file` cannot be read.
+/// A file that a flag names cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be read", path.display())]
-struct CaFile {
-    path: std::path::PathBuf,
+struct Unreadable {
+    path: PathBuf,
     #[source]
     source: std::io::Error,
 }
 
-/// A client for the registry of `repository`, with the credentials that Docker's or podman's configuration holds.
-/// Loopback registries are spoken to in plain HTTP, others only where the person said so.
+/// A client for the registry of `repository`, with the credentials that the environment, Docker's or podman's configuration
+/// holds. Loopback registries are spoken to in plain HTTP, others only where the person said so.
 pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> Result<Client, Failure> {
-    let extra_ca_pem = access.ca_file.as_ref().map(|path| {
-        fs::read(path).map_err(|source| {
-            let exit = match source.kind() {
-                std::io::ErrorKind::NotFound => Exit::NotFound,
-                _ => Exit::InvalidInput,
-            };
-            Failure::new(exit, CaFile { path: path.clone(), source })
-        })
-    });
-    let plain_http = match access.plain_http {
+    let RegistryAccess { plain_http, ca_file, client_cert, client_key } = access;
+    let extra_ca_pem = ca_file.as_deref().map(content).transpose()?;
+    let certificate = match (client_cert, client_key) {
+        (Some(chain), Some(key)) => {
+            Some(ClientCertificate { chain_pem: content(chain)?, key_pem: content(key)?.into() })
+        }
+        _ => None,
+    };
+    let plain_http = match plain_http {
         true => PlainHttp::Hosts(vec![repository.host().to_owned()]),
-        // Whoever hands over a CA expects it to be used, loopback or not.
-        false if access.ca_file.is_some() => PlainHttp::Never,
+        // Whoever hands over certificates expects them to be used, loopback or not.
+        false if extra_ca_pem.is_some() || certificate.is_some() => PlainHttp::Never,
         false => PlainHttp::LoopbackOnly,
     };
     let credentials = docker_config::credentials_for(repository).await?;
+    let proxies = Proxies::from_environment();
     let config =
-        ClientConfig { plain_http, extra_ca_pem: extra_ca_pem.transpose()?, credentials, ..ClientConfig::default() };
+        ClientConfig { plain_http, extra_ca_pem, certificate, proxies, credentials, ..ClientConfig::default() };
     Ok(Client::new(repository.host(), config)?)
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|source| {
+        let exit = match source.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::InvalidInput,
+        };
+        Failure::new(exit, Unreadable { path: path.to_owned(), source })
+    })
 }
 
 /// The digest a reference means: its own, or the one its tag names now, which is said. There is no default tag.

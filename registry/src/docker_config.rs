@@ -1,5 +1,5 @@
 //! Credentials where other tools keep them: Docker's `config.json`, podman's `auth.json`, credential helpers, and
-//! pull secrets of Kubernetes.
+//! pull secrets of Kubernetes; and in the environment.
 //!
 //! Entries for a path inside a registry are matched here, as the kubelet does; the `docker_credential` crate knows
 //! only hosts, and is asked where a helper or a credential store is configured.
@@ -16,9 +16,10 @@ use sealift_verify::reference::Repository;
 use tokio::{sync::oneshot, time::timeout};
 
 mod entries;
+mod environment;
 
 use self::entries::{ConfigFile, server_name};
-pub use self::entries::{PullSecretError, parse_pull_secret};
+pub use self::entries::{PullSecretError, parse_legacy_pull_secret, parse_pull_secret};
 use crate::client::Credentials;
 
 /// A helper may ask a cloud for a token; one that waits for a person is not waited for.
@@ -27,6 +28,12 @@ const HELPER_TIME: Duration = Duration::from_secs(30);
 /// Why credentials that are configured cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerConfigError {
+    /// Variables that contradict each other, or do not say which registry they are for.
+    #[error("the environment holds {problem}")]
+    Environment {
+        /// What it holds.
+        problem: &'static str,
+    },
     /// The file exists and cannot be read.
     #[error("{} cannot be read", path.display())]
     Read {
@@ -65,12 +72,17 @@ pub enum DockerConfigError {
 
 /// The credentials that this user's tools have for `repository`; anonymous if there are none.
 ///
-/// `$DOCKER_CONFIG/config.json` or `~/.docker/config.json` comes first, then podman's `$REGISTRY_AUTH_FILE`,
+/// The environment comes first: `SEALIFT_REGISTRY_USER` with `SEALIFT_REGISTRY_PASSWORD`, or `SEALIFT_REGISTRY_TOKEN`, for
+/// the registry, or the path in it, that `SEALIFT_REGISTRY` names. Then `$DOCKER_CONFIG/config.json` or
+/// `~/.docker/config.json`, then podman's `$REGISTRY_AUTH_FILE`,
 /// `$XDG_RUNTIME_DIR/containers/auth.json` and `~/.config/containers/auth.json`.
 ///
 /// # Errors
 /// [`DockerConfigError`] if something is configured for the registry and cannot be used.
 pub async fn credentials_for(repository: &Repository) -> Result<Credentials, DockerConfigError> {
+    if let Some(found) = environment::credentials(|name| env::var(name).ok(), repository)? {
+        return Ok(found);
+    }
     for path in files(|name| env::var_os(name).map(PathBuf::from)) {
         if let Some(found) = in_file(&path, repository).await? {
             return Ok(found);

@@ -7,7 +7,13 @@ mod auth;
 mod fake;
 #[path = "client/faults.rs"]
 mod faults;
+#[path = "client/flavours.rs"]
+mod flavours;
 #[path = "client/network.rs"]
 mod network;
 #[path = "client/peers.rs"]
 mod peers;
+#[path = "client/secure.rs"]
+mod secure;
+#[path = "client/transfers.rs"]
+mod transfers;

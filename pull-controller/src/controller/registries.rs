@@ -10,8 +10,8 @@ use std::{
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sealift_apply::cluster::{Cluster, ClusterError};
 use sealift_registry::{
-    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, SetupError, Timeouts},
-    docker_config::parse_pull_secret,
+    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Proxies, SetupError, Timeouts},
+    docker_config::{parse_legacy_pull_secret, parse_pull_secret},
 };
 use sealift_verify::reference::Repository;
 use secrecy::{ExposeSecret, SecretSlice};
@@ -23,6 +23,8 @@ use crate::options::Options;
 const MOST_CLIENTS: usize = 512;
 /// Where a pull secret holds its Docker configuration.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
+/// Where one of the older type does.
+const LEGACY_DOCKER_CONFIG: &str = ".dockercfg";
 
 /// As whom a registry is asked. Answers and artifacts are shared only between equal ones, and between tenants only those
 /// that anybody gets.
@@ -59,6 +61,7 @@ impl Registries {
             plain_http,
             local_hosts: options.allow_host.clone(),
             extra_ca_pem,
+            proxies: Proxies::from_environment(),
             timeouts,
             user_agent: concat!("sealift-controller/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::in_cluster()
@@ -91,7 +94,15 @@ struct Named {
     name: String,
     /// Uid and version of the Secret: other ones, other credentials.
     version: String,
+    form: Form,
     content: SecretSlice<u8>,
+}
+
+/// How the content is written.
+#[derive(Clone, Copy)]
+enum Form {
+    DockerConfig,
+    Legacy,
 }
 
 impl fmt::Debug for PullSecret {
@@ -131,11 +142,14 @@ impl PullSecret {
         let secret = found
             .map_err(|source| PullSecretError::Cluster { name: name.to_owned(), source })?
             .ok_or_else(|| unusable("does not exist".to_owned()))?;
-        let content = secret.data.unwrap_or_default().remove(DOCKER_CONFIG);
-        let content = content.ok_or_else(|| unusable(format!("has no key {DOCKER_CONFIG}")))?;
+        let mut data = secret.data.unwrap_or_default();
+        let mut take = |key: &str, form: Form| Some((data.remove(key)?, form));
+        let found = take(DOCKER_CONFIG, Form::DockerConfig).or_else(|| take(LEGACY_DOCKER_CONFIG, Form::Legacy));
+        let (content, form) =
+            found.ok_or_else(|| unusable(format!("has neither a key {DOCKER_CONFIG} nor {LEGACY_DOCKER_CONFIG}")))?;
         let ObjectMeta { uid, resource_version, .. } = secret.metadata;
         let version = format!("{}/{}", uid.unwrap_or_default(), resource_version.unwrap_or_default());
-        Ok(Self(Some(Named { name: name.to_owned(), version, content: content.0.into() })))
+        Ok(Self(Some(Named { name: name.to_owned(), version, form, content: content.0.into() })))
     }
 
     /// What tells it from every other Secret and every other version of it; `None` if none is named.
@@ -146,13 +160,17 @@ impl PullSecret {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, version: &str) -> Self {
         let content = SecretSlice::from(b"{}".to_vec());
-        Self(Some(Named { name: name.to_owned(), version: version.to_owned(), content }))
+        Self(Some(Named { name: name.to_owned(), version: version.to_owned(), form: Form::DockerConfig, content }))
     }
 
     /// What it has for a place: credentials go to no host it does not name.
     pub(super) fn credentials(&self, place: &Repository) -> Result<Credentials, PullSecretError> {
-        let Some(Named { name, content, .. }) = &self.0 else { return Ok(Credentials::Anonymous) };
-        parse_pull_secret(content.expose_secret(), place).map_err(|error| PullSecretError::Unusable {
+        let Some(Named { name, version: _, form, content }) = &self.0 else { return Ok(Credentials::Anonymous) };
+        let parse = match form {
+            Form::DockerConfig => parse_pull_secret,
+            Form::Legacy => parse_legacy_pull_secret,
+        };
+        parse(content.expose_secret(), place).map_err(|error| PullSecretError::Unusable {
             name: name.clone(),
             problem: format!("cannot be used: {error}"),
         })

@@ -23,6 +23,8 @@ mod push;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod registries;
+#[cfg(test)]
 mod render;
 #[cfg(test)]
 mod serve;

@@ -169,8 +169,8 @@ impl Guard {
     }
 
     /// Refuses a name if any of its addresses is refused: a proxy may take any of them.
-    pub(crate) fn check_addresses(&self, name: &str, found: impl Iterator<Item = IpAddr>) -> Result<(), Refusal> {
-        found.map(|address| self.check_address(name, address)).collect()
+    pub(crate) fn check_addresses(&self, name: &str, mut found: impl Iterator<Item = IpAddr>) -> Result<(), Refusal> {
+        found.try_for_each(|address| self.check_address(name, address))
     }
 
     /// A registry elsewhere must not lead to the loopback interface; one on it may lead along it.

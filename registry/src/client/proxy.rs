@@ -99,8 +99,8 @@ impl Detour {
 fn address(text: &SecretString) -> Result<String, SetupError> {
     let text = text.expose_secret();
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let fine = Url::parse(&with_scheme)
-        .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.host().is_some());
+    let fine =
+        Url::parse(&with_scheme).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.host().is_some());
     if fine { Ok(with_scheme) } else { Err(SetupError::Proxy(None)) }
 }
 

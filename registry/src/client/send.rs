@@ -121,11 +121,7 @@ impl Client {
 
     /// The same for what goes on where it broke off: an attempt that got further, as `advanced` says once, sets time
     /// and patience back to the beginning.
-    pub(crate) async fn retry_while<T, F, A>(
-        &self,
-        attempt: A,
-        advanced: impl Fn() -> bool,
-    ) -> Result<T, ClientError>
+    pub(crate) async fn retry_while<T, F, A>(&self, attempt: A, advanced: impl Fn() -> bool) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
         A: Fn() -> F,

@@ -135,7 +135,8 @@ impl Client {
         let answer = self.send(&Call { body: None, ..call.clone() }).await.ok()?;
         let url = place(&call, &answer).ok()?.unwrap_or(session.url);
         let range = answer.headers().get(header::RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
-        let last: usize = range.trim_start_matches("bytes=").split_once('-').map_or(Ok(0), |(_, to)| to.parse()).ok()?;
+        let last: usize =
+            range.trim_start_matches("bytes=").split_once('-').map_or(Ok(0), |(_, to)| to.parse()).ok()?;
         // `0-0` is one byte by the specification and none by registries that cannot say "none".
         let from = if last == 0 { 0 } else { last + 1 };
         (from <= size).then_some(Session { url, from })

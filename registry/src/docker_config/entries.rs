@@ -57,10 +57,23 @@ pub fn parse_pull_secret(dockerconfigjson: &[u8], repository: &Repository) -> Re
     Ok(ConfigFile::parse(dockerconfigjson)?.find(repository)?.unwrap_or_default())
 }
 
+/// The same for a secret of the older form (`.dockercfg`), which is the entries alone.
+///
+/// # Errors
+/// As of [`parse_pull_secret`].
+pub fn parse_legacy_pull_secret(dockercfg: &[u8], repository: &Repository) -> Result<Credentials, PullSecretError> {
+    let auths = serde_json::from_slice(dockercfg).map_err(|error| unreadable(&error))?;
+    let config = ConfigFile { auths, creds_store: None, cred_helpers: BTreeMap::new() };
+    Ok(config.find(repository)?.unwrap_or_default())
+}
+
+fn unreadable(error: &serde_json::Error) -> PullSecretError {
+    PullSecretError::Json { line: error.line(), column: error.column() }
+}
+
 impl ConfigFile {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, PullSecretError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| PullSecretError::Json { line: error.line(), column: error.column() })
+        serde_json::from_slice(bytes).map_err(|error| unreadable(&error))
     }
 
     pub(super) fn has_helper(&self, server: &str) -> bool {
@@ -130,7 +143,7 @@ fn hub(host: &str) -> &str {
 }
 
 /// How well a key (`host`, `host/path`, `https://host/v1/`, `*.host`) matches: length of the path, then exactness.
-fn matches(key: &str, repository: &Repository) -> Option<(usize, bool)> {
+pub(super) fn matches(key: &str, repository: &Repository) -> Option<(usize, bool)> {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
     let path = path.trim_end_matches('/');
@@ -227,6 +240,25 @@ mod tests {
             let error = parse_pull_secret(config.as_bytes(), &"registry.example/a".parse().unwrap()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn the_older_form_is_the_entries_alone() {
+        let config =
+            serde_json::json!({"https://registry.example": entry("host"), "registry.example/org": entry("org")});
+        let find = |repository: &str| {
+            let found = parse_legacy_pull_secret(config.to_string().as_bytes(), &repository.parse().unwrap()).unwrap();
+            match found {
+                Credentials::Basic { username, .. } => Some(username),
+                _ => None,
+            }
+        };
+        assert_eq!(find("registry.example/app").as_deref(), Some("host"));
+        assert_eq!(find("registry.example/org/app").as_deref(), Some("org"));
+        assert_eq!(find("other.example/app"), None);
+        let damaged = br#"{"registry.example":"s3cret"}"#;
+        let error = parse_legacy_pull_secret(damaged, &"registry.example/a".parse().unwrap()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
 
     #[test]

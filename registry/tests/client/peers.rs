@@ -11,7 +11,7 @@ use std::{
 
 use sealift_e2e::Tool;
 use sealift_registry::{
-    client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PlainHttp, PutAs},
+    client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PutAs},
     fetch::{self, Legacy},
     server::{self, ServerOptions},
 };
@@ -23,8 +23,8 @@ use sealift_verify::{
 };
 
 /// A registry process that ends with the test.
-struct Process {
-    host: String,
+pub(crate) struct Process {
+    pub(crate) host: String,
     child: Child,
     _folder: tempfile::TempDir,
 }
@@ -59,7 +59,7 @@ async fn process(name: &str, arguments: impl Fn(&str, &Path) -> Vec<String>) -> 
 }
 
 /// Push, move a tag, read back, sign six times at once, find all six.
-async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
+pub(crate) async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
     let client = Client::new(host, config).unwrap();
     let repository: Repository = format!("{host}/acme/shop").parse().unwrap();
     let content = vec![7; 100_000];
@@ -135,16 +135,25 @@ async fn works_with_an_embedded_registry_that_keeps_no_referrers() {
     registry.stop().await.unwrap();
 }
 
+/// What a registry shows in TLS, and whose clients it takes if it asks for certificates.
+pub(crate) struct Tls {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) clients: Option<String>,
+}
+
 /// Starts distribution's registry, with the certificate if there is one.
-async fn distribution(tls: Option<(String, String)>) -> Option<Process> {
+pub(crate) async fn distribution(tls: Option<Tls>) -> Option<Process> {
     let arguments = |host: &str, folder: &Path| {
         let (config, data) = (folder.join("config.yml"), folder.join("data"));
         let mut text = format!("version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: {host}\n");
-        if let Some((certificate, key)) = &tls {
+        if let Some(Tls { certificate, key, clients }) = &tls {
             std::fs::write(folder.join("tls.crt"), certificate).unwrap();
             std::fs::write(folder.join("tls.key"), key).unwrap();
+            std::fs::write(folder.join("clients.crt"), clients.as_deref().unwrap_or_default()).unwrap();
             let folder = folder.display();
-            text += &format!("  tls: {{certificate: {folder}/tls.crt, key: {folder}/tls.key}}\n");
+            let clients = clients.as_ref().map_or_else(String::new, |_| format!(", clientcas: [{folder}/clients.crt]"));
+            text += &format!("  tls: {{certificate: {folder}/tls.crt, key: {folder}/tls.key{clients}}}\n");
         }
         text += &format!("storage:\n  filesystem: {{rootdirectory: {}}}\n", data.display());
         std::fs::write(&config, text).unwrap();
@@ -158,35 +167,6 @@ async fn works_with_distribution_which_keeps_no_referrers() {
     if let Some(registry) = distribution(None).await {
         whole_story(&registry.host, AttachedBy::FallbackTag, ClientConfig::default()).await;
     }
-}
-
-#[tokio::test]
-async fn works_over_tls_with_a_private_authority_and_only_with_it() {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let root = authority.self_signed(&key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(authority, key);
-    let server_key = rcgen::KeyPair::generate().unwrap();
-    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let server = server.signed_by(&server_key, &issuer).unwrap().pem();
-    let Some(registry) = distribution(Some((server, server_key.serialize_pem()))).await else { return };
-    // Two certificates, the right one last: a bundle is read to its end.
-    let other = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    let other = other.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
-    let trusting = ClientConfig {
-        plain_http: PlainHttp::Never,
-        extra_ca_pem: Some(format!("# private\n{other}{root}").into_bytes()),
-        ..ClientConfig::default()
-    };
-    whole_story(&registry.host, AttachedBy::FallbackTag, trusting).await;
-
-    let mut config = ClientConfig { plain_http: PlainHttp::Never, ..ClientConfig::default() };
-    config.timeouts.retry = Duration::ZERO;
-    let client = Client::new(&registry.host, config).unwrap();
-    let repository: Repository = format!("{}/acme/shop", registry.host).parse().unwrap();
-    assert!(matches!(client.resolve(&repository, "v1").await, Err(ClientError::Unreachable { .. })));
-    assert!(client.push_blob(&repository, "text/plain", "x".into()).await.is_err());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod promote;
@@ -56,6 +57,7 @@ Start here:
 pub(crate) enum Command {
     Keygen(keygen::KeygenArgs),
     PublicKey(public_key::PublicKeyArgs),
+    Pin(pin::PinArgs),
     Push(Box<push::PushArgs>),
     Sign(sign::SignArgs),
     Approve(approve::ApproveArgs),

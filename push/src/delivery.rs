@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::Output,
-    parameters,
+    parameters, yaml,
 };
 
 /// The facts of one verdict.
@@ -168,9 +168,7 @@ pub(crate) fn read_memory(path: &Path) -> Result<Memory, Failure> {
 }
 
 fn parse_memory(text: &str) -> Result<Memory, Box<dyn std::error::Error + Send + Sync>> {
-    // `n` is a name and no boolean, as it is for kubectl.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)?;
+    let value = yaml::read(text)?;
     match value.get("kind").and_then(Value::as_str) {
         Some("AcceptedRelease") => Ok(serde_json::from_value::<AcceptedRelease>(value)?.spec.memory()),
         Some(other) => Err(format!("it is a {other}").into()),

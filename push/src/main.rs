@@ -21,6 +21,7 @@ mod manifests;
 mod origin;
 mod output;
 mod parameters;
+mod pin;
 mod plan;
 mod policies;
 mod policy;
@@ -40,6 +41,7 @@ mod tag;
 mod transport;
 mod verify;
 mod verify_bundle;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -89,6 +91,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Keygen(args) => keygen::run(&args, output),
         Command::PublicKey(args) => public_key::run(&args, output).await,
+        Command::Pin(args) => pin::run(&args, output).await,
         Command::Push(args) => push::run(&args, output).await,
         Command::Sign(args) => sign::run(&args, output).await,
         Command::Approve(args) => approve::run(&args, output).await,

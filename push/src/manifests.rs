@@ -1,20 +1,24 @@
 //! From paths to objects: collected in a fixed order, read as kubectl reads them, all problems at once.
 
 mod collect;
+mod position;
 
 use std::path::PathBuf;
 
 use sealift_verify::{
     artifact::Limits,
     objects::{
-        Objects,
+        Duplicate, Objects,
         yaml::{self, ReadError, Source},
     },
     parameters::{self, BindError, Parameter},
 };
 
 use self::collect::CollectError;
-pub(crate) use self::collect::{Collected, collect};
+pub(crate) use self::{
+    collect::{Collected, collect},
+    position::Positions,
+};
 use crate::{exit::Exit, failure::Failure, output::Output};
 
 /// Problems shown before the rest is only counted.
@@ -54,6 +58,12 @@ impl From<Vec<ReadError>> for Problems {
     }
 }
 
+impl From<Vec<Duplicate>> for Problems {
+    fn from(twice: Vec<Duplicate>) -> Self {
+        Self(twice.iter().map(ToString::to_string).collect())
+    }
+}
+
 impl From<CollectError> for Failure {
     fn from(error: CollectError) -> Self {
         let exit = if error.is_missing() { Exit::NotFound } else { Exit::InvalidInput };
@@ -80,23 +90,23 @@ pub(crate) fn read(sources: &[Source], limits: &Limits) -> Result<Objects, Probl
 
 /// The objects of `sources`, with the places of `parameters` written down.
 pub(crate) fn read_with(
-    sources: Vec<Source>,
+    sources: &[Source],
     parameters: &mut [Parameter],
     limits: &Limits,
 ) -> Result<Objects, Problems> {
     if parameters.is_empty() {
-        return read(&sources, limits);
+        return read(sources, limits);
     }
-    let marked = |source: Source| match String::from_utf8(source.bytes) {
-        Ok(text) => Source { bytes: parameters::mark(&text, parameters).into_bytes(), ..source },
+    let marked = |source: &Source| match std::str::from_utf8(&source.bytes) {
+        Ok(text) => Source { name: source.name.clone(), bytes: parameters::mark(text, parameters).into_bytes() },
         // The reader has the better message for what is not text.
-        Err(error) => Source { bytes: error.into_bytes(), ..source },
+        Err(_) => source.clone(),
     };
-    let sources: Vec<_> = sources.into_iter().map(marked).collect();
+    let sources: Vec<_> = sources.iter().map(marked).collect();
     let mut objects = read(&sources, limits)?.into_vec();
     parameters::bind(&mut objects, parameters)
         .map_err(|errors| Problems(errors.iter().map(BindError::to_string).collect()))?;
-    Objects::new(objects).map_err(|twice| Problems(twice.iter().map(ToString::to_string).collect()))
+    Objects::new(objects).map_err(Problems::from)
 }
 
 #[cfg(test)]
@@ -111,7 +121,7 @@ mod tests {
     fn variables_are_typed_where_they_are_unquoted() {
         let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  plain: ${N}\n  quoted: \"${N}\"\n";
         let mut parameters = ["N:int=2".parse::<Parameter>().unwrap()];
-        let objects = read_with(vec![source("a.yaml", text)], &mut parameters, &Limits::default()).unwrap();
+        let objects = read_with(&[source("a.yaml", text)], &mut parameters, &Limits::default()).unwrap();
         assert_eq!(objects.iter().next().unwrap().value["data"]["plain"], "${N}");
         assert_eq!(parameters[0].typed, ["_/core/ConfigMap/a.json#/data/plain"]);
         assert_eq!(parameters[0].pointers, ["_/core/ConfigMap/a.json#/data/quoted"]);

@@ -88,7 +88,7 @@ async fn local(args: &PlanArgs, output: &mut Output) -> Result<(Objects, Vec<Par
     }
     let mut parameters = args.var.clone();
     let Rendered { sources, .. } = render::sources(&args.files, &args.render, &limits, output).await?;
-    let objects = manifests::read_with(sources, &mut parameters, &limits)?;
+    let objects = manifests::read_with(&sources, &mut parameters, &limits)?;
     Ok((objects, parameters))
 }
 

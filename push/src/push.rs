@@ -27,7 +27,7 @@ use crate::{
     manifests,
     origin::{self, Origin},
     output::{Format, Output},
-    release,
+    pin, release,
     render::{self, Rendered},
     signing, transport,
 };
@@ -41,9 +41,10 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let mut parameters = distinct(args)?;
     output.progress("reading manifests");
     let Rendered { sources, builds } = render::sources(&args.files, &args.render, &limits, output).await?;
-    let objects = manifests::read_with(sources, &mut parameters, &limits)?;
+    let objects = manifests::read_with(&sources, &mut parameters, &limits)?;
+    let pinning = pin::pin(objects, (&args.files, &sources), &args.pin, &args.registry, output).await?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
-    let package = Package::new(&objects, args.format.into(), annotations)?;
+    let package = Package::new(&pinning, args.format.into(), annotations)?;
     let origin = Origin::find(&args.origin, &args.files).rendered(builds);
     // A person may be asked for a password on this line.
     output.clear_status();
@@ -96,6 +97,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let pushed = Pushed {
         reference: repository.pin(package.digest),
         package: &package,
+        pinning: &pinning,
         statement: &statement,
         payload: Digest::of(&payload),
         signatory: signer.signatory(),

@@ -1,4 +1,4 @@
-//! Signatures of the images that a release runs.
+//! The images that a release runs: their signatures, and whatever else is asked about each.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -37,4 +37,12 @@ where
         }
     });
     found.buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Asks about many images, some at the same time; answers come in no order.
+pub async fn each<N, T, F>(images: impl IntoIterator<Item = N>, ask: impl Fn(N) -> F) -> Vec<T>
+where
+    F: Future<Output = T>,
+{
+    stream::iter(images).map(ask).buffer_unordered(AT_ONCE).collect().await
 }

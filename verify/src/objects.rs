@@ -4,6 +4,7 @@ pub mod canonical;
 pub mod emit;
 pub mod identity;
 pub mod images;
+pub mod pointer;
 pub mod scope;
 pub mod yaml;
 

@@ -73,6 +73,9 @@ pub struct Release {
     /// Every container image named in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// Those of them that name no digest, so that what they are is for a registry or a parameter to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpinned_images: Vec<String>,
     /// Where the manifests came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -219,6 +222,7 @@ const KNOWN: &[&str] = &[
     "parameters",
     "scope",
     "images",
+    "unpinnedImages",
     "source",
     "build",
 ];
@@ -365,6 +369,7 @@ pub(crate) mod tests {
                 parameters: vec![],
                 scope: Scope::default(),
                 images: vec![],
+                unpinned_images: vec![],
                 source: None,
                 build: None,
                 critical: vec![],

@@ -77,6 +77,7 @@ pub(crate) fn release(values: &[Value]) -> Verified {
         parameters: vec![],
         scope: Scope::default(),
         images: vec![],
+        unpinned_images: vec![],
         source: None,
         build: None,
         critical: vec![],

@@ -219,6 +219,7 @@ mod tests {
             parameters: vec![],
             scope: Scope::default(),
             images: vec![],
+            unpinned_images: vec![],
             source: None,
             build: None,
             critical: vec![],

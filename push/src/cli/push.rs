@@ -9,7 +9,9 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use super::{RegistryAccess, assignment, reference, render::RenderArgs, repository, signer::SignerArgs};
+use super::{
+    RegistryAccess, assignment, pin::PushPinArgs, reference, render::RenderArgs, repository, signer::SignerArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,8 @@ pub(crate) struct PushArgs {
     pub(crate) render: RenderArgs,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
+    #[command(flatten)]
+    pub(crate) pin: PushPinArgs,
     #[command(flatten)]
     pub(crate) statement: StatementArgs,
     #[command(flatten)]

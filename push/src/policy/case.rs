@@ -16,7 +16,7 @@ use sealift_verify::{
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, yaml};
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
@@ -162,10 +162,7 @@ pub(crate) fn read(path: &Path) -> Result<Suite, SuiteError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Suite, SuiteError> {
-    // `n` is a name and no boolean, as it is for kubectl.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| SuiteError::Yaml { path: path.to_owned(), source: Box::new(error) })?;
+    let value = yaml::read(text).map_err(|source| SuiteError::Yaml { path: path.to_owned(), source })?;
     let suite: Suite = serde_path_to_error::deserialize(value).map_err(|error| SuiteError::Field {
         path: path.to_owned(),
         field: error.path().to_string(),

@@ -72,6 +72,7 @@ pub(super) mod tests {
             parameters: vec!["COLOUR=blue".parse().unwrap()],
             scope: Scope { namespaces: vec!["shop".into()], ..Scope::default() },
             images: vec!["i:1".into()],
+            unpinned_images: vec!["i:1".into()],
             source: None,
             build: Some(json!({"tool": "sealift/0"})),
             critical: vec!["content".into()],

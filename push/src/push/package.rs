@@ -8,13 +8,12 @@ use sealift_verify::{
     layer::{self, Layer, PackError},
     objects::{
         Objects,
-        images::images,
         scope::{self, scopes},
     },
     statement::{Content, Scope},
 };
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, pin::Pinning};
 
 /// An artifact ready to upload, and what a statement says about its content.
 #[derive(Debug)]
@@ -26,6 +25,7 @@ pub(crate) struct Package {
     pub(crate) content: Content,
     pub(crate) scope: Scope,
     pub(crate) images: Vec<String>,
+    pub(crate) unpinned: Vec<String>,
 }
 
 impl From<PackError> for Failure {
@@ -40,10 +40,11 @@ impl From<PackError> for Failure {
 
 impl Package {
     pub(crate) fn new(
-        objects: &Objects,
+        pinning: &Pinning,
         format: Format,
         annotations: BTreeMap<String, String>,
     ) -> Result<Self, PackError> {
+        let Pinning { objects, images, unpinned, .. } = pinning;
         let layer = layer::pack(objects, format)?;
         let manifest = Manifest::release(format, layer.descriptor.clone(), annotations);
         let bytes = manifest.to_bytes();
@@ -61,7 +62,8 @@ impl Package {
             bytes,
             content,
             scope: scope_of(objects),
-            images: images(objects).into_iter().collect(),
+            images: images.iter().cloned().collect(),
+            unpinned: unpinned.iter().cloned().collect(),
         })
     }
 }
@@ -93,9 +95,10 @@ mod tests {
     use super::*;
     use crate::manifests;
 
-    fn objects(texts: &[&str]) -> Objects {
+    fn objects(texts: &[&str]) -> Pinning {
         let source = |(i, text): (usize, &&str)| Source { name: format!("{i}.yaml"), bytes: text.as_bytes().to_vec() };
-        manifests::read(&texts.iter().enumerate().map(source).collect::<Vec<_>>(), &Limits::default()).unwrap()
+        let sources: Vec<_> = texts.iter().enumerate().map(source).collect();
+        Pinning::left(manifests::read(&sources, &Limits::default()).unwrap(), &[])
     }
 
     const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\nspec: {containers: [{name: c, image: i:1}]}\n";
@@ -118,7 +121,7 @@ mod tests {
         assert_eq!(package.scope.namespaces, ["shop"]);
         assert_eq!(package.scope.cluster_scoped, ["ClusterRole.rbac.authorization.k8s.io/r"]);
         assert_eq!(package.scope.unknown, ["Thing.example.com"]);
-        assert_eq!(package.images, ["i:1"]);
+        assert_eq!((package.images, package.unpinned), (vec!["i:1".to_owned()], vec!["i:1".to_owned()]));
         assert_eq!(
             package.content.inventory,
             Package::new(&objects(&[OTHER, POD, ROLE]), Format::Flux, BTreeMap::new()).unwrap().content.inventory

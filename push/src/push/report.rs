@@ -18,6 +18,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::Output,
+    pin::Pinning,
     signing::{Signatory, Signed},
 };
 
@@ -26,6 +27,7 @@ use crate::{
 pub(super) struct Pushed<'a> {
     pub(super) reference: Pinned,
     pub(super) package: &'a Package,
+    pub(super) pinning: &'a Pinning,
     pub(super) statement: &'a Statement,
     pub(super) payload: Digest,
     pub(super) signatory: &'a Signatory,
@@ -61,8 +63,9 @@ pub(super) fn files(digest_file: Option<&Path>, pushed: &Pushed<'_>) -> Result<(
 
 impl Pushed<'_> {
     pub(super) fn notes(&self, format: FormatArg, output: &mut Output) {
-        let Self { package, statement, .. } = self;
+        let Self { package, pinning, statement, .. } = self;
         let release = &statement.release;
+        pinning.notes(output);
         let objects = package.content.objects;
         output.note(format_args!(
             "packed    {objects} objects in {}",
@@ -93,7 +96,8 @@ impl Pushed<'_> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { reference, package, statement, payload, signatory, signed, attached, immutable, moved } = self;
+        let Self { reference, package, pinning, statement, payload, signatory, signed, attached, immutable, moved } =
+            self;
         let release = &statement.release;
         let channel = moved.map(|(tag, moved)| moved.json(tag));
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
@@ -109,6 +113,7 @@ impl Pushed<'_> {
             "objects": package.content.objects,
             "files": package.content.files,
             "images": package.images,
+            "pinning": pinning.json(),
             "statement": crate::release::statement_json(payload, release),
             "signature": signed.json(signatory, &attached.pinned.digest),
         })

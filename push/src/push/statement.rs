@@ -99,6 +99,7 @@ impl Draft {
             parameters,
             scope: package.scope.clone(),
             images: package.images.clone(),
+            unpinned_images: package.unpinned.clone(),
             source: origin.source(),
             build: Some(origin.build()),
             critical: Vec::new(),
@@ -228,6 +229,7 @@ mod tests {
     use crate::{
         cli::{Cli, Command},
         manifests,
+        pin::Pinning,
     };
 
     const NOW: &str = "2026-11-01T00:00:00Z";
@@ -237,7 +239,7 @@ mod tests {
         let Command::Push(args) = Cli::parse_from(line.split_whitespace()).command else { panic!("not a push") };
         let source = Source { name: "a".into(), bytes: b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n".to_vec() };
         let objects = manifests::read(&[source], &Limits::default()).unwrap();
-        let package = Package::new(&objects, Format::Sealift, BTreeMap::new()).unwrap();
+        let package = Package::new(&Pinning::left(objects, &[]), Format::Sealift, BTreeMap::new()).unwrap();
         Draft::new(&args, &package, Vec::new(), &Origin::default(), NOW.parse().unwrap())
     }
 

@@ -17,7 +17,7 @@ async fn shows_objects_images_and_statements_and_calls_them_unverified() {
          shop       ConfigMap  settings  shop/core/ConfigMap/settings.json\n  \
          shop       Pod        web       shop/core/Pod/web.json\n\
          namespaces\n  shop\n\
-         images\n  registry.example/web:1\n\
+         images\n  registry.example/web:1@sha256:…\n\
          statements: UNVERIFIED, whoever may push can write them; `sealift verify` judges them\n  \
          sha256:…\n    \
          claims key sha256:…\n    \

@@ -15,6 +15,8 @@ mod keygen;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod pin;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod promote;

@@ -7,6 +7,7 @@
 //! quoted one, so the events are read here.
 
 mod json;
+mod lines;
 mod problem;
 mod quirks;
 pub(crate) mod scalar;
@@ -15,7 +16,7 @@ mod tree;
 
 use serde_json::Value;
 
-pub use self::problem::Problem;
+pub use self::{lines::Lines, problem::Problem};
 use super::{Duplicate, Object, Objects, Origin, identity};
 use crate::artifact::Limits;
 

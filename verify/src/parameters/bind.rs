@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Parameter, ParameterType};
 use crate::{
     layer,
-    objects::{Object, ObjectId, Origin},
+    objects::{Object, ObjectId, Origin, pointer},
 };
 
 /// Stands in for an unquoted variable while YAML is read, since a parser does not tell how a text was quoted.
@@ -100,7 +100,7 @@ impl Walk<'_> {
                     }
                 }
                 for (key, item) in fields {
-                    self.step(item, pointer, &key.replace('~', "~0").replace('/', "~1"));
+                    self.step(item, pointer, key);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -108,11 +108,7 @@ impl Walk<'_> {
     }
 
     fn step(&mut self, value: &mut Value, pointer: &mut String, token: &str) {
-        let length = pointer.len();
-        pointer.push('/');
-        pointer.push_str(token);
-        self.value(value, pointer);
-        pointer.truncate(length);
+        pointer::within(pointer, token, |pointer| self.value(value, pointer));
     }
 
     fn text(&mut self, text: &mut String, pointer: &str) {

@@ -136,6 +136,7 @@ impl World {
             parameters: vec![],
             scope: Scope::default(),
             images: vec!["registry.example/web:1".into()],
+            unpinned_images: vec!["registry.example/web:1".into()],
             source: None,
             build: None,
             critical: vec![],

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde_json::Value;
 
-use crate::objects::Object;
+use crate::objects::{
+    Object,
+    pointer::{escaped, within},
+};
 
 /// Lists of containers in a pod's spec.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -135,19 +138,6 @@ fn follow<'a>(value: &'a Value, steps: &[String], pointer: &mut String, found: &
         }
         _ => {}
     }
-}
-
-fn within(pointer: &mut String, step: &str, work: impl FnOnce(&mut String)) {
-    let length = pointer.len();
-    pointer.push('/');
-    pointer.push_str(&escaped(step));
-    work(pointer);
-    pointer.truncate(length);
-}
-
-/// RFC 6901.
-fn escaped(step: &str) -> String {
-    step.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ const DEFAULT_HOST: &str = "docker.io";
 pub struct ImageName {
     /// Where it lies, with the registry and folder that short names leave out.
     pub repository: Repository,
+    /// The tag as it is written, if one is.
+    pub tag: Option<String>,
     /// What it is, if the name says so.
     pub digest: Option<Digest>,
 }
@@ -55,7 +57,8 @@ impl ImageName {
             Some(_) => format!("{DEFAULT_HOST}/{name}"),
             None => format!("{DEFAULT_HOST}/library/{name}"),
         };
-        Ok(Self { repository: full.parse().map_err(ImageNameError::Repository)?, digest })
+        let repository = full.parse().map_err(ImageNameError::Repository)?;
+        Ok(Self { repository, tag: tag.map(str::to_owned), digest })
     }
 
     /// The image itself, if the name says which it is.

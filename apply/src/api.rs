@@ -9,6 +9,7 @@ mod delivery;
 mod drift;
 mod health_check;
 mod history;
+mod hold;
 mod inventory;
 mod schema;
 mod signature_policy;
@@ -25,6 +26,7 @@ pub use delivery::{
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
 pub use health_check::HealthCheck;
 pub use history::{ChangeCounts, HistoryEntry, REMEMBERED};
+pub use hold::{HELD, HoldSpec, HoldState, HoldStatus};
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};

@@ -14,6 +14,7 @@ mod flight;
 mod follow;
 mod health;
 mod history;
+mod hold;
 mod images;
 mod judge;
 mod memory;

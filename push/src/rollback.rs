@@ -1,7 +1,9 @@
 //! `sealift rollback`: a new statement, later in the stream, about an artifact that ran before.
 
+mod emergency;
+
 use jiff::Timestamp;
-use sealift_apply::api::{Delivery, HistoryEntry, LastApplied, Selection};
+use sealift_apply::api::{Delivery, HELD, HistoryEntry, HoldState, LastApplied, Selection};
 use sealift_verify::{
     digest::Digest,
     duration::Duration,
@@ -36,12 +38,15 @@ enum RollbackError {
 }
 
 pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit, Failure> {
+    if args.emergency {
+        return emergency::run(args, output).await;
+    }
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
     let namespace = args.namespace.as_ref().unwrap_or(&connected.namespace);
     let whose = format!("{namespace}/{}", args.name);
     let delivery = cluster::delivery(&connected, namespace, &args.name).await?;
     let tag = channel_of(&delivery, &whose)?;
-    let (running, goal) = goal(&delivery, &whose, args.to.as_deref())?;
+    let (running, goal) = goal(&delivery, &whose, args.to.as_deref().filter(|to| !is_previous(to)))?;
     let remembered = accepted_record(&connected.cluster, namespace, &args.name).await?;
     let memory = remembered.map(|record| record.spec.memory()).unwrap_or_default();
 
@@ -111,15 +116,26 @@ fn channel_of<'a>(delivery: &'a Delivery, whose: &str) -> Result<&'a str, Failur
     }
 }
 
-/// What runs, and what to go back to: what was named, or the last release with another artifact.
+/// What runs, and what to go back to: what was named, or the last release with another artifact. An emergency hold is
+/// meant to be followed by what is signed, so what it holds is gone back to, from what runs without it.
 fn goal(delivery: &Delivery, whose: &str, to: Option<&str>) -> Result<(LastApplied, HistoryEntry), Failure> {
     let status = delivery.status.as_ref();
     let Some(running) = status.and_then(|status| status.last_applied.clone()) else {
         return Err(Failure::new(Exit::NotFound, RollbackError::NothingRuns(whose.to_owned())));
     };
     let applied = status.iter().flat_map(|status| &status.history).filter(|entry| entry.verdict == "Applied");
+    let applied = applied.filter(|entry| entry.reason.as_deref() != Some(HELD));
+    let hold = status.and_then(|status| status.hold.as_ref()).filter(|hold| hold.state == HoldState::InForce);
+    let (to, running) = match hold.and_then(|_| applied.clone().next()) {
+        Some(unheld) => {
+            let HistoryEntry { digest, epoch, sequence, statement, .. } = *unheld;
+            let held = running.digest.to_string();
+            (Some(to.map_or(held, str::to_owned)), LastApplied { digest, epoch, sequence, statement, ..running })
+        }
+        None => (to.map(str::to_owned), running),
+    };
     let mut earlier = applied.filter(|entry| entry.digest != running.digest);
-    let found = match to {
+    let found = match &to {
         None => earlier.next(),
         Some(to) => earlier.find(|entry| is_named(entry, to)),
     };
@@ -128,6 +144,11 @@ fn goal(delivery: &Delivery, whose: &str, to: Option<&str>) -> Result<(LastAppli
         Failure::new(Exit::NotFound, RollbackError::NotInHistory(whose.to_owned(), what))
             .hint("`sealift status -n NAMESPACE NAME` shows the history; older releases can be pushed again")
     })
+}
+
+/// The word for the release before.
+fn is_previous(to: &str) -> bool {
+    to.eq_ignore_ascii_case("previous")
 }
 
 fn is_named(entry: &HistoryEntry, to: &str) -> bool {
@@ -215,6 +236,22 @@ mod tests {
         for name in ["3", "2b", "4", "sha256:", &digest("4").to_string()] {
             assert_eq!(goes_to(Some(name)), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_held_in_an_emergency_is_gone_back_to_from_what_runs_without_the_hold() {
+        let mut held = delivery(
+            json!({"tag": "prod"}),
+            &[("1", 10, "Applied"), ("3", 30, "Applied"), ("2", 20, "Applied"), ("1", 10, "Applied")],
+        );
+        let status = held.status.as_mut().unwrap();
+        status.history[0].reason = Some(HELD.to_owned());
+        let hold = json!({"state": "InForce", "digest": digest("1"), "until": "2026-01-01T00:00:00Z", "reason": "x", "message": "", "since": "2026-01-01T00:00:00Z"});
+        status.hold = Some(serde_json::from_value(hold).unwrap());
+        let (running, entry) = goal(&held, "shop/web", None).unwrap();
+        assert_eq!((running.digest, running.sequence, running.statement), (digest("3"), Some(30), Some(digest("3"))));
+        assert_eq!(entry.digest, digest("1"));
+        assert_eq!(goal(&held, "shop/web", Some("2")).unwrap().1.digest, digest("2"));
     }
 
     #[test]

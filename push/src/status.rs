@@ -1,7 +1,7 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
 use sealift_apply::api::{
-    CheckRow, Condition, Delivery, DeliveryStatus, HistoryEntry, LastApplied, WouldRefuse, condition,
+    CheckRow, Condition, Delivery, DeliveryStatus, HistoryEntry, HoldStatus, LastApplied, WouldRefuse, condition,
 };
 use sealift_verify::evidence::THIRD_PARTY;
 use serde_json::{Value, json};
@@ -101,6 +101,7 @@ fn detail(delivery: &Delivery) -> String {
         last_applied,
         verification,
         would_refuse_now,
+        hold,
         objects,
         history,
         ..
@@ -126,6 +127,11 @@ fn detail(delivery: &Delivery) -> String {
     lines.extend(would_refuse_now.iter().map(|refused| {
         let WouldRefuse { reason, message, since } = refused;
         format!("  refused now {reason} since {since}, though it runs: {}", plain(message))
+    }));
+    lines.extend(hold.iter().map(|hold| {
+        let HoldStatus { state, digest, until, reason, message, since } = hold;
+        let what = format!("{state:?} since {since}, until {until}, at {digest} ({})", plain(reason));
+        format!("  hold        {what}: {}", plain(message))
     }));
     lines.extend(objects.map(|objects| format!("  objects     {objects}")));
     lines.extend(conditions.iter().map(|c| {

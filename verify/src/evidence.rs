@@ -82,6 +82,8 @@ checks! {
     Epoch = "epoch",
     /// Not older than what was accepted before.
     Memory = "memory",
+    /// What an emergency hold goes back to was accepted here before, and policies allow it for this time.
+    Hold = "hold",
     /// Every attestation that a policy asks for is there, signed, and says what it should.
     Attestations = "attestations",
     /// The layer's bytes are the ones signed.

@@ -11,6 +11,7 @@ mod chain;
 pub mod digest;
 pub mod duration;
 pub mod evidence;
+pub mod hold;
 pub mod keys;
 pub mod layer;
 pub mod memory;

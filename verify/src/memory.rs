@@ -5,9 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::Digest,
+    hold::Holding,
     refusal::Refusal,
     statement::{Position, Statement},
 };
+
+/// How many earlier releases are remembered.
+pub const EARLIER: usize = 10;
 
 /// The high-water marks of one Delivery, one a stream and environment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -16,6 +20,12 @@ pub struct Memory {
     /// The marks, in no particular order.
     #[serde(default)]
     pub marks: Vec<Mark>,
+    /// The marks before them, newest first and [`EARLIER`] at most: what an emergency hold may go back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Mark>,
+    /// The emergency hold that was last taken note of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holding: Option<Holding>,
 }
 
 /// The highest release accepted on one stream for one environment.
@@ -56,6 +66,8 @@ pub enum Standing {
     Advance,
     /// The same statement, or an older one without parameters about the accepted artifact: nothing to do.
     Current,
+    /// An earlier one that an emergency hold brings back for a time. The mark stays.
+    Held,
 }
 
 impl Memory {
@@ -124,8 +136,27 @@ impl Memory {
             artifact: statement.artifact,
             first_seen: now,
         };
-        let others = self.marks.iter().filter(|m| m.stream != mark.stream || m.environment != mark.environment);
-        Self { marks: others.cloned().chain([mark.clone()]).collect() }
+        let elsewhere = |m: &&Mark| m.stream != mark.stream || m.environment != mark.environment;
+        let others = self.marks.iter().filter(elsewhere);
+        Self {
+            marks: others.cloned().chain([mark.clone()]).collect(),
+            earlier: self.earlier_than(&mark, release.parameters.is_empty()),
+            holding: self.holding.clone(),
+        }
+    }
+
+    /// What was accepted before `next`, without what is the same release again: an artifact under a newer statement is no
+    /// other release, unless its parameters may make it one.
+    fn earlier_than(&self, next: &Mark, is_plain: bool) -> Vec<Mark> {
+        let same = |one: &Mark, other: &Mark| {
+            (&one.stream, &one.environment, one.artifact) == (&other.stream, &other.environment, other.artifact)
+        };
+        let replaced = self.mark(&next.stream, next.environment.as_deref());
+        let kept = |mark: &&Mark| {
+            !is_plain
+                || !same(mark, next) && !replaced.is_some_and(|replaced| same(mark, replaced) && *mark != replaced)
+        };
+        replaced.into_iter().chain(&self.earlier).filter(kept).take(EARLIER).cloned().collect()
     }
 }
 

@@ -27,9 +27,9 @@ pub use self::{
     require::Requirement,
     select::{Selected, might_match, select},
     spec::{
-        ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, EpochsSpec, ImagesSpec,
-        KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact, OnRevocation,
-        ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
+        ApprovalSpec, AtLeastSpec, AttestationSpec, AuthoritySpec, DeletionsSpec, DenySpec, Emergency, EpochsSpec,
+        ImagesSpec, KeySpec, KeylessSpec, MatchSpec, MatcherSpec, Mode, MostSpec, ObjectsSpec, OnFirstContact,
+        OnRevocation, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
     },
 };
 use self::{authority::authorities_of, matcher::Globs};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, reference::Repository, sigstore::UnknownTrustRoot};
+use crate::{digest::Digest, hold::NotHeld, reference::Repository, sigstore::UnknownTrustRoot};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -63,6 +63,8 @@ reasons! {
     RolledBack,
     /// Two different statements claim the same sequence.
     Equivocation,
+    /// An emergency hold that a policy or the memory of trust does not allow, or that has ended.
+    HoldRefused,
     /// No attestation of a type that a policy asks for.
     AttestationMissing,
     /// Attestations of the right type, none of them signed or saying as the policy asks.
@@ -272,6 +274,9 @@ pub enum Refusal {
         /// The other.
         second: Digest,
     },
+    /// See [`Reason::HoldRefused`].
+    #[error("{0}")]
+    Hold(NotHeld),
     /// See [`Reason::VersionMismatch`].
     #[error("the signed version is {signed:?}, but {selected:?} was selected")]
     VersionMismatch {
@@ -367,6 +372,7 @@ impl Refusal {
             Self::AttestationRefused { .. } => Reason::AttestationRefused,
             Self::RolledBack { .. } => Reason::RolledBack,
             Self::Equivocation { .. } => Reason::Equivocation,
+            Self::Hold(_) => Reason::HoldRefused,
             Self::VersionMismatch { .. } => Reason::VersionMismatch,
             Self::InventoryMismatch(_) => Reason::InventoryMismatch,
             Self::ObjectNotAllowed { .. } => Reason::ObjectNotAllowed,
@@ -449,6 +455,9 @@ impl Refusal {
             }
             Reason::Equivocation => {
                 "two signers used one sequence number, or a key is misused: find out before you push again"
+            }
+            Reason::HoldRefused => {
+                "`sealift status` shows what was accepted before; what is to last is a rollback that is signed"
             }
             Reason::VersionMismatch => "push with --version equal to the tag",
             Reason::InventoryMismatch => "the layer was changed after signing, or packed by another tool",

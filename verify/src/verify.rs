@@ -24,6 +24,7 @@ mod candidate;
 mod content;
 mod epochs;
 mod grounds;
+mod held;
 mod images;
 mod payload;
 mod proofs;
@@ -43,6 +44,7 @@ use crate::{
     artifact::{Descriptor, Format, Limits},
     digest::Digest,
     evidence::Evidence,
+    hold::Hold,
     memory::Memory,
     objects::{Objects, scope::Scopes},
     policy::{DeletionRules, Policy},
@@ -79,6 +81,8 @@ pub struct Facts<'a> {
     pub namespace: Option<&'a str>,
     /// What was accepted before; `None` = not known, and the row says not-checked.
     pub memory: Option<&'a Memory>,
+    /// The emergency hold by which an earlier release is judged, if it is.
+    pub hold: Option<&'a Hold>,
     /// The stream the Delivery demands.
     pub stream: Option<&'a str>,
     /// The environment the Delivery demands.
@@ -100,6 +104,7 @@ impl Facts<'_> {
             now,
             namespace: None,
             memory: None,
+            hold: None,
             stream: None,
             environment: None,
             version: None,

@@ -4,6 +4,7 @@ use kube::CustomResource;
 use schemars::{JsonSchema, transform::Transform};
 use sealift_verify::{
     digest::Digest,
+    hold::Holding,
     memory::{Mark, Memory},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,14 @@ pub struct AcceptedReleaseSpec {
     #[serde(default)]
     #[schemars(transform = prune)]
     pub marks: Vec<Mark>,
+    /// What was accepted before the marks, newest first: what an emergency hold may go back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), transform = prune)]
+    pub earlier: Vec<Mark>,
+    /// The emergency hold that was last taken note of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = prune)]
+    pub holding: Option<Holding>,
     /// The record of the decision by which a mark was last raised, as `sealift audit` shows it: base64 over zstd over the
     /// evidence. Absent where it was too long to keep; the controller's audit log has it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +61,7 @@ pub struct DeliveryName {
 impl AcceptedReleaseSpec {
     /// What was accepted.
     pub fn memory(&self) -> Memory {
-        Memory { marks: self.marks.clone() }
+        Memory { marks: self.marks.clone(), earlier: self.earlier.clone(), holding: self.holding.clone() }
     }
 }
 

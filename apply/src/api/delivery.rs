@@ -13,7 +13,7 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck, HistoryEntry};
+use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck, HistoryEntry, HoldSpec, HoldStatus};
 
 /// What is delivered, from where, how often and as whom. No field can weaken a policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -109,6 +109,9 @@ pub struct DeliverySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub depends_on: Vec<Dependency>,
+    /// An earlier release that runs for a time, without a new signature; `sealift rollback --emergency` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldSpec>,
     /// Stops everything but deletion.
     #[serde(default)]
     pub suspend: bool,
@@ -277,6 +280,9 @@ pub struct DeliveryStatus {
     /// Why what was last applied would be refused if it came now. It runs on all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_refuse_now: Option<WouldRefuse>,
+    /// The emergency hold that is asked for, and what becomes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldStatus>,
     /// What was found to differ from what was applied, and what was done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,

@@ -27,7 +27,7 @@ pub struct HistoryEntry {
     pub statement: Option<Digest>,
     /// `Applied` or `Refused`.
     pub verdict: String,
-    /// The stable reason of a refusal.
+    /// The stable reason of a refusal; [`HELD`](super::HELD) of a release that an emergency hold brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it was applied or refused.

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use sealift_verify::{
     artifact::Limits,
+    hold::Hold,
     memory::Memory,
     verify::{Admitted, Decision, Facts, admit},
 };
@@ -27,6 +28,7 @@ struct Question {
     now: Timestamp,
     namespace: Option<String>,
     memory: Option<Memory>,
+    hold: Option<Hold>,
     stream: Option<String>,
     environment: Option<String>,
     version: Option<String>,
@@ -37,12 +39,13 @@ struct Question {
 impl Question {
     /// Trust roots are those of the policies.
     fn of(facts: &Facts<'_>) -> Self {
-        let Facts { now, namespace, memory, stream, environment, version, require, trust: _, limits } = *facts;
+        let Facts { now, namespace, memory, hold, stream, environment, version, require, trust: _, limits } = *facts;
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Self {
             now,
             namespace: owned(namespace),
             memory: memory.cloned(),
+            hold: hold.cloned(),
             stream: owned(stream),
             environment: owned(environment),
             version: owned(version),
@@ -52,11 +55,12 @@ impl Question {
     }
 
     fn facts<'a>(&'a self, policies: &'a Policies) -> Facts<'a> {
-        let Self { now, namespace, memory, stream, environment, version, require, limits } = self;
+        let Self { now, namespace, memory, hold, stream, environment, version, require, limits } = self;
         Facts {
             now: *now,
             namespace: namespace.as_deref(),
             memory: memory.as_ref(),
+            hold: hold.as_ref(),
             stream: stream.as_deref(),
             environment: environment.as_deref(),
             version: version.as_deref(),

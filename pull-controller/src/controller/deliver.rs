@@ -24,6 +24,7 @@ use super::{
     depends, drift,
     follow::Follower,
     health::{health, looked_again},
+    hold,
     judge::{Judge, Judged},
     memory,
     order::{self, Order},
@@ -71,7 +72,8 @@ pub(super) async fn deliver(
     let access = Access { account: &account, controller: &context.cluster };
     let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
     let view = context.hub.view(&owner.namespace, name);
-    if reasons.are_among(&[Reason::Health, Reason::Due])
+    if spec.hold.is_none()
+        && reasons.are_among(&[Reason::Health, Reason::Due])
         && let Some(looked) = looked_again(access, delivery, memo, &policies, &view, &checks).await
     {
         *report = looked;
@@ -101,6 +103,12 @@ pub(super) async fn deliver(
     progress::step("memory");
     let remembered = memory::read(&context.cluster, &context.known, &owner).await?;
     let now = Timestamp::now();
+    let (meant, finding) = hold::meant(spec.hold.as_ref(), &matching, &remembered.memory, now);
+    report.hold = finding;
+    let remembered = match &meant {
+        Some(meant) => memory::note(&context.cluster, &context.known, remembered, &meant.hold, now).await?,
+        None => remembered,
+    };
     progress::step("verify");
     let judge = Judge {
         artifacts: &context.artifacts,
@@ -112,6 +120,7 @@ pub(super) async fn deliver(
         owner: &owner,
         spec,
         memory: &remembered.memory,
+        meant: meant.as_ref(),
         previous,
         now,
     };
@@ -131,20 +140,26 @@ pub(super) async fn deliver(
         Err(error) => Err(error.into()),
     };
     // What cannot run does not come, but what runs is kept in repair; why is told at the end.
+    let judged = match &meant {
+        Some(meant) => hold::held(&judge, meant, freshness, judged, report).await,
+        None => judged.map(|judged| (judged, None)),
+    };
+    let is_held = report.hold.is_in_force();
     let (Judged { verified, evidence, accepted }, held_up) = match judged {
-        Ok(judged) => (judged, None),
+        Ok(judged) => judged,
         Err(stop) => {
             let (judged, stop) = judge.last_known(stop, memo.accepted.as_deref(), report).await?;
             (judged, Some(stop))
         }
     };
-    if held_up.is_none() && !verify::is_new(&verified, previous) {
+    let is_chosen = held_up.is_none() || is_held;
+    if is_chosen && !verify::is_new(&verified, previous) {
         report.standing = Standing::Accepted;
     }
 
     // 4. cluster: plan, dry-run, remember, apply, prune.
     progress::step("plan");
-    let is_new = held_up.is_none() && verify::is_new(&verified, previous);
+    let is_new = is_chosen && verify::is_new(&verified, previous);
     // Whatever ends this early, from here to the end of the prune the inventory may name what is not so.
     let (trusted, kept) = (std::mem::take(&mut memo.trusted), context.inventories.take(&owner.uid));
     context.remember(&owner.uid, memo.clone());

@@ -6,7 +6,7 @@ use kube::{
     Resource as _,
     runtime::events::{Event, EventType},
 };
-use sealift_apply::api::{Condition, Delivery, DeliveryStatus, condition};
+use sealift_apply::api::{Condition, Delivery, DeliveryStatus, HoldState, HoldStatus, condition};
 
 use super::{
     context::Context,
@@ -59,6 +59,35 @@ pub(super) fn standing(previous: &DeliveryStatus, next: &DeliveryStatus) -> Opti
         reason: reason.to_owned(),
         note: Some(cut(note)),
         action: format!("Judge-{}-{}", at.reason, at.since.as_second()),
+        secondary: None,
+    })
+}
+
+/// An emergency hold begins, ends or is refused.
+pub(super) fn hold(previous: &DeliveryStatus, next: &DeliveryStatus) -> Option<Event> {
+    let what = |hold: &HoldStatus| (hold.state, hold.digest, hold.until);
+    let now = next.hold.as_ref().filter(|now| previous.hold.as_ref().map(what) != Some(what(now)));
+    let (type_, reason, hold, note) = match (&previous.hold, now) {
+        (_, Some(hold)) => {
+            let (type_, reason) = match hold.state {
+                HoldState::InForce => (EventType::Warning, "EmergencyHold"),
+                HoldState::Pending => (EventType::Warning, "HoldPending"),
+                HoldState::Refused => (EventType::Warning, "HoldRefused"),
+                HoldState::Ended => (EventType::Normal, "HoldEnded"),
+            };
+            let HoldStatus { digest, until, reason: why, message, .. } = hold;
+            (type_, reason, hold, format!("hold at {digest} until {until} ({why}): {message}"))
+        }
+        (Some(hold), None) if next.hold.is_none() && matches!(hold.state, HoldState::InForce | HoldState::Pending) => {
+            (EventType::Normal, "HoldEnded", hold, "the hold was taken back".to_owned())
+        }
+        _ => return None,
+    };
+    Some(Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(cut(note)),
+        action: format!("Hold-{}-{}", hold.digest.short(), hold.until.as_second()),
         secondary: None,
     })
 }

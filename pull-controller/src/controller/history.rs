@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{ChangeCounts, DeliveryStatus, HistoryEntry, REMEMBERED},
+    api::{ChangeCounts, DeliveryStatus, HELD, HistoryEntry, REMEMBERED},
     change::{Action, ChangeSet},
 };
 
@@ -52,7 +52,7 @@ fn brought(
         sequence: last.sequence,
         statement: last.statement,
         verdict: "Applied".to_owned(),
-        reason: None,
+        reason: report.hold.is_in_force().then(|| HELD.to_owned()),
         at: now,
         milliseconds: u64::try_from(now.duration_since(first).as_millis()).ok(),
         changes: Some(counts(&report.changes)),

@@ -8,7 +8,9 @@ use sealift_apply::{
     apply::Access,
 };
 use sealift_verify::{
+    digest::Digest,
     evidence::Evidence,
+    hold::Hold,
     memory::Memory,
     reference::Repository,
     refusal::Refusal,
@@ -18,6 +20,7 @@ use sealift_verify::{
 
 use super::{
     fetch::Artifacts,
+    hold::Meant,
     images::{ImageStore, Look},
     parameters,
     plan::discovered,
@@ -43,6 +46,8 @@ pub(super) struct Judge<'a> {
     pub(super) owner: &'a DeliveryReference,
     pub(super) spec: &'a DeliverySpec,
     pub(super) memory: &'a Memory,
+    /// The emergency hold that policies and memory allow.
+    pub(super) meant: Option<&'a Meant>,
     pub(super) previous: &'a DeliveryStatus,
     pub(super) now: Timestamp,
 }
@@ -71,9 +76,23 @@ impl Judge<'_> {
         freshness: Freshness,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
-        let judged = self.judged(resolved, Some(freshness), evidence).await?;
+        let judged = self.judged(resolved, None, Some(freshness), evidence).await?;
         verify::nothing_new_if_stale(&judged.verified, self.previous)?;
         Ok(judged)
+    }
+
+    /// Judges what an emergency hold goes back to, as of now and by everything but its place in the order.
+    pub(super) async fn earlier(
+        &self,
+        meant: &Meant,
+        freshness: Freshness,
+        evidence: &mut Option<Evidence>,
+    ) -> Result<Judged, Stop> {
+        self.judged(&self.resolved(meant.mark.artifact), Some(&meant.hold), Some(freshness), evidence).await
+    }
+
+    fn resolved(&self, digest: Digest) -> Resolved {
+        Resolved { digest, tag: None, version: None, places: self.source.places.clone() }
     }
 
     /// What was last applied, where what is selected cannot run: it is judged as anew, and may be put right. Gives back
@@ -90,9 +109,9 @@ impl Judge<'_> {
             && stop.verdict() != Verdict::Untouched
             || matches!(stop, Stop::Dependency(_) | Stop::DependencyCycle(_));
         let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
-        let places = self.source.places.clone();
-        let resolved = Resolved { digest: last.digest, tag: None, version: None, places };
-        let outcome = self.judged(&resolved, None, &mut report.applied_evidence).await;
+        let hold = self.meant.filter(|meant| last.statement == Some(meant.mark.statement)).map(|meant| &meant.hold);
+        let resolved = self.resolved(last.digest);
+        let outcome = self.judged(&resolved, hold, None, &mut report.applied_evidence).await;
         report.standing = outcome.as_ref().map_or_else(Standing::of, |_| Standing::Accepted);
         let selected = match &stop {
             Stop::Refused(refusal) if report.evidence.as_ref().is_some_and(|e| e.artifact == last.digest) => {
@@ -134,6 +153,7 @@ impl Judge<'_> {
     async fn judged(
         &self,
         resolved: &Resolved,
+        hold: Option<&Hold>,
         freshness: Option<Freshness>,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
@@ -141,6 +161,7 @@ impl Judge<'_> {
         let facts = Facts {
             namespace: Some(&owner.namespace),
             memory: Some(memory),
+            hold,
             stream: spec.stream.as_deref(),
             environment: spec.environment.as_deref(),
             version: resolved.version.as_deref(),

@@ -11,6 +11,7 @@ use sealift_apply::{
 };
 use sealift_verify::{
     evidence::{Evidence, packed},
+    hold::Hold,
     memory::Memory,
     objects::ObjectId,
     verify::Verified,
@@ -74,23 +75,57 @@ pub(super) async fn advance(
     if advanced == *memory {
         return Ok(());
     }
-    let failed = |source| Stop::Cluster { doing: "writing the memory of trust", source };
     let evidence = evidence.filter(|evidence| evidence.artifact == verified.digest()).and_then(packed::pack);
-    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks: advanced.marks, evidence };
-    let mut record = AcceptedRelease::new(&id(delivery).name, spec);
-    record.metadata.resource_version.clone_from(version);
+    write(controller, known, delivery, version.clone(), advanced, evidence).await.map(|_| ())
+}
+
+/// Takes note of an emergency hold before it is carried out: whatever becomes of the Delivery, a higher release ends it,
+/// and no further hold begins its time anew. No request if it is noted already.
+pub(super) async fn note(
+    controller: &Cluster,
+    known: &Known,
+    remembered: Remembered,
+    hold: &Hold,
+    now: Timestamp,
+) -> Result<Remembered, Stop> {
+    let Remembered { delivery, memory, version } = &remembered;
+    let noted = memory.holding(hold, now);
+    if noted == *memory {
+        return Ok(remembered);
+    }
+    // The record of why the mark was raised stands beside it, and stays.
+    let failed = |source| Stop::Cluster { doing: "reading the memory of trust", source };
+    let found = controller.get(&resource(), &id(delivery)).await.map_err(failed)?;
+    let record = found.and_then(|value| serde_json::from_value::<AcceptedRelease>(value).ok());
+    let evidence = record.and_then(|record| record.spec.evidence);
+    write(controller, known, delivery, version.clone(), noted, evidence).await
+}
+
+/// Stores the memory over the very version that was read.
+async fn write(
+    controller: &Cluster,
+    known: &Known,
+    delivery: &DeliveryName,
+    version: Option<String>,
+    memory: Memory,
+    evidence: Option<String>,
+) -> Result<Remembered, Stop> {
+    let failed = |source| Stop::Cluster { doing: "writing the memory of trust", source };
+    let Memory { marks, earlier, holding } = memory.clone();
+    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks, earlier, holding, evidence };
+    let (id, mut record) = (id(delivery), AcceptedRelease::new(&id(delivery).name, spec));
+    record.metadata.resource_version = version;
     let value =
         serde_json::to_value(record).map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
-    let (name, stored) = (id(delivery).name, controller.store(&resource(), &id(delivery), &value).await);
-    let stored = stored.inspect_err(|_| known.doubt(&name)).map_err(failed)?;
-    let marks: Option<AcceptedRelease> = serde_json::from_value(stored).ok();
-    match marks {
-        Some(written) => {
-            known.keep(&name, written.metadata.resource_version.as_deref(), &written.spec.memory());
-        }
-        None => known.doubt(&name),
+    let stored = controller.store(&resource(), &id, &value).await;
+    let stored = stored.inspect_err(|_| known.doubt(&id.name)).map_err(failed)?;
+    let written: Option<AcceptedRelease> = serde_json::from_value(stored).ok();
+    let version = written.as_ref().and_then(|written| written.metadata.resource_version.clone());
+    match &written {
+        Some(written) => known.keep(&id.name, version.as_deref(), &written.spec.memory()),
+        None => known.doubt(&id.name),
     }
-    Ok(())
+    Ok(Remembered { delivery: delivery.clone(), memory, version })
 }
 
 fn resource() -> Resource {

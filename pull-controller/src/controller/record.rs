@@ -1,7 +1,8 @@
 //! What the audit log is told of a reconcile: each decision once, and again when it or what runs has changed. *pure*
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
-use sealift_apply::api::{Delivery, DeliveryStatus, condition};
+use sealift_apply::api::{Delivery, DeliveryStatus, HoldState, condition};
 use sealift_verify::{
     digest::Digest,
     evidence::{Evidence, Outcome},
@@ -21,6 +22,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     verdicts: Vec<Verdict>,
+    /// An emergency hold and what becomes of it.
+    hold: Option<(HoldState, Digest, Timestamp)>,
     /// Artifact, statement and objects that run.
     applied: Option<(Digest, Option<Digest>, Digest)>,
 }
@@ -70,17 +73,20 @@ fn news<'a>(
     // Where what is selected is what runs, one verdict is about both.
     let other = |evidence: &&Evidence| selected.is_none_or(|selected| selected.artifact != evidence.artifact);
     let running = report.applied_evidence.as_ref().filter(other);
-    let decisions: Vec<_> =
-        selected.map(|e| ("selected", e)).into_iter().chain(running.map(|e| ("applied", e))).collect();
+    let held = report.held_evidence.as_ref();
+    let named = [("selected", selected), ("applied", running), ("held", held)];
+    let decisions: Vec<_> = named.into_iter().filter_map(|(name, evidence)| Some((name, evidence?))).collect();
     if decisions.is_empty() {
         return (None, Vec::new());
     }
     let told = Told {
         verdicts: decisions.iter().map(|(_, evidence)| Verdict::of(evidence)).collect(),
+        hold: next.hold.as_ref().map(|hold| (hold.state, hold.digest, hold.until)),
         applied: next.last_applied.as_ref().map(|last| (last.digest, last.statement, last.objects)),
     };
+    let same = |before: &Told| (before.applied, &before.hold) == (told.applied, &told.hold);
     let is_old = |evidence: &Evidence| {
-        before.is_some_and(|before| before.applied == told.applied && before.verdicts.contains(&Verdict::of(evidence)))
+        before.is_some_and(|before| same(before) && before.verdicts.contains(&Verdict::of(evidence)))
     };
     let news = decisions.into_iter().filter(|(_, evidence)| !is_old(evidence));
     let lines = news.map(|(judged, evidence)| (evidence, done(delivery, judged, next, report))).collect();
@@ -117,6 +123,9 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
         });
         done["refused"] = json!({"count": all.len(), "objects": listed.collect::<Vec<_>>(), "applied": error.applied().iter().map(ToString::to_string).collect::<Vec<_>>()});
     }
+    if let Some(hold) = &next.hold {
+        done["hold"] = json!(hold);
+    }
     if let Some(refused) = &next.would_refuse_now {
         done["wouldRefuseNow"] = json!({"reason": refused.reason, "since": refused.since});
     }
@@ -125,7 +134,6 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use sealift_apply::api::LastApplied;
     use sealift_verify::{
         reference::Repository,

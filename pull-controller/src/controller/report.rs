@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
 use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
 
-use super::{standing::Standing, stop::Stop};
+use super::{hold::Finding, standing::Standing, stop::Stop};
 use crate::metrics::Outcome;
 
 /// Filled in step by step; what a reconcile did not get to stays empty.
@@ -20,6 +20,10 @@ pub(super) struct Report {
     pub(super) standing: Standing,
     /// The record of that verdict, where it is not the one above.
     pub(super) applied_evidence: Option<Evidence>,
+    /// What was found about an emergency hold.
+    pub(super) hold: Finding,
+    /// The record of the verdict about what is held.
+    pub(super) held_evidence: Option<Evidence>,
     /// What was applied to the end.
     pub(super) applied: Option<LastApplied>,
     /// What the plan would do, where a policy demands that it be approved.

@@ -37,6 +37,17 @@ pub(super) struct When<'a> {
 
 /// The pause before the next reconcile; `None` if it waits for a change.
 pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
+    let next = pause_by_outcome(report, when);
+    // Nobody tells that the time of a hold is over.
+    let held = report.hold.ends().map(|end| Duration::try_from(end.duration_since(when.now)).unwrap_or_default());
+    let held = held.map(|left| left + Duration::from_secs(1));
+    match (next, held) {
+        (Some(next), Some(held)) => Some(next.min(held)),
+        (next, held) => next.or(held),
+    }
+}
+
+fn pause_by_outcome(report: &Report, when: When<'_>) -> Option<Duration> {
     let settled = stretched(when.interval, 0.05 + 0.05 * when.random);
     Some(match &report.stop {
         Some(stop) => match stop.retry() {
@@ -89,11 +100,12 @@ fn until_expiry(report: &Report, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use sealift_apply::api::HoldState;
     use sealift_registry::client::SetupError;
     use sealift_verify::{digest::Digest, refusal::Refusal};
 
     use super::*;
-    use crate::controller::{source::SourceError, stop::Stop};
+    use crate::controller::{hold::Finding, source::SourceError, stop::Stop};
 
     fn pause_of(stop: Option<Stop>, failures: u32, random: f64) -> Option<Duration> {
         let status = DeliveryStatus::default();
@@ -138,6 +150,28 @@ mod tests {
         assert_eq!((when(true, now), when(false, now)), (301, 1));
         let later = now + jiff::SignedDuration::from_secs(400);
         assert_eq!((when(true, later), when(false, later)), (630, 630));
+    }
+
+    #[test]
+    fn the_end_of_a_hold_is_not_missed() {
+        let hold = |hours| sealift_verify::hold::Hold {
+            digest: Digest::of(b""),
+            until: Timestamp::from_second(hours).unwrap(),
+            reason: "x".into(),
+        };
+        let found = |seconds, state| Finding::Found { hold: hold(seconds), state, message: String::new() };
+        let status = DeliveryStatus::default();
+        let pause = |stop, seconds, state| {
+            let report = Report { stop, hold: found(seconds, state), ..Report::default() };
+            let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
+            let (now, followed, random) = (Timestamp::UNIX_EPOCH, false, 0.0);
+            let when = When { interval, timeout, failures: 0, looks: 0, followed, status: &status, now, random };
+            super::pause(&report, when).map(|pause| pause.as_secs())
+        };
+        assert_eq!(pause(None, 60, HoldState::InForce), Some(61));
+        assert_eq!(pause(Some(Stop::NoServiceAccount), 60, HoldState::Pending), Some(61));
+        assert_eq!(pause(None, 6000, HoldState::InForce), Some(630));
+        assert_eq!(pause(None, 60, HoldState::Ended), Some(630));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sealift_apply::api::{
-    CheckRow, DeliveryStatus, LastApplied, LastAttempted, VerificationStatus, condition, set_condition,
+    CheckRow, DeliveryStatus, HoldState, LastApplied, LastAttempted, VerificationStatus, condition, set_condition,
 };
 use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
@@ -22,6 +22,7 @@ const VERIFIED: &str = "Verified";
 const HEALTHY: &str = "Healthy";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
+const HELD: &str = "Held";
 
 /// The reason while a release is being applied or has not settled.
 pub(super) const PROGRESSING: &str = "Progressing";
@@ -108,6 +109,7 @@ pub(super) fn next(previous: &DeliveryStatus, about: About<'_>, report: &Report)
     verification(&mut writer, report);
     applied(&mut writer, report);
     standing(&mut writer, report);
+    held(&mut writer, report);
     if let Some(plan) = report.plan {
         writer.status.plan = Some(plan);
     }
@@ -149,6 +151,22 @@ fn standing(writer: &mut Writer<'_>, report: &Report) {
     };
     let told = standing.told(status.would_refuse_now.as_ref(), now);
     status.would_refuse_now = told.filter(|_| status.last_applied.is_some());
+}
+
+/// The condition is there as long as somebody asks for a hold.
+fn held(writer: &mut Writer<'_>, report: &Report) {
+    writer.status.hold = report.hold.told(writer.status.hold.as_ref(), writer.about.now);
+    let Some(hold) = writer.status.hold.clone() else {
+        writer.status.conditions.retain(|condition| condition.type_ != HELD);
+        return;
+    };
+    let (value, reason) = match hold.state {
+        HoldState::InForce => ("True", "EmergencyHold"),
+        HoldState::Pending => ("Unknown", "HoldPending"),
+        HoldState::Refused => ("False", "HoldRefused"),
+        HoldState::Ended => ("False", "HoldEnded"),
+    };
+    writer.set(HELD, value, reason, &format!("until {}, {}: {}", hold.until, hold.reason, hold.message));
 }
 
 fn verification(writer: &mut Writer<'_>, report: &Report) {
@@ -276,11 +294,16 @@ fn settled(writer: &mut Writer<'_>, report: &Report) {
     if report.is_settled() {
         let release = writer.status.last_applied.as_ref().map(release_name).unwrap_or_default();
         let objects = writer.status.objects.unwrap_or_default();
-        let message = match (stale, &report.evidence) {
-            (true, Some(evidence)) => format!("{release}, {objects} objects: {}", summary(evidence)),
-            _ => format!("{release} is applied, {objects} objects"),
+        let hold = writer.status.hold.as_ref().filter(|_| report.hold.is_in_force());
+        let (reason, message) = match (hold, stale, &report.evidence) {
+            (Some(hold), ..) => {
+                let held = format!("held in an emergency until {}: {}", hold.until, hold.reason);
+                (HELD, format!("{release} is applied, {objects} objects; {held}"))
+            }
+            (None, true, Some(evidence)) => (STALE, format!("{release}, {objects} objects: {}", summary(evidence))),
+            _ => ("Applied", format!("{release} is applied, {objects} objects")),
         };
-        writer.set(READY, "True", if stale { STALE } else { "Applied" }, &message);
+        writer.set(READY, "True", reason, &message);
         writer.set(HEALTHY, "True", HEALTHY, &fares);
         writer.set(RECONCILING, "False", "Applied", "");
         writer.set(STALLED, "False", "Applied", "");

@@ -39,6 +39,11 @@ pub(super) async fn tell(
         tracing::warn!(delivery = %name(delivery), %digest, reason = %event.reason, "{note}");
         events::publish(context, delivery, &event).await;
     }
+    if let Some(event) = events::hold(previous, next) {
+        let note = event.note.as_deref().unwrap_or_default();
+        tracing::warn!(delivery = %name(delivery), reason = %event.reason, "{note}");
+        events::publish(context, delivery, &event).await;
+    }
     let Some(event) = events::news(previous, next, report) else { return Ok(()) };
     if let Some(Stop::Apply(error)) = &report.stop {
         // Condition and event hold the first few.

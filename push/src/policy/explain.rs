@@ -153,6 +153,7 @@ fn rule(check: CheckId, reason: Option<Reason>) -> Option<&'static str> {
         CheckId::MaxAge => "release.maxAge",
         CheckId::Minimum => "release.minimum",
         CheckId::Epoch => "release.epochs",
+        CheckId::Hold => "release.emergency",
         CheckId::Attestations => "attestations",
         CheckId::Objects => "objects",
         CheckId::Images => "images",

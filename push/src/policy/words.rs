@@ -88,6 +88,12 @@ impl<'a> Words<'a> {
                     found.extend(authorities.iter().map(|a| ("authority".to_owned(), authority(a))));
                 }
                 (_, Value::Object(fields)) => {
+                    if name == "release" && !fields.contains_key("emergency") {
+                        found.push((
+                            "release.emergency".to_owned(),
+                            "forbid (the default): who goes back signs it".to_owned(),
+                        ));
+                    }
                     found.extend(fields.iter().map(|(field, value)| (format!("{name}.{field}"), said(value))))
                 }
                 (_, value) => found.push((name.clone(), said(value))),

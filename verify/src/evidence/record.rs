@@ -112,6 +112,7 @@ const STATED: &[CheckId] = &[
     CheckId::Minimum,
     CheckId::Epoch,
     CheckId::Memory,
+    CheckId::Hold,
     CheckId::Inventory,
     CheckId::Parameters,
 ];

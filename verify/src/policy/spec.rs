@@ -205,6 +205,10 @@ pub struct ReleaseSpec {
     /// policies match, `suspend` in any of them is what holds.
     #[serde(default, skip_serializing_if = "OnRevocation::is_keep")]
     pub on_revocation: OnRevocation,
+    /// Whether a Delivery may be held for a time at a release that it accepted before, by whoever may edit it and without a
+    /// new signature. `forbid` by default; it takes `allow` in every policy that matches.
+    #[serde(default, skip_serializing_if = "Emergency::is_forbidden")]
+    pub emergency: Emergency,
     /// Who raises the epoch. Without it, whoever may release may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<EpochsSpec>,
@@ -288,6 +292,24 @@ pub enum OnRevocation {
 impl OnRevocation {
     fn is_keep(&self) -> bool {
         *self == Self::Keep
+    }
+}
+
+/// Whether a Delivery may be held at an earlier release without a new signature. A hold lets those go back who may edit a
+/// Delivery and sign nothing, so no policy says yes by saying nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Emergency {
+    /// Who wants to go back has to sign it.
+    #[default]
+    Forbid,
+    /// For a week at most, to what this Delivery has accepted before, until a higher release comes.
+    Allow,
+}
+
+impl Emergency {
+    fn is_forbidden(&self) -> bool {
+        *self == Self::Forbid
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     Admitted, Decision, Facts, Grounds, Stated, ThirdParty, Unverified,
     attested::{self, Attested, Setting},
     candidate::Judge,
-    epochs,
+    epochs, held,
     payload::{Payload, group},
     proofs::rows,
 };
@@ -14,7 +14,7 @@ use crate::{
     artifact::{Manifest, ManifestError},
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence, PolicyRecord},
-    memory::{Memory, Standing},
+    memory::{Mark, Memory, Standing},
     policy::{Mode, OnFirstContact, Policy, Selected, StatementDemand, select},
     refusal::Refusal,
     signature::Skipped,
@@ -60,6 +60,7 @@ type Released = (Grounds, Option<Refusal>);
 impl Admission<'_> {
     fn judge(mut self, policies: &[Arc<Policy>]) -> Result<Admitted, Refused> {
         let selected = self.policy(policies)?;
+        let held = held::meant(self.facts, &selected)?;
         let manifest = self.manifest()?;
         let (layer, format) = manifest.content().map_err(|e| bad_manifest(CheckId::Manifest, &e))?;
         self.evidence.pass(CheckId::Manifest, format!("one layer of {} bytes, {}", layer.size, layer.media_type));
@@ -67,7 +68,7 @@ impl Admission<'_> {
         if let Some(refusal) = selected.enforcing.iter().find_map(|policy| denied_digest(policy, &digests)) {
             return Err((CheckId::DenyList, refusal));
         }
-        let (grounds, stale) = self.release(&selected).map_err(|refused| self.unless_truncated(refused))?;
+        let (grounds, stale) = self.release(&selected, held).map_err(|refused| self.unless_truncated(refused))?;
         Ok(Admitted {
             reference: self.unverified.reference.clone(),
             layer: layer.clone(),
@@ -84,22 +85,38 @@ impl Admission<'_> {
 
     /// The statement that counts, if all that can be said without the layer speaks for it. Where trusted signers state
     /// nothing about this artifact, their bare signature is looked at.
-    fn release(&mut self, selected: &Selected) -> Result<Released, Refused> {
+    fn release(&mut self, selected: &Selected, held: Option<&Mark>) -> Result<Released, Refused> {
         let (mut claims, payloads): (Vec<_>, Vec<_>) =
             self.signatures(selected)?.into_iter().partition(|payload| payload.claim.is_some());
         let stated = payloads.iter().any(|payload| states(payload, self.unverified.reference.digest));
-        match claims.pop().filter(|_| !stated) {
+        match claims.pop().filter(|_| !stated && held.is_none()) {
             Some(claim) => self.third_party(&claim, selected).map(|grounds| (grounds, None)),
-            None => self.stated(payloads, selected),
+            None => self.stated(payloads, selected, held),
         }
     }
 
-    fn stated(&mut self, payloads: Vec<Payload>, selected: &Selected) -> Result<Released, Refused> {
+    fn stated(
+        &mut self,
+        payloads: Vec<Payload>,
+        selected: &Selected,
+        held: Option<&Mark>,
+    ) -> Result<Released, Refused> {
+        let seen = self.unverified.candidates.len();
+        let payloads = match held {
+            Some(mark) => held::among(mark, payloads, seen, selected).map_err(|why| (CheckId::Signature, why))?,
+            None => payloads,
+        };
         let (payload, statement) = self.statement(payloads, selected)?;
         self.minimum(&statement, selected)?;
         let (result, detail) = epochs::row(&statement, selected, self.facts.memory);
         self.evidence.set(CheckId::Epoch, result, detail);
-        let standing = self.memory(&payload, &statement)?;
+        let standing = match held {
+            Some(mark) => {
+                held::rows(mark, self.facts, self.evidence);
+                Standing::Held
+            }
+            None => self.memory(&payload, &statement)?,
+        };
         let stale = self.freshness(&statement, standing, selected)?;
         let signed = serde_json::from_slice(&payload.bytes).ok();
         let setting = Setting { statement: signed.as_ref(), now: self.facts.now };
@@ -136,6 +153,7 @@ impl Admission<'_> {
         }
         let names: Vec<_> = selected.enforcing.iter().map(|p| p.name.as_str()).collect();
         self.evidence.pass(CheckId::Policy, names.join(", "));
+        self.evidence.set(CheckId::Hold, CheckResult::NotPresent, "no emergency hold");
         Ok(selected)
     }
 
@@ -348,6 +366,7 @@ impl Admission<'_> {
             .or_else(|| below_minimum(policy, statement))
             .or_else(|| epochs::refused(policy, payload, statement, self.facts.memory))
             .or_else(|| too_old(policy, statement, self.facts.now))
+            .or_else(|| held::forbidden(policy).filter(|_| self.facts.hold.is_some()))
     }
 
     /// Whether a statement is meant for this digest, place and time, whatever its order.

@@ -43,7 +43,9 @@ pub(super) struct Judged<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn of(self, envelope: &'a Envelope, payload: Digest) -> Judged<'a> {
-        let mark = self.memory.and_then(|memory| memory.marks.iter().find(|mark| mark.statement == payload));
+        let mark = self
+            .memory
+            .and_then(|memory| memory.marks.iter().chain(&memory.earlier).find(|mark| mark.statement == payload));
         let seen = mark.map_or(self.now, |mark| mark.first_seen);
         Judged { envelope, trust: self.trust, seen, certified: BTreeMap::new() }
     }

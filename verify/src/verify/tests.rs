@@ -1,6 +1,7 @@
 //! Every refusal has a fixture that causes it.
 
 mod attested;
+mod held;
 mod images;
 mod keyless;
 mod third_party;

@@ -157,3 +157,29 @@ fn what_would_be_refused_now_is_told_of_what_is_applied_until_it_is_accepted() {
     assert_eq!(next(&status, at(30), &refused()).would_refuse_now, Some(told), "nothing new was found about it");
     assert_eq!(next(&status, at(40), &report(true)).would_refuse_now, None);
 }
+
+#[test]
+fn a_hold_is_told_as_long_as_somebody_asks_for_one() {
+    let hold = sealift_verify::hold::Hold {
+        digest: Digest::of(b"a"),
+        until: Timestamp::from_second(600).unwrap(),
+        reason: "incident 7".into(),
+    };
+    let found = |state| super::super::hold::Finding::Found { hold: hold.clone(), state, message: "said".into() };
+    let held = next(&DeliveryStatus::default(), at(10), &Report { hold: found(HoldState::InForce), ..report(true) });
+    assert_eq!([word(&held, READY), word(&held, HELD)], ["True Held", "True EmergencyHold"]);
+    let message = &condition(&held.conditions, READY).unwrap().message;
+    assert!(message.ends_with("held in an emergency until 1970-01-01T00:10:00Z: incident 7"), "{message}");
+    assert_eq!(held.history[0].reason.as_deref(), Some("Held"));
+    assert_eq!(super::super::events::hold(&DeliveryStatus::default(), &held).unwrap().reason, "EmergencyHold");
+
+    let stopped = next(&held, at(20), &Report { stop: Some(Stop::NoServiceAccount), ..Report::default() });
+    assert_eq!(stopped.hold, held.hold, "what was not looked at is as it was");
+    assert!(super::super::events::hold(&held, &stopped).is_none());
+    let ended = next(&held, at(600), &Report { hold: found(HoldState::Ended), ..report(true) });
+    assert_eq!([word(&ended, READY), word(&ended, HELD)], ["True Applied", "False HoldEnded"]);
+    assert_eq!(super::super::events::hold(&held, &ended).unwrap().reason, "HoldEnded");
+    let gone = next(&held, at(20), &Report { hold: super::super::hold::Finding::Absent, ..report(true) });
+    assert!(gone.hold.is_none() && condition(&gone.conditions, HELD).is_none());
+    assert_eq!(super::super::events::hold(&held, &gone).unwrap().reason, "HoldEnded");
+}

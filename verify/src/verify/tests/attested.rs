@@ -253,7 +253,7 @@ fn an_epoch_is_raised_only_with_the_signatures_of_those_who_may() {
             artifact: Digest::of(b"before"),
             first_seen: now(),
         };
-        Memory { marks: vec![mark] }
+        Memory { marks: vec![mark], ..Memory::default() }
     };
     let first = Memory::default();
     let (raised, rolled_back) = (Some(Reason::EpochRaised), Some(Reason::RolledBack));

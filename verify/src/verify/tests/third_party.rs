@@ -72,6 +72,7 @@ fn memory() -> Memory {
     let (stream, environment) = ("acme/shop".into(), None);
     Memory {
         marks: vec![Mark { stream, environment, position, statement: digest, artifact: digest, first_seen: now() }],
+        ..Memory::default()
     }
 }
 

@@ -188,6 +188,7 @@ async fn explain_says_which_policies_match_and_why() {
          match.namespaces       not set: every namespace\n  \
          require                needs 1 of [ci], all on the same statement\n  \
          authority              ci: key sha256:…\n  \
+         release.emergency      forbid (the default): who goes back signs it\n  \
          release.environment    prod\n  \
          release.streams        glob acme/*\n"
     );

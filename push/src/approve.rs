@@ -9,7 +9,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     output::{Format, Output},
-    release::{self, Artifact},
+    release::{self, Artifact, Made},
     signing, transport,
 };
 
@@ -38,21 +38,16 @@ pub(crate) async fn run(args: &ApproveArgs, output: &mut Output) -> Result<Exit,
     // Last, so that whoever is asked for a password has read what it is for.
     let signer = signing::open(signer).await?;
     let signatory = signer.signatory();
-    let there = artifact.payloads().into_iter().find(|there| there.bytes == payload);
-    let signed = there.iter().flat_map(|there| &there.envelopes).find(|envelope| signatory.made(envelope));
-    let (outcome, referrer) = match signed {
-        Some(envelope) => {
-            output.note(format_args!("unchanged this key has approved it already: {}", envelope.referrer));
-            ("already-approved", envelope.referrer)
+    let made = release::sign_once(&client, &artifact, signer.as_ref(), &payload, PREDICATE_TYPE, output).await?;
+    let outcome = match &made {
+        Made::Before(referrer) => {
+            output.note(format_args!("unchanged this key has approved it already: {referrer}"));
+            "already-approved"
         }
-        None => {
-            let signed = signer.sign(&payload).await?;
-            output.progress("attaching the approval");
-            let subject = artifact.subject();
-            let attached =
-                release::attach_statement(&client, repository, subject, signed.bundle, PREDICATE_TYPE, None).await?;
-            output.note(format_args!("attached  {}, {signatory}", attached.pinned.digest));
-            ("approved", attached.pinned.digest)
+        Made::Now(signed, referrer) => {
+            signed.note(output);
+            output.note(format_args!("attached  {referrer}, {signatory}"));
+            "approved"
         }
     };
     match output.format {
@@ -63,7 +58,7 @@ pub(crate) async fn run(args: &ApproveArgs, output: &mut Output) -> Result<Exit,
             "reference": artifact.place.to_string(),
             "digest": digest,
             "approval": approval,
-            "signature": signatory.json(&referrer),
+            "signature": made.json(signatory),
         }))?,
     }
     Ok(Exit::Done)

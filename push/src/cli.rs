@@ -1,10 +1,12 @@
 //! What a person may type. The arguments are data; each command gives them their meaning.
 
 pub(crate) mod approve;
+pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod login;
 pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod policy;
@@ -61,6 +63,7 @@ pub(crate) enum Command {
     Push(Box<push::PushArgs>),
     Sign(sign::SignArgs),
     Approve(approve::ApproveArgs),
+    Attest(attest::AttestArgs),
     Tag(tag::TagArgs),
     Promote(Box<promote::PromoteArgs>),
     Refresh(refresh::RefreshArgs),
@@ -73,6 +76,8 @@ pub(crate) enum Command {
     Plan(plan::PlanArgs),
     Status(status::StatusArgs),
     Registry(registry::RegistryArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Completion(completion::CompletionArgs),
 }
 

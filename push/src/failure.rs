@@ -83,7 +83,9 @@ fn advice(error: &ClientError) -> Option<String> {
             "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned()
         }
         ClientError::Unauthorized { .. } => {
-            format!("log in with `docker login {host}` (or podman, crane, oras): sealift reads their credentials")
+            format!(
+                "log in with `sealift login {host}`, or with docker, podman, crane or oras: sealift reads their credentials"
+            )
         }
         ClientError::Forbidden { .. } => {
             format!("these credentials may not do this at {host}; ask for access, or use others")

@@ -5,6 +5,7 @@
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
 mod approve;
+mod attest;
 mod audit;
 mod channel;
 mod cli;
@@ -17,6 +18,7 @@ mod inspect;
 mod judge;
 mod keygen;
 mod line;
+mod login;
 mod manifests;
 mod origin;
 mod output;
@@ -95,6 +97,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Push(args) => push::run(&args, output).await,
         Command::Sign(args) => sign::run(&args, output).await,
         Command::Approve(args) => approve::run(&args, output).await,
+        Command::Attest(args) => attest::run(&args, output).await,
         Command::Tag(args) => tag::run(&args, output).await,
         Command::Promote(args) => promote::run(&args, output).await,
         Command::Rollback(args) => rollback::run(&args, output).await,
@@ -109,6 +112,8 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Registry(args) => match args.command {
             RegistryCommand::Serve(args) => registry_serve::run(&args, output).await,
         },
+        Command::Login(args) => login::login(&args, output).await,
+        Command::Logout(args) => login::logout(&args, output).await,
         Command::Completion(args) => completion::run(&args, output),
     }
 }

@@ -16,7 +16,7 @@ use sealift_verify::{
 
 use self::collect::CollectError;
 pub(crate) use self::{
-    collect::{Collected, collect},
+    collect::{Collected, bounded, collect},
     position::Positions,
 };
 use crate::{exit::Exit, failure::Failure, output::Output};

@@ -124,6 +124,15 @@ impl Output {
         self.say(format_args!("{} {text}", paint(WARNING, "warning:")));
     }
 
+    /// Asks the person at the terminal for a line. Only where there is one.
+    pub(crate) fn ask(&mut self, prompt: impl Display) -> io::Result<String> {
+        self.clear_status();
+        write!(self.stderr, "{prompt}").and_then(|()| self.stderr.flush())?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
     /// Shows what is going on, in a line that the next one replaces; nothing where nobody watches.
     pub(crate) fn progress(&mut self, text: impl Display) {
         if self.live {

@@ -18,7 +18,12 @@ use sealift_verify::{
 };
 use serde_json::{Value, json};
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    signing::{Signatory, Signed, Signer},
+};
 
 /// What was found; none of it is believed.
 #[derive(Debug)]
@@ -132,6 +137,46 @@ pub(crate) fn statement_json(payload: &Digest, release: &Release) -> Value {
         "issuedAt": release.issued_at,
         "expiresAt": release.expires_at,
     })
+}
+
+/// A signature that is attached.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// The same signer had signed the very same before; the referrer that says so.
+    Before(Digest),
+    /// It is new, and stored in this referrer.
+    Now(Box<Signed>, Digest),
+}
+
+impl Made {
+    /// The signature in a report.
+    pub(crate) fn json(&self, signatory: &Signatory) -> Value {
+        match self {
+            Self::Before(referrer) => signatory.json(referrer),
+            Self::Now(signed, referrer) => signed.json(signatory, referrer),
+        }
+    }
+}
+
+/// Signs a statement about an artifact and attaches it, unless the same signer has done so already.
+pub(crate) async fn sign_once(
+    client: &Client,
+    artifact: &Artifact,
+    signer: &dyn Signer,
+    payload: &[u8],
+    predicate_type: &str,
+    output: &mut Output,
+) -> Result<Made, Failure> {
+    let there = artifact.payloads().into_iter().find(|there| there.bytes == payload);
+    let mut envelopes = there.iter().flat_map(|there| &there.envelopes);
+    if let Some(envelope) = envelopes.find(|envelope| signer.signatory().made(envelope)) {
+        return Ok(Made::Before(envelope.referrer));
+    }
+    let signed = signer.sign(payload).await?;
+    output.progress("attaching the signature");
+    let (repository, bundle) = (&artifact.place.repository, signed.bundle.clone());
+    let attached = attach_statement(client, repository, artifact.subject(), bundle, predicate_type, None).await?;
+    Ok(Made::Now(Box::new(signed), attached.pinned.digest))
 }
 
 /// Attaches a bundle with a release statement to the manifest it is about.

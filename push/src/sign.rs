@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealift_registry::fetch;
-use sealift_verify::{artifact::Manifest, digest::Digest, objects::Objects, refusal::Refusal, statement::Statement};
+use sealift_verify::{
+    artifact::Manifest,
+    digest::Digest,
+    objects::Objects,
+    refusal::Refusal,
+    statement::{PREDICATE_TYPE, Statement},
+};
 use serde_json::json;
 
 use crate::{
@@ -15,7 +21,7 @@ use crate::{
     failure::{Failure, usage},
     judge::claimed,
     output::{Format, Output},
-    release::{self, Artifact, Payload},
+    release::{self, Artifact, Made, Payload},
     signing,
     table::plain,
     transport,
@@ -52,20 +58,16 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
     // Last, so that whoever is asked for a password has read what it is for.
     let signer = signing::open(&args.signer).await?;
     let signatory = signer.signatory();
-    let already = payload.envelopes.iter().find(|envelope| signatory.made(envelope));
-    let (outcome, signature) = match already {
-        Some(envelope) => {
-            output.note(format_args!("unchanged {signatory} has signed the statement already: {}", envelope.referrer));
-            ("already-signed", signatory.json(&envelope.referrer))
+    let made = release::sign_once(&client, &artifact, signer.as_ref(), payload.bytes, PREDICATE_TYPE, output).await?;
+    let outcome = match &made {
+        Made::Before(referrer) => {
+            output.note(format_args!("unchanged {signatory} has signed the statement already: {referrer}"));
+            "already-signed"
         }
-        None => {
-            let signed = signer.sign(payload.bytes).await?;
-            output.progress("attaching the signature");
-            let bundle = signed.bundle.clone();
-            let attached = release::attach(&client, repository, artifact.subject(), bundle, None).await?;
+        Made::Now(signed, referrer) => {
             signed.note(output);
-            output.note(format_args!("attached  {}, {signatory}", attached.pinned.digest));
-            ("signed", signed.json(signatory, &attached.pinned.digest))
+            output.note(format_args!("attached  {referrer}, {signatory}"));
+            "signed"
         }
     };
     match output.format {
@@ -83,7 +85,7 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
                 "epoch": statement.release.epoch,
                 "sequence": statement.release.sequence,
             },
-            "signature": signature,
+            "signature": made.json(signatory),
         }))?,
     }
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sealift_registry::{
-    client::{Client, ClientCertificate, ClientConfig, PlainHttp, Proxies},
+    client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies},
     docker_config,
 };
 use sealift_verify::{
@@ -33,6 +33,12 @@ struct Unreadable {
 /// A client for the registry of `repository`, with the credentials that the environment, Docker's or podman's configuration
 /// holds. Loopback registries are spoken to in plain HTTP, others only where the person said so.
 pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> Result<Client, Failure> {
+    let credentials = docker_config::credentials_for(repository).await?;
+    client_as(repository.host(), access, credentials)
+}
+
+/// The same with these credentials.
+pub(crate) fn client_as(host: &str, access: &RegistryAccess, credentials: Credentials) -> Result<Client, Failure> {
     let RegistryAccess { plain_http, ca_file, client_cert, client_key } = access;
     let extra_ca_pem = ca_file.as_deref().map(content).transpose()?;
     let certificate = match (client_cert, client_key) {
@@ -42,16 +48,15 @@ pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> 
         _ => None,
     };
     let plain_http = match plain_http {
-        true => PlainHttp::Hosts(vec![repository.host().to_owned()]),
+        true => PlainHttp::Hosts(vec![host.to_owned()]),
         // Whoever hands over certificates expects them to be used, loopback or not.
         false if extra_ca_pem.is_some() || certificate.is_some() => PlainHttp::Never,
         false => PlainHttp::LoopbackOnly,
     };
-    let credentials = docker_config::credentials_for(repository).await?;
     let proxies = Proxies::from_environment();
     let config =
         ClientConfig { plain_http, extra_ca_pem, certificate, proxies, credentials, ..ClientConfig::default() };
-    Ok(Client::new(repository.host(), config)?)
+    Ok(Client::new(host, config)?)
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, Failure> {

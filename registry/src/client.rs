@@ -17,6 +17,7 @@ mod blob;
 mod config;
 mod error;
 mod guard;
+mod login;
 mod page;
 mod proxy;
 mod pull;
@@ -38,6 +39,7 @@ pub use self::{
     attach::{Attached, AttachedBy},
     config::{ClientCertificate, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
     error::{At, ClientError, Fault, Outage, Refusal, Reply, SetupError},
+    login::Checked,
     proxy::Proxies,
     push::{Put, PutAs},
     referrers::Referrers,

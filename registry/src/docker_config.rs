@@ -18,8 +18,8 @@ use tokio::{sync::oneshot, time::timeout};
 mod entries;
 mod environment;
 
-use self::entries::{ConfigFile, server_name};
-pub use self::entries::{PullSecretError, parse_legacy_pull_secret, parse_pull_secret};
+use self::entries::ConfigFile;
+pub use self::entries::{PullSecretError, parse_legacy_pull_secret, parse_pull_secret, server_name};
 use crate::client::Credentials;
 
 /// A helper may ask a cloud for a token; one that waits for a person is not waited for.
@@ -83,7 +83,7 @@ pub async fn credentials_for(repository: &Repository) -> Result<Credentials, Doc
     if let Some(found) = environment::credentials(|name| env::var(name).ok(), repository)? {
         return Ok(found);
     }
-    for path in files(|name| env::var_os(name).map(PathBuf::from)) {
+    for path in places() {
         if let Some(found) = in_file(&path, repository).await? {
             return Ok(found);
         }
@@ -91,7 +91,11 @@ pub async fn credentials_for(repository: &Repository) -> Result<Credentials, Doc
     Ok(Credentials::Anonymous)
 }
 
-/// Where configurations may be, in the order in which they count.
+/// Where this user's tools keep configurations, in the order in which they count: Docker's, then podman's.
+pub fn places() -> Vec<PathBuf> {
+    files(|name| env::var_os(name).map(PathBuf::from))
+}
+
 fn files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let home = variable("HOME");
     let in_home = |rest: &str| home.as_ref().map(|home| home.join(rest));

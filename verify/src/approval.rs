@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::{digest::Digest, reference::Pinned, statement::STATEMENT_TYPE};
+use crate::{attestation, digest::Digest, reference::Pinned};
 
 /// The predicate type of an approval.
 pub const PREDICATE_TYPE: &str = "https://sealift.dev/approval/v1";
@@ -29,16 +28,7 @@ pub struct Approval {
 impl Approval {
     /// The bytes to sign: an in-toto statement about this artifact.
     pub fn to_payload(&self, artifact: &Pinned) -> Vec<u8> {
-        let statement = json!({
-            "_type": STATEMENT_TYPE,
-            "subject": [{
-                "name": artifact.repository.to_string(),
-                "digest": {"sha256": artifact.digest.hex()},
-            }],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": self,
-        });
-        statement.to_string().into_bytes()
+        attestation::to_payload(artifact, PREDICATE_TYPE, self)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{digest::Digest, statement::STATEMENT_TYPE};
+use crate::{digest::Digest, reference::Pinned, statement::STATEMENT_TYPE};
 
 /// The `_type` of an in-toto Statement 0.1, which `cosign attest` writes: the same fields.
 const STATEMENT_TYPE_0_1: &str = "https://in-toto.io/Statement/v0.1";
@@ -33,6 +33,20 @@ pub enum AttestationError {
     /// No subject has the artifact's digest.
     #[error("none of the statement's subjects is {0}")]
     Subject(Digest),
+}
+
+/// The bytes to sign: an in-toto statement about this artifact, with a predicate of this type.
+pub fn to_payload(artifact: &Pinned, predicate_type: &str, predicate: &impl Serialize) -> Vec<u8> {
+    let statement = json!({
+        "_type": STATEMENT_TYPE,
+        "subject": [{
+            "name": artifact.repository.to_string(),
+            "digest": {"sha256": artifact.digest.hex()},
+        }],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    });
+    statement.to_string().into_bytes()
 }
 
 #[derive(Deserialize)]
@@ -74,6 +88,18 @@ impl Attestation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let artifact = "registry.example/app".parse::<crate::reference::Repository>().unwrap().pin(Digest::of(b"ours"));
+        let payload = to_payload(&artifact, "https://example.com/scan/v1", &json!({"passed": true}));
+        let read = Attestation::about(&artifact.digest, &payload).unwrap();
+        assert_eq!(
+            (read.predicate_type.as_str(), &read.predicate["passed"]),
+            ("https://example.com/scan/v1", &json!(true))
+        );
+        assert_eq!(read.subject["name"], "registry.example/app");
+    }
 
     #[test]
     fn a_statement_is_about_an_artifact_if_one_of_its_subjects_is() {

@@ -208,7 +208,7 @@ impl Walk<'_> {
 }
 
 /// At most `limit` bytes; `None` if there are more.
-fn bounded(input: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn bounded(input: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     input.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))

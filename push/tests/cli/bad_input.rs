@@ -136,7 +136,7 @@ async fn wrong_credentials_are_refused_and_right_ones_are_found() {
         world.write(".docker/config.json", &format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"{encoded}\"}}}}}}"));
     };
     let none = world.push("prod", &[]).exits(7).silent();
-    none.says(&["the credentials for", "were refused", "hint: log in with `docker login"]);
+    none.says(&["the credentials for", "were refused", "hint: log in with `sealift login"]);
     docker("bWU6d3Jvbmc="); // me:wrong
     world.push("prod", &[]).exits(7).silent();
     world.verify(":prod", &[]).exits(7).silent();

@@ -6,7 +6,7 @@ use sealift_e2e::Tool;
 
 use crate::support::World;
 
-fn run(cosign: &Tool, world: &World, arguments: &[&str]) -> Output {
+pub(crate) fn run(cosign: &Tool, world: &World, arguments: &[&str]) -> Output {
     let mut command = cosign.command();
     command.args(arguments).current_dir(world.folder.path()).env_clear();
     command.envs([("HOME", world.folder.path()), ("TUF_ROOT", &world.path("tuf"))]).env("COSIGN_PASSWORD", "");

@@ -1,6 +1,8 @@
 //! The real binary against a real registry: what it prints, where, and with which exit code.
 
 #[cfg(test)]
+mod attest;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod bad_input;
@@ -14,6 +16,8 @@ mod inspect;
 mod keygen;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
+mod login;
 #[cfg(test)]
 mod pin;
 #[cfg(test)]

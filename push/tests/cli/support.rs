@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -110,6 +111,11 @@ impl World {
         Run::of(self.command(arguments).output().expect("the binary starts"))
     }
 
+    /// The binary with this on its standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Run {
+        with_input(self.command(arguments), input)
+    }
+
     /// Pushes the folder `manifests` to a tag, with more arguments.
     pub(crate) fn push(&self, tag: &str, more: &[&str]) -> Run {
         let to = self.oci(&format!(":{tag}"));
@@ -156,6 +162,14 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(folder).env_clear().env("HOME", folder).env("SEALIFT_PASSWORD", "");
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
     command
+}
+
+pub(crate) fn with_input(mut command: Command, input: &str) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    // One that fails early does not read to the end.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    Run::of(child.wait_with_output().expect("the binary ends"))
 }
 
 /// A key pair made once, since deriving its key takes a while.

@@ -19,7 +19,7 @@ use super::{Client, ClientError, Credentials, send::Access};
 /// Challenges and tokens of more repositories than this are not kept.
 const MOST_REPOSITORIES: usize = 4_096;
 
-/// What a token is asked for.
+/// What a token is asked for; an empty repository stands for none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
     pub(crate) repository: String,
@@ -35,8 +35,8 @@ impl Scope {
             Access::Pull => "pull",
             Access::Push => "pull,push",
         };
-        let source = source.iter().map(|source| format!("repository:{source}:pull"));
-        std::iter::once(format!("repository:{repository}:{actions}")).chain(source).collect()
+        let own = (!repository.is_empty()).then(|| format!("repository:{repository}:{actions}"));
+        own.into_iter().chain(source.iter().map(|source| format!("repository:{source}:pull"))).collect()
     }
 }
 
@@ -94,6 +94,11 @@ impl Authenticator {
             challenges.clear();
         }
         challenges.insert(repository.to_owned(), challenge);
+    }
+
+    /// True once the registry has said how it wants to be convinced about a repository.
+    pub(crate) fn is_challenged(&self, repository: &str) -> bool {
+        self.challenge(repository).is_some()
     }
 
     fn challenge(&self, repository: &str) -> Option<Challenge> {

@@ -128,7 +128,7 @@ fn text(field: &Option<String>) -> Option<&str> {
 }
 
 /// The name under which tools keep credentials for a host: Docker Hub has an old one.
-pub(super) fn server_name(host: &str) -> &str {
+pub fn server_name(host: &str) -> &str {
     match host {
         "docker.io" | "index.docker.io" | "registry-1.docker.io" => "https://index.docker.io/v1/",
         _ => host,

@@ -38,7 +38,6 @@ mod stop;
 pub(crate) mod tags;
 mod tell;
 mod verify;
-mod versions;
 mod wait;
 
 use std::{
@@ -62,7 +61,6 @@ pub use self::{
     registries::PullSecretError,
     source::SourceError,
     stop::{Retry, Stop, Verdict},
-    versions::{Range, RangeError},
 };
 use self::{
     context::Memo,

@@ -111,6 +111,11 @@ impl Channel<'_> {
     }
 }
 
+/// True of a tag that only says what hangs on an artifact, where a registry has no referrers API.
+pub(crate) fn is_attachment(tag: &str) -> bool {
+    tag.starts_with("sha256-")
+}
+
 /// The digest a tag names; `None` if there is no such tag.
 pub(crate) async fn resolve(
     client: &Client,

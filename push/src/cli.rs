@@ -6,12 +6,14 @@ pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod promote;
 pub(crate) mod public_key;
+pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod refresh;
 pub(crate) mod registry;
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Policy(policy::PolicyArgs),
     VerifyBundle(verify_bundle::VerifyBundleArgs),
     Inspect(inspect::InspectArgs),
+    List(list::ListArgs),
+    Pull(Box<pull::PullArgs>),
     Plan(plan::PlanArgs),
     Status(status::StatusArgs),
     Registry(registry::RegistryArgs),

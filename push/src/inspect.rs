@@ -15,6 +15,7 @@ use serde_json::json;
 
 use self::content::Content;
 use crate::{
+    channel::is_attachment,
     cli::{self, inspect::InspectArgs},
     exit::Exit,
     failure::{Failure, usage},
@@ -53,8 +54,7 @@ pub(crate) async fn run(args: &InspectArgs, output: &mut Output) -> Result<Exit,
 async fn tags(args: &InspectArgs, reference: &Reference, output: &mut Output) -> Result<Exit, Failure> {
     let client = transport::client(&reference.repository, &args.registry).await?;
     let mut tags = client.tags(&reference.repository).await?;
-    // Signatures hang on tags of their own where a registry has no referrers API.
-    tags.retain(|tag| !tag.starts_with("sha256-"));
+    tags.retain(|tag| !is_attachment(tag));
     tags.sort();
     match output.format {
         Format::Text => output.product(tags.join("\n"))?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use sealift_registry::{
     client::{Client, ClientError},
     fetch::{self, Legacy},
@@ -27,11 +28,15 @@ pub(crate) struct Subject {
     pub(crate) logical: Pinned,
 }
 
-/// A verdict, and the signatures it was reached on.
+/// A verdict, and what it was reached on.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) decision: Decision<Verified>,
     pub(crate) candidates: Vec<Candidate>,
+    /// The manifest as served.
+    pub(crate) manifest: Vec<u8>,
+    /// The layer as served, if it was worth fetching.
+    pub(crate) layer: Option<Bytes>,
 }
 
 /// Bytes that are not what was asked for: refused without a look at what they say.
@@ -52,8 +57,7 @@ pub(crate) async fn judge(
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
     let unverified = unverified(client, subject, policies, facts).await?;
-    let decision = decide(client, registry, subject, &unverified, policies, facts, rendering).await?;
-    Ok(Judged { decision, candidates: unverified.candidates })
+    decide(client, registry, subject, unverified, policies, facts, rendering).await
 }
 
 /// What the policies judge before they ask for content.
@@ -72,18 +76,18 @@ pub(crate) async fn decide(
     client: &Client,
     registry: &RegistryAccess,
     subject: &Subject,
-    unverified: &Unverified,
+    unverified: Unverified,
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
     rendering: &Rendering,
-) -> Result<Decision<Verified>, Failure> {
+) -> Result<Judged, Failure> {
     let legacy = legacy(policies, &subject.logical.repository, facts)?;
-    let Decision { evidence, outcome } = admit(unverified, policies, facts);
-    Ok(match outcome {
-        Err(refusal) => Decision { evidence, outcome: Err(refusal) },
+    let Decision { evidence, outcome } = admit(&unverified, policies, facts);
+    let (decision, layer) = match outcome {
+        Err(refusal) => (Decision { evidence, outcome: Err(refusal) }, None),
         Ok(admitted) => {
             let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
-            match open(&admitted, &layer) {
+            let decision = match open(&admitted, &layer) {
                 Ok(opened) => {
                     let wanted = images_to_check(&admitted, &opened, rendering);
                     let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
@@ -95,9 +99,11 @@ pub(crate) async fn decide(
                 }
                 // The same refusal, with its record.
                 Err(_) => verify(&admitted, &layer, rendering),
-            }
+            };
+            (decision, Some(layer))
         }
-    })
+    };
+    Ok(Judged { decision, candidates: unverified.candidates, manifest: unverified.manifest, layer })
 }
 
 impl Judged {
@@ -164,6 +170,17 @@ pub(crate) fn claimed(envelope: &Envelope) -> String {
     match (envelope.claimed_certificate(), envelope.claimed_key()) {
         (Some(certificate), _) => format!("identity {:?} by {:?}", certificate.identity, certificate.issuer),
         (None, hint) => format!("key {}", key_id(hint.unwrap_or_default())),
+    }
+}
+
+/// The same in a column.
+pub(crate) fn claimed_short(envelope: &Envelope) -> String {
+    match (envelope.claimed_certificate(), envelope.claimed_key()) {
+        (Some(certificate), _) => certificate.identity.clone(),
+        (None, hint) => {
+            let id = key_id(hint.unwrap_or_default());
+            id.parse::<Digest>().map_or_else(|_| format!("key {id}"), |digest| format!("key {}", digest.short()))
+        }
     }
 }
 

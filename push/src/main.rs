@@ -18,10 +18,12 @@ mod inspect;
 mod judge;
 mod keygen;
 mod line;
+mod list;
 mod login;
 mod manifests;
 mod origin;
 mod output;
+mod packed;
 mod parameters;
 mod pin;
 mod plan;
@@ -29,6 +31,7 @@ mod policies;
 mod policy;
 mod promote;
 mod public_key;
+mod pull;
 mod push;
 mod refresh;
 mod registry_serve;
@@ -107,6 +110,8 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Policy(args) => policy::run(&args, output).await,
         Command::VerifyBundle(args) => verify_bundle::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output).await,
+        Command::List(args) => list::run(&args, output).await,
+        Command::Pull(args) => pull::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Registry(args) => match args.command {

@@ -107,6 +107,16 @@ impl Output {
         }
     }
 
+    /// Writes a product that is no text, just as it is.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.clear_status();
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(OutputError),
+        }
+    }
+
     /// Writes the product as JSON.
     pub(crate) fn json(&mut self, document: &serde_json::Value) -> Result<(), OutputError> {
         self.product(format!("{document:#}"))

@@ -20,7 +20,7 @@ use crate::{
     delivery::Settings,
     exit::Exit,
     failure::{Failure, usage},
-    judge::{self, Judged, Subject},
+    judge::{self, Subject},
     line::{Line, Own, Trusted},
     output::Output,
     policies,
@@ -48,9 +48,9 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let facts = Facts { environment: environment.as_deref(), ..asked };
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let policies = &trust.policies;
-    let decision = judge::decide(&client, &args.registry, &subject, &unverified, policies, &facts, &rendering).await?;
     let artifact = Artifact::of(subject.place.clone(), &unverified, *client.limits());
-    let verified = Judged { decision, candidates: unverified.candidates }.current(policies, output)?;
+    let judged = judge::decide(&client, &args.registry, &subject, unverified, policies, &facts, &rendering).await?;
+    let verified = judged.current(policies, output)?;
     let Some(Stated { statement: source, payload, .. }) = verified.grounds().stated() else {
         let demanded = "only a statement says what is promoted".to_owned();
         return Err(Refusal::NoStatement { artifact: digest, demanded }.into());

@@ -54,13 +54,8 @@ struct Unknown(Digest);
 
 impl Artifact {
     pub(crate) async fn fetch(client: &Client, place: Pinned) -> Result<Self, ClientError> {
-        let limits = client.limits();
-        let (manifest, found) = tokio::try_join!(
-            fetch::artifact(client, &place),
-            fetch::signatures(client, &place, limits, Legacy::Ignored)
-        )?;
-        let read = found.candidates.iter().filter_map(|candidate| Envelope::parse(candidate, limits.bundle).ok());
-        Ok(Self { place, manifest, envelopes: read.collect(), truncated: found.truncated })
+        let found = fetch::unverified(client, &place, &place, Legacy::Ignored).await?;
+        Ok(Self::of(place, &found, *client.limits()))
     }
 
     /// The same of what was fetched to be judged.

@@ -5,3 +5,4 @@ pub mod docker_config;
 pub mod fetch;
 pub mod images;
 pub mod server;
+pub mod versions;

@@ -94,6 +94,8 @@ fn is_for(approval: &Approval, delivery: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {

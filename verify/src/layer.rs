@@ -108,6 +108,22 @@ pub enum ContentError {
 /// # Errors
 /// [`PackError`] if there are none, or two cannot lie beside each other.
 pub fn pack(objects: &Objects, format: Format) -> Result<Layer, PackError> {
+    let files = files(objects, format)?;
+    let tar = write::tar(&files);
+    let bytes = compression::compress(&tar, format).map_err(PackError::Compress)?;
+    Ok(Layer {
+        descriptor: Descriptor::of(format.layer_media_type(), &bytes),
+        uncompressed: Digest::of(&tar),
+        files: files.len(),
+        bytes,
+    })
+}
+
+/// The files of a layer by path, one an object. No path leaves the folder it is put into.
+///
+/// # Errors
+/// As of [`pack`].
+pub fn files(objects: &Objects, format: Format) -> Result<BTreeMap<String, Vec<u8>>, PackError> {
     if objects.is_empty() {
         return Err(PackError::Empty);
     }
@@ -124,14 +140,7 @@ pub fn pack(objects: &Objects, format: Format) -> Result<Layer, PackError> {
         }
         files.insert(path, bytes);
     }
-    let tar = write::tar(&files);
-    let bytes = compression::compress(&tar, format).map_err(PackError::Compress)?;
-    Ok(Layer {
-        descriptor: Descriptor::of(format.layer_media_type(), &bytes),
-        uncompressed: Digest::of(&tar),
-        files: files.len(),
-        bytes,
-    })
+    Ok(files)
 }
 
 /// Reads the objects of an unpacked layer.

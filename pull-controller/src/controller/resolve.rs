@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use sealift_apply::api::Selection;
-use sealift_registry::client::ClientError;
+use sealift_registry::{client::ClientError, versions::Range};
 use sealift_verify::{digest::Digest, reference::Repository};
 
 use super::{
     source::{Source, SourceError},
     tags::{Found, Interest, Question, What},
-    versions::Range,
 };
 use crate::queue::Key;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use sealift_registry::{
     client::{Client, ClientError, SetupError},
     fetch::Legacy,
+    versions::RangeError,
 };
 use sealift_verify::reference::Repository;
 
 use super::{
     registries::{PullSecret, PullSecretError, Registries, Who},
     tags::Tags,
-    versions::RangeError,
 };
 use crate::metrics::Metrics;
 

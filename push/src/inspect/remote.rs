@@ -4,75 +4,42 @@ use sealift_registry::{
     client::{Client, ClientError},
     fetch::{self, Legacy, Signatures},
 };
-use sealift_verify::{
-    artifact::{Descriptor, Format, Manifest, ManifestError},
-    layer::{self, ContentError, LayerError},
-    reference::Pinned,
-};
+use sealift_verify::reference::Pinned;
 use serde_json::{Value, json};
 
 use super::{content::Content, signatures};
-use crate::{exit::Exit, failure::Failure, table::plain};
+use crate::{
+    failure::Failure,
+    packed::{Head, Packed},
+    table::plain,
+};
 
 /// What was found at a digest.
 #[derive(Debug)]
 pub(super) struct Artifact {
-    reference: Pinned,
-    manifest: Manifest,
-    format: Format,
-    layer: Descriptor,
+    head: Head,
     files: usize,
     pub(super) content: Content,
     signatures: Signatures,
     largest_bundle: u64,
 }
 
-/// Why an artifact is no release.
-#[derive(Debug, thiserror::Error)]
-enum InspectError {
-    #[error("BadManifest: {0} is not a release")]
-    Manifest(Pinned, #[source] ManifestError),
-    #[error("BadLayer: the layer of {0} cannot be unpacked")]
-    Layer(Pinned, #[source] LayerError),
-    #[error("BadLayer: the layer of {0} does not hold a release's objects")]
-    Content(Pinned, #[source] ContentError),
-}
-
-impl From<InspectError> for Failure {
-    fn from(error: InspectError) -> Self {
-        Self::new(Exit::Refused, error).hint("sealift shows releases; `oras manifest fetch` shows any artifact")
-    }
-}
-
 pub(super) async fn fetch(client: &Client, reference: &Pinned) -> Result<Artifact, Failure> {
     let limits = *client.limits();
-    let at = || reference.clone();
-    let bytes = fetch::artifact(client, reference).await?;
-    let manifest = Manifest::parse(&bytes, &reference.digest).map_err(|error| InspectError::Manifest(at(), error))?;
-    let (descriptor, format) = manifest.content().map_err(|error| InspectError::Manifest(at(), error))?;
-    let descriptor = descriptor.clone();
+    let head = Head::fetch(client, reference).await?;
     let both: Result<_, ClientError> = tokio::try_join!(
-        fetch::layer(client, &reference.repository, &descriptor),
+        fetch::layer(client, &reference.repository, &head.layer),
         fetch::signatures(client, reference, &limits, Legacy::Included),
     );
     let (bytes, signatures) = both?;
-    let unpacked = layer::unpack(&bytes, format, &limits).map_err(|error| InspectError::Layer(at(), error))?;
-    let objects = layer::objects(&unpacked, format, &limits).map_err(|error| InspectError::Content(at(), error))?;
-    Ok(Artifact {
-        reference: reference.clone(),
-        manifest,
-        format,
-        layer: descriptor,
-        files: unpacked.files.len(),
-        content: Content::new(objects),
-        signatures,
-        largest_bundle: limits.bundle,
-    })
+    let Packed { head, files, objects } = head.open(&bytes, &limits)?;
+    Ok(Artifact { head, files, content: Content::new(objects), signatures, largest_bundle: limits.bundle })
 }
 
 impl Artifact {
     pub(super) fn text(&self) -> String {
-        let Self { reference, manifest, format, layer, files, content, signatures, largest_bundle } = self;
+        let Self { head, files, content, signatures, largest_bundle } = self;
+        let Head { place: reference, manifest, format, layer } = head;
         let name = format!("{format:?}").to_lowercase();
         let annotations = manifest.annotations.iter();
         let annotations: String = annotations.map(|(k, v)| format!("\n  {} = {}", plain(k), plain(v))).collect();
@@ -88,7 +55,8 @@ impl Artifact {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { reference, manifest, format, layer, files, content, signatures, largest_bundle } = self;
+        let Self { head, files, content, signatures, largest_bundle } = self;
+        let Head { place: reference, manifest, format, layer } = head;
         let mut document = content.json();
         document["schema"] = json!("sealift.dev/inspect/v1");
         document["reference"] = json!(reference.to_string());

@@ -12,6 +12,7 @@ use sealift_verify::{
 
 use super::package::Package;
 use crate::{
+    channel::is_attachment,
     cli::push::PushArgs,
     exit::Exit,
     failure::{Failure, usage},
@@ -197,7 +198,7 @@ pub(super) fn immutable_tag(statement: &Statement) -> String {
 /// False for tags that belong to signatures or, as [`immutable_tag`] makes them, to single releases.
 pub(crate) fn is_channel(tag: &str) -> bool {
     let sequence = tag.strip_prefix("seq-").map(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
-    !tag.starts_with("sha256-") && sequence != Some(true)
+    !is_attachment(tag) && sequence != Some(true)
 }
 
 /// The failure of a release whose own tag is taken by something else.

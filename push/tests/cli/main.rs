@@ -15,6 +15,8 @@ mod inspect;
 #[cfg(test)]
 mod keygen;
 #[cfg(test)]
+mod list;
+#[cfg(test)]
 mod live;
 #[cfg(test)]
 mod login;
@@ -24,6 +26,8 @@ mod pin;
 mod policy;
 #[cfg(test)]
 mod promote;
+#[cfg(test)]
+mod pull;
 #[cfg(test)]
 mod push;
 #[cfg(test)]

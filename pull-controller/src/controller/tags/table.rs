@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use sealift_registry::client::ClientError;
+use sealift_registry::{client::ClientError, versions::Range};
 use sealift_verify::{digest::Digest, reference::Repository};
 use tokio::time::Instant;
 
 use super::{
-    super::{registries::Who, schedule, versions::Range},
+    super::{registries::Who, schedule},
     gate::Gate,
 };
 use crate::queue::Key;

@@ -53,15 +53,24 @@ fn comparators(text: &str) -> String {
 }
 
 impl Range {
+    /// True of a version in the range.
+    pub fn contains(&self, version: &Version) -> bool {
+        self.0.iter().any(|range| range.matches(version))
+    }
+
     /// The tag with the highest version in the range. Tags that are no versions do not count; a leading `v` is allowed.
     pub fn highest<'a>(&self, tags: &'a [String]) -> Option<&'a str> {
-        let version = |tag: &str| Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok();
         let matching = tags.iter().filter_map(|tag| {
             let version = version(tag)?;
-            self.0.iter().any(|range| range.matches(&version)).then_some((version, tag.as_str()))
+            self.contains(&version).then_some((version, tag.as_str()))
         });
         matching.max().map(|(_, tag)| tag)
     }
+}
+
+/// The version that a tag is; a leading `v` is allowed.
+pub fn version(tag: &str) -> Option<Version> {
+    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
 }
 
 #[cfg(test)]

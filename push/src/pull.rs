@@ -1,0 +1,171 @@
+//! `sealift pull`: the objects of a release as files, once a policy accepts it.
+
+mod folder;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+};
+
+use bytes::Bytes;
+use sealift_apply::order::Stage;
+use sealift_verify::{
+    artifact::{Format as Packing, Limits},
+    evidence::THIRD_PARTY,
+    layer,
+    objects::{Objects, emit},
+};
+use serde_json::{Value, json};
+
+use self::folder::Folder;
+use crate::{
+    cli::pull::PullArgs,
+    delivery::Settings,
+    exit::Exit,
+    failure::{Failure, usage},
+    output::{Format, Output},
+    packed::{Head, Packed},
+    policies, release,
+    table::plain,
+    transport,
+    verify::{Question, decide},
+};
+
+/// Objects that cannot be files.
+#[derive(Debug, thiserror::Error)]
+#[error("the objects cannot be written as files")]
+struct NoFiles(#[source] layer::PackError);
+
+/// An artifact on its way to a folder.
+struct Pulled {
+    head: Head,
+    layer: Bytes,
+    /// Who says what it is; nobody, where nothing was verified or a third party signed.
+    statement: Option<Value>,
+    is_verified: bool,
+}
+
+pub(crate) async fn run(args: &PullArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let to_stdout = args.output_dir.as_os_str() == "-";
+    if to_stdout && args.layer && (io::stdout().is_terminal() || output.format == Format::Json) {
+        return Err(usage("--layer to standard output writes bytes, which neither a terminal nor JSON can take")
+            .hint("send it to a file, or name a folder with --output-dir"));
+    }
+    // Where it cannot be written, nothing is fetched.
+    let folder = (!to_stdout).then(|| Folder::at(&args.output_dir, args.force)).transpose()?;
+    let pulled = if args.unverified { unverified(args, output).await? } else { verified(args, output).await? };
+    match folder {
+        None if args.layer => output.bytes(&pulled.layer)?,
+        None => stream(pulled, output)?,
+        Some(folder) => {
+            let (files, document) = if args.layer { pulled.layer_file() } else { pulled.object_files()? };
+            output.progress(format_args!("writing {} files", files.len()));
+            folder.write(&files)?;
+            output.note(format_args!("wrote     {} files to {}", files.len(), args.output_dir.display()));
+            if output.format == Format::Json {
+                output.json(&document)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
+    let trust = policies::read(&args.policy, output)?;
+    let settings = Settings::of(&args.facts, output).await?;
+    let repository = &args.reference.repository;
+    let logical = args.facts.as_repository.clone().unwrap_or_else(|| repository.clone());
+    sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
+    let question = Question { reference: &args.reference, logical, now: None, version: None };
+    let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
+    let (manifest, layer) = (judged.manifest.clone(), judged.layer.clone());
+    let verified = judged.current(&trust.policies, output)?;
+    let layer = layer.expect("what is verified was fetched");
+    let place = repository.pin(verified.digest());
+    let stated = verified.grounds().stated();
+    match stated {
+        Some(stated) => output.note(format_args!("verified  {}", plain(&release::line(&stated.statement.release)))),
+        None => output.note(format_args!("verified  {THIRD_PARTY}")),
+    }
+    let statement = stated.map(|stated| release::statement_json(&stated.payload, &stated.statement.release));
+    Ok(Pulled { head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true })
+}
+
+async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
+    let client = transport::client(&args.reference.repository, &args.registry).await?;
+    let digest = transport::digest(&client, &args.reference, output).await?;
+    let place = args.reference.repository.pin(digest);
+    output.progress("fetching");
+    let head = Head::fetch(&client, &place).await?;
+    let layer = sealift_registry::fetch::layer(&client, &place.repository, &head.layer).await?;
+    output.warn(format_args!("UNVERIFIED: whoever may write to the registry decides what {place} holds"));
+    Ok(Pulled { head, layer, statement: None, is_verified: false })
+}
+
+/// One document an object, in the order in which they can be applied.
+fn stream(pulled: Pulled, output: &mut Output) -> Result<(), Failure> {
+    let mut document = pulled.json();
+    let (place, is_verified) = (pulled.head.place.clone(), pulled.is_verified);
+    let objects = pulled.open()?.objects;
+    if output.format == Format::Json {
+        document["objects"] = ordered(objects).into_iter().collect();
+        return Ok(output.json(&document)?);
+    }
+    let mut text = format!("# {}{place}", if is_verified { "" } else { "UNVERIFIED: " });
+    for value in ordered(objects) {
+        text.push_str("\n---\n");
+        text.push_str(emit::to_yaml(&value).trim_end_matches('\n'));
+    }
+    Ok(output.product(text)?)
+}
+
+/// Namespaces and definitions before what needs them.
+fn ordered(objects: Objects) -> Vec<Value> {
+    let mut objects = objects.into_vec();
+    objects.sort_by_key(|object| Stage::of(&object.id));
+    objects.into_iter().map(|object| object.value).collect()
+}
+
+/// Files by path, and the report about them.
+type Files = (BTreeMap<String, Vec<u8>>, Value);
+
+impl Pulled {
+    fn json(&self) -> Value {
+        let Self { head, layer: _, statement, is_verified } = self;
+        json!({
+            "schema": "sealift.dev/pull/v1",
+            "outcome": if *is_verified { "pulled" } else { "pulled-unverified" },
+            "verified": is_verified,
+            "reference": head.place.to_string(),
+            "digest": head.place.digest,
+            "format": head.format,
+            "layer": head.layer,
+            "statement": statement,
+        })
+    }
+
+    fn open(self) -> Result<Packed, Failure> {
+        self.head.open(&self.layer, &Limits::default())
+    }
+
+    fn layer_file(self) -> Files {
+        let name = match self.head.format {
+            Packing::Sealift => "layer.tar.zst",
+            Packing::Flux | Packing::Oci => "layer.tar.gz",
+        };
+        let mut document = self.json();
+        document["files"] = json!([name]);
+        (BTreeMap::from([(name.to_owned(), self.layer.to_vec())]), document)
+    }
+
+    /// What `push --format flux` would pack of the same objects.
+    fn object_files(self) -> Result<Files, Failure> {
+        let mut document = self.json();
+        let objects = self.open()?.objects;
+        document["inventory"] = json!(layer::inventory(&objects));
+        let files =
+            layer::files(&objects, Packing::Flux).map_err(|error| Failure::new(Exit::InvalidInput, NoFiles(error)))?;
+        document["files"] = files.keys().map(String::as_str).collect();
+        Ok((files, document))
+    }
+}

@@ -11,15 +11,15 @@ async fn what_was_pushed_is_pulled_in_every_format_and_pushes_to_the_same_digest
         "manifests/role.yaml",
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: 'system:Web'}\nrules: []\n",
     );
-    for format in ["sealift", "flux", "oci"] {
-        let pushed = world.push(format, &["--format", format, "--sequence", "7"]).exits(0).stdout;
+    for (sequence, format) in [("7", "sealift"), ("8", "flux"), ("9", "oci")] {
+        let pushed = world.push(format, &["--format", format, "--sequence", sequence]).exits(0).stdout;
         let (reference, into) = (world.oci(&format!(":{format}")), format!("out/{format}"));
         let words = ["pull", &reference, "--policy", "policy.yaml", "--output-dir", &into];
         let run = world.run(&words).exits(0).silent();
         assert_eq!(
             world.scrub(&run.stderr),
             format!(
-                "REGISTRY/acme/shop:{format} is sha256:… now\nverified  stream acme/shop for prod, release 0.7\n\
+                "REGISTRY/acme/shop:{format} is sha256:… now\nverified  stream acme/shop for prod, release 0.{sequence}\n\
                  wrote     3 files to out/{format}\n"
             )
         );

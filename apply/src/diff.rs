@@ -1,15 +1,22 @@
 //! Field by field: how an object would differ, as data. Values of Secrets never get into it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use self::{keys::by_key, place::Place};
+
+mod keys;
+mod place;
+
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldChange {
-    /// JSON pointer (RFC 6901) of the field; in a list matched by name, the index it has afterwards, or had before.
+    /// JSON pointer (RFC 6901) of the field; in a list matched by key, the index it has afterwards, or had before.
     pub pointer: String,
+    /// The same for people, with the keys of list items: `spec.template.spec.containers[web].image`; empty for the whole.
+    pub path: String,
     /// The value before; `None` if the field is new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
@@ -34,7 +41,7 @@ const SERVER_FIELDS: [&str; 7] =
 pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     let mut changes = vec![];
     let (old, new) = (without_server_fields(before), without_server_fields(after));
-    compare("", &old, &new, &mut changes);
+    compare(&Place::default(), &old, &new, &mut changes);
     if is_secret(before) || is_secret(after) {
         changes.iter_mut().for_each(mask);
     }
@@ -58,10 +65,10 @@ fn without_server_fields(value: &Value) -> Value {
 
 /// Masked after comparing, so that a changed value is still seen to change.
 fn mask(change: &mut FieldChange) {
-    let FieldChange { pointer, before, after } = change;
+    let FieldChange { pointer, path: _, before, after } = change;
     let whole = pointer.is_empty();
     let part = |field: &str| *pointer == format!("/{field}") || pointer.starts_with(&format!("/{field}/"));
-    let secret = part("data") || part("stringData") || pointer.ends_with(&escaped(LAST_APPLIED));
+    let secret = part("data") || part("stringData") || pointer.ends_with(&place::escaped(LAST_APPLIED));
     for value in [before, after].into_iter().flatten() {
         if whole {
             for field in ["data", "stringData"] {
@@ -97,12 +104,12 @@ fn mask_leaves(value: &mut Value) {
     }
 }
 
-fn compare(pointer: &str, before: &Value, after: &Value, changes: &mut Vec<FieldChange>) {
+fn compare(at: &Place, before: &Value, after: &Value, changes: &mut Vec<FieldChange>) {
     match (before, after) {
         _ if before == after => {}
-        (Value::Object(before), Value::Object(after)) => compare_maps(pointer, before, after, changes),
-        (Value::Array(before), Value::Array(after)) => compare_lists(pointer, before, after, changes),
-        _ => changes.push(FieldChange { pointer: pointer.to_owned(), before: some(before), after: some(after) }),
+        (Value::Object(before), Value::Object(after)) => compare_maps(at, before, after, changes),
+        (Value::Array(before), Value::Array(after)) => compare_lists(at, before, after, changes),
+        _ => changes.push(at.change(some(before), some(after))),
     }
 }
 
@@ -110,54 +117,39 @@ fn some(value: &Value) -> Option<Value> {
     (!value.is_null()).then(|| value.clone())
 }
 
-fn compare_maps(
-    pointer: &str,
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-    changes: &mut Vec<FieldChange>,
-) {
+fn compare_maps(at: &Place, before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<FieldChange>) {
     let fields: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     for field in fields {
         let of = |map: &Map<String, Value>| map.get(field).cloned().unwrap_or(Value::Null);
-        compare(&format!("{pointer}/{}", escaped(field)), &of(before), &of(after), changes);
+        compare(&at.field(field), &of(before), &of(after), changes);
     }
 }
 
-/// Items that have names are matched by name, so that one container more does not change all that follow.
-fn compare_lists(pointer: &str, before: &[Value], after: &[Value], changes: &mut Vec<FieldChange>) {
+/// Items that have keys are matched by them, so that one container more does not change all that follow.
+fn compare_lists(at: &Place, before: &[Value], after: &[Value], changes: &mut Vec<FieldChange>) {
     let start = changes.len();
-    match (by_name(before), by_name(after)) {
-        (Some(old), Some(new)) => {
-            for (name, (at, value)) in &new {
-                let old = old.get(name).map_or(&Value::Null, |(_, value)| *value);
-                compare(&format!("{pointer}/{at}"), old, value, changes);
+    match by_key(at.name(), before, after) {
+        Some((old, new)) => {
+            for (key, (index, value)) in &new {
+                let old = old.get(key).map_or(&Value::Null, |(_, value)| *value);
+                compare(&at.keyed(*index, key), old, value, changes);
             }
-            for (_, (at, value)) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
-                compare(&format!("{pointer}/{at}"), value, &Value::Null, changes);
+            for (key, (index, value)) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+                compare(&at.keyed(*index, key), value, &Value::Null, changes);
             }
         }
-        _ => {
-            for at in 0..before.len().max(after.len()) {
-                let of = |list: &[Value]| list.get(at).cloned().unwrap_or(Value::Null);
-                compare(&format!("{pointer}/{at}"), &of(before), &of(after), changes);
+        None => {
+            for index in 0..before.len().max(after.len()) {
+                let of = |list: &[Value]| list.get(index).cloned().unwrap_or(Value::Null);
+                compare(&at.item(index), &of(before), &of(after), changes);
             }
         }
     }
     // Only the order differs.
     if changes.len() == start {
         let (before, after) = (Value::Array(before.to_vec()), Value::Array(after.to_vec()));
-        changes.push(FieldChange { pointer: pointer.to_owned(), before: Some(before), after: Some(after) });
+        changes.push(at.change(Some(before), Some(after)));
     }
-}
-
-fn by_name(items: &[Value]) -> Option<BTreeMap<&str, (usize, &Value)>> {
-    let named: Option<BTreeMap<_, _>> =
-        items.iter().enumerate().map(|(at, item)| Some((item.get("name")?.as_str()?, (at, item)))).collect();
-    named.filter(|named| named.len() == items.len())
-}
-
-fn escaped(field: &str) -> String {
-    field.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
@@ -205,6 +197,41 @@ mod tests {
                 "/containers/0 - {\"name\":\"sidecar\"}",
                 "/containers/1 {\"name\":\"old\"} -"
             ]
+        );
+    }
+
+    #[test]
+    fn matches_items_by_the_keys_that_their_lists_have() {
+        let paths = |before: Value, after: Value| -> Vec<String> {
+            changes(&before, &after).into_iter().map(|change| change.path).collect()
+        };
+        assert_eq!(
+            paths(
+                json!({"ports": [{"containerPort": 80}, {"containerPort": 90, "protocol": "UDP"}]}),
+                json!({"ports": [{"containerPort": 90, "protocol": "UDP", "hostPort": 1}, {"containerPort": 80, "protocol": "TCP"}]})
+            ),
+            ["ports[80/TCP].protocol", "ports[90/UDP].hostPort"]
+        );
+        assert_eq!(
+            paths(
+                json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/b"}]}),
+                json!({"volumeMounts": [{"name": "v", "mountPath": "/b", "readOnly": true}]})
+            ),
+            ["volumeMounts[/b].readOnly", "volumeMounts[/a]"]
+        );
+        assert_eq!(
+            paths(
+                json!({"subjects": [{"kind": "User", "name": "a"}]}),
+                json!({"subjects": [{"kind": "Group", "name": "a"}, {"kind": "User", "name": "a"}]})
+            ),
+            ["subjects[Group//a]"]
+        );
+        assert_eq!(
+            paths(
+                json!({"metadata": {"labels": {"a.b/c": "x"}}, "args": ["a"]}),
+                json!({"metadata": {"labels": {}}, "args": ["b"]})
+            ),
+            ["args[0]", "metadata.labels[\"a.b/c\"]"]
         );
     }
 

@@ -59,7 +59,7 @@ pub(super) fn text(differences: &[Difference], show_unchanged: bool) -> String {
 }
 
 fn change(field: &FieldChange, text: &mut String) {
-    let FieldChange { pointer, before, after } = field;
+    let FieldChange { pointer, before, after, path: _ } = field;
     let pointer = plain(pointer);
     let _ = match (before, after) {
         (None, Some(after)) => writeln!(text, "    {} {pointer}: {}", paint(ADDED, '+'), paint(ADDED, short(after))),
@@ -144,7 +144,12 @@ mod tests {
             namespace: Some("shop".into()),
             name: name.into(),
         };
-        let fields = vec![FieldChange { pointer: "/data/a".into(), before: Some("x".into()), after: Some("y".into()) }];
+        let fields = vec![FieldChange {
+            pointer: "/data/a".into(),
+            path: "data.a".into(),
+            before: Some("x".into()),
+            after: Some("y".into()),
+        }];
         Difference { id, action, fields, note: None, content: None, anew: false, refused }
     }
 

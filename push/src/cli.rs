@@ -9,6 +9,7 @@ pub(crate) mod keygen;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod pin;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod promote;
@@ -83,6 +84,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Completion(completion::CompletionArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {

@@ -20,6 +20,7 @@ mod keygen;
 mod line;
 mod list;
 mod login;
+mod man;
 mod manifests;
 mod origin;
 mod output;
@@ -120,6 +121,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(&args, output).await,
         Command::Logout(args) => login::logout(&args, output).await,
         Command::Completion(args) => completion::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 

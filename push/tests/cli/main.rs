@@ -21,6 +21,8 @@ mod live;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod pin;
 #[cfg(test)]
 mod policy;

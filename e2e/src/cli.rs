@@ -11,7 +11,7 @@ use std::{
 use sealift_verify::digest::Digest;
 use tempfile::TempDir;
 
-use crate::tool::binary;
+use crate::{contract, tool::binary};
 
 /// `sealift` with a home of its own, which is its working directory too.
 #[derive(Debug)]
@@ -132,6 +132,7 @@ impl Cli {
 impl Output {
     pub(crate) fn of(output: std::process::Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        contract::check(&String::from_utf8_lossy(&output.stdout));
         Self { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code().unwrap_or(-1) }
     }
 

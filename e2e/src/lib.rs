@@ -11,6 +11,7 @@
 mod attacker;
 mod audit;
 mod cli;
+pub mod contract;
 mod control_plane;
 mod cosign;
 mod dump;

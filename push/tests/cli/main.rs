@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod cosign;
 #[cfg(test)]
 mod inspect;

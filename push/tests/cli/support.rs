@@ -28,6 +28,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
+        sealift_e2e::contract::check(&String::from_utf8_lossy(&output.stdout));
         let code = output.status.code().expect("not killed by a signal");
         Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }

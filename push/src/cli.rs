@@ -10,6 +10,7 @@ pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod pin;
 pub(crate) mod man;
+pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod promote;

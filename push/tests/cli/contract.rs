@@ -71,7 +71,9 @@ fn reference(schemas: &BTreeMap<String, Value>) -> String {
     let mut rows: BTreeMap<String, String> = BTreeMap::new();
     for (name, schema) in schemas.iter().filter(|(_, schema)| schema["properties"].is_object()) {
         for command in printed_by(schema) {
-            rows.insert(command, format!("[`{name}`](#{})", anchor(name)));
+            let row = rows.entry(command).or_default();
+            let comma = if row.is_empty() { "" } else { ", " };
+            let _ = write!(row, "{comma}[`{name}`](#{})", anchor(name));
         }
     }
     rows.extend(OTHERWISE.iter().map(|(command, what)| ((*command).to_owned(), (*what).to_owned())));

@@ -8,7 +8,6 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod list;
 pub(crate) mod login;
-pub(crate) mod pin;
 pub(crate) mod man;
 pub(crate) mod pin;
 pub(crate) mod plan;

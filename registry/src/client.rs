@@ -34,7 +34,7 @@ use sealift_verify::{artifact::Limits, reference::Repository};
 
 #[cfg(test)]
 pub(crate) use self::referrers::CREATED;
-pub(crate) use self::referrers::newest_first;
+pub(crate) use self::referrers::{entries, fallback_tag, newest_first, referrer_entry, unite};
 pub use self::{
     attach::{Attached, AttachedBy},
     config::{ClientCertificate, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},

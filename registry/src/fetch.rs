@@ -16,7 +16,10 @@ use sealift_verify::{
     verify::Unverified,
 };
 
-use crate::client::{Client, ClientError, newest_first};
+use crate::{
+    client::{ClientError, newest_first},
+    store::{Location, Store},
+};
 
 /// Candidates fetched at the same time.
 const AT_ONCE: usize = 8;
@@ -62,17 +65,17 @@ pub struct Signatures {
 /// Fetches everything but the layer about `place`, which is where the bytes of the logical `reference` are.
 ///
 /// # Errors
-/// As of [`Client::manifest`] and [`signatures`].
+/// As of [`Store::manifest`] and [`signatures`].
 pub async fn unverified(
-    client: &Client,
+    store: &Store,
     place: &Pinned,
     reference: &Pinned,
     legacy: Legacy,
 ) -> Result<Unverified, ClientError> {
-    let (manifest, found) =
-        tokio::try_join!(client.manifest(place), signatures(client, place, client.limits(), legacy))?;
+    let (manifest, found) = tokio::try_join!(store.manifest(place), signatures(store, place, store.limits(), legacy))?;
     let Signatures { candidates, skipped, truncated } = found;
-    let transport = (place.repository != reference.repository).then(|| place.repository.to_string());
+    let location = store.location(&place.repository);
+    let transport = (location != Location::Registry(reference.repository.clone())).then(|| location.to_string());
     Ok(Unverified {
         reference: reference.clone(),
         transport,
@@ -86,17 +89,17 @@ pub async fn unverified(
 /// The manifest of an artifact, exactly as served.
 ///
 /// # Errors
-/// As of [`Client::manifest`].
-pub async fn artifact(client: &Client, place: &Pinned) -> Result<Bytes, ClientError> {
-    client.manifest(place).await
+/// As of [`Store::manifest`].
+pub async fn artifact(store: &Store, place: &Pinned) -> Result<Bytes, ClientError> {
+    store.manifest(place).await
 }
 
 /// The content of a layer.
 ///
 /// # Errors
-/// As of [`Client::blob`].
-pub async fn layer(client: &Client, repository: &Repository, layer: &Descriptor) -> Result<Bytes, ClientError> {
-    client.blob(repository, layer).await
+/// As of [`Store::blob`].
+pub async fn layer(store: &Store, repository: &Repository, layer: &Descriptor) -> Result<Bytes, ClientError> {
+    store.blob(repository, layer).await
 }
 
 /// Everything that refers to `subject` as a Sigstore bundle, and what the `.sig` scheme has if it is asked for, as far as
@@ -105,15 +108,15 @@ pub async fn layer(client: &Client, repository: &Repository, layer: &Descriptor)
 /// # Errors
 /// Where the registry cannot be asked: network, credentials, rate limits.
 pub async fn signatures(
-    client: &Client,
+    store: &Store,
     subject: &Pinned,
     limits: &Limits,
     legacy: Legacy,
 ) -> Result<Signatures, ClientError> {
-    let mut found = bundles(client, subject, limits).await?;
+    let mut found = bundles(store, subject, limits).await?;
     if legacy == Legacy::Included {
         let left = limits.candidates.saturating_sub(found.candidates.len());
-        let Signatures { candidates, skipped, truncated } = legacy_signatures(client, subject, limits, left).await?;
+        let Signatures { candidates, skipped, truncated } = legacy_signatures(store, subject, limits, left).await?;
         found.candidates.extend(candidates);
         found.skipped.extend(skipped);
         found.truncated |= truncated;
@@ -121,8 +124,8 @@ pub async fn signatures(
     Ok(found)
 }
 
-async fn bundles(client: &Client, subject: &Pinned, limits: &Limits) -> Result<Signatures, ClientError> {
-    let listed = client.referrers(subject, limits.candidates.saturating_mul(LISTED_PER_CANDIDATE)).await?;
+async fn bundles(store: &Store, subject: &Pinned, limits: &Limits) -> Result<Signatures, ClientError> {
+    let listed = store.referrers(subject, limits.candidates.saturating_mul(LISTED_PER_CANDIDATE)).await?;
     if listed.unreadable > 0 {
         tracing::warn!(%subject, unreadable = listed.unreadable, "referrers with entries that cannot be read");
     }
@@ -130,7 +133,7 @@ async fn bundles(client: &Client, subject: &Pinned, limits: &Limits) -> Result<S
     let truncated = !listed.complete || chosen.len() > limits.candidates;
     chosen.truncate(limits.candidates);
     let fetched: Vec<Result<Candidate, Skipped>> = stream::iter(chosen)
-        .map(|referrer| candidate(client, subject, referrer, limits))
+        .map(|referrer| candidate(store, subject, referrer, limits))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -152,20 +155,20 @@ fn sorted(fetched: Vec<Result<Candidate, Skipped>>) -> (Vec<Candidate>, Vec<Skip
 
 /// The signatures of the `.sig` scheme, at most `most`, in the order of their layers.
 async fn legacy_signatures(
-    client: &Client,
+    store: &Store,
     subject: &Pinned,
     limits: &Limits,
     most: usize,
 ) -> Result<Signatures, ClientError> {
     let repository = &subject.repository;
     let tag = format!("{}.{LEGACY_SUFFIX}", subject.digest.to_string().replace(':', "-"));
-    let digest = match client.resolve(repository, &tag).await {
+    let digest = match store.resolve(repository, &tag).await {
         Ok(digest) => digest,
         Err(ClientError::NotFound { .. }) => return Ok(Signatures::default()),
         Err(error) => return Err(error),
     };
     let junk = |reason| Signatures { skipped: vec![Skipped { referrer: digest, reason }], ..Signatures::default() };
-    let bytes = match client.manifest(&repository.pin(digest)).await {
+    let bytes = match store.manifest(&repository.pin(digest)).await {
         Ok(bytes) => bytes,
         Err(error) if is_junk(&error) => return Ok(junk(sealift_verify::chain(&error))),
         Err(error) => return Err(error),
@@ -177,7 +180,7 @@ async fn legacy_signatures(
     let truncated = manifest.layers.len() > most;
     let layers = manifest.layers.into_iter().take(most).enumerate();
     let fetched = stream::iter(layers)
-        .map(|(index, layer)| simple_signing(client, repository, digest, index, layer, limits))
+        .map(|(index, layer)| simple_signing(store, repository, digest, index, layer, limits))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -187,7 +190,7 @@ async fn legacy_signatures(
 
 /// Fetches the payload that one layer holds; what else there is stands in its annotations.
 async fn simple_signing(
-    client: &Client,
+    store: &Store,
     repository: &Repository,
     referrer: Digest,
     index: usize,
@@ -201,7 +204,7 @@ async fn simple_signing(
     let mut annotation = |name: &str| layer.annotations.remove(name).filter(|text| !text.is_empty());
     let Some(signature) = annotation(SIGNATURE) else { return passed_over("it carries no signature".to_owned()) };
     let (certificate, promise, timestamp) = (annotation(CERTIFICATE), annotation(PROMISE), annotation(TIMESTAMP));
-    match client.blob_within(repository, &layer, limits.bundle, None).await {
+    match store.blob_within(repository, &layer, limits.bundle, None).await {
         Ok(payload) => {
             let signed = SimpleSigning { payload: payload.into(), signature, certificate, promise, timestamp };
             Ok(Ok(Candidate { referrer, content: Content::SimpleSigning(signed) }))
@@ -229,14 +232,14 @@ fn choose(listed: Vec<Descriptor>) -> (Vec<Descriptor>, Vec<Skipped>) {
 
 /// Fetches one candidate: an error if the registry cannot be asked, a reason if what it serves is no signature.
 async fn candidate(
-    client: &Client,
+    store: &Store,
     subject: &Pinned,
     referrer: Descriptor,
     limits: &Limits,
 ) -> Result<Result<Candidate, Skipped>, ClientError> {
     let passed_over = |reason: String| Ok(Err(Skipped { referrer: referrer.digest, reason }));
     let place = subject.repository.pin(referrer.digest);
-    let bytes = match client.manifest(&place).await {
+    let bytes = match store.manifest(&place).await {
         Ok(bytes) => bytes,
         Err(error) if is_junk(&error) => return passed_over(sealift_verify::chain(&error)),
         Err(error) => return Err(error),
@@ -245,7 +248,7 @@ async fn candidate(
         Ok(layer) => layer,
         Err(reason) => return passed_over(reason),
     };
-    match client.blob_within(&subject.repository, &layer, limits.bundle, None).await {
+    match store.blob_within(&subject.repository, &layer, limits.bundle, None).await {
         Ok(bundle) => Ok(Ok(Candidate::bundle(referrer.digest, bundle.into()))),
         Err(error) if is_junk(&error) => passed_over(sealift_verify::chain(&error)),
         Err(error) => Err(error),
@@ -278,6 +281,7 @@ fn is_junk(error: &ClientError) -> bool {
         | ClientError::RateLimited { .. }
         | ClientError::Unreachable { .. }
         | ClientError::Refused { .. }
+        | ClientError::Unusable { .. }
         | ClientError::Contended { .. } => false,
     }
 }

@@ -6,14 +6,15 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sealift_verify::{reference::Pinned, verify::ImageSignatures};
 
 use crate::{
-    client::{Client, ClientError},
+    client::ClientError,
     fetch::{self, Legacy},
+    store::Store,
 };
 
 /// Images looked at at the same time; each is a few requests.
 const AT_ONCE: usize = 8;
 
-/// Fetches what may be signatures of each image, from where `place` says its bytes are and with the client it gives.
+/// Fetches what may be signatures of each image, from where `place` says its bytes are and with the store it gives.
 /// An image that is not there has no signatures; one that cannot be asked about is an error.
 ///
 /// # Errors
@@ -25,12 +26,12 @@ pub async fn signatures<E, F>(
 ) -> Result<BTreeMap<Pinned, ImageSignatures>, E>
 where
     E: From<ClientError>,
-    F: Future<Output = Result<(Arc<Client>, Pinned), E>>,
+    F: Future<Output = Result<(Arc<Store>, Pinned), E>>,
 {
     let place = &place;
     let found = stream::iter(images).map(|image| async move {
-        let (client, at) = place(image.clone()).await?;
-        match fetch::signatures(&client, &at, client.limits(), legacy).await {
+        let (store, at) = place(image.clone()).await?;
+        match fetch::signatures(&store, &at, store.limits(), legacy).await {
             Ok(found) => Ok((image, ImageSignatures { candidates: found.candidates, truncated: found.truncated })),
             Err(ClientError::NotFound { .. }) => Ok((image, ImageSignatures::default())),
             Err(error) => Err(E::from(error)),

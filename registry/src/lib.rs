@@ -6,3 +6,4 @@ pub mod fetch;
 pub mod images;
 pub mod server;
 pub mod versions;
+pub mod store;

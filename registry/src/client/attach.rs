@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sealift_verify::{
-    artifact::{Descriptor, EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST, Manifest},
+    artifact::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Manifest},
     digest::Digest,
     reference::{Pinned, Repository},
 };
 use serde_json::{Value, json};
 
-use super::{Client, ClientError, Fault, PutAs, referrers::fallback_tag};
+use super::{
+    Client, ClientError, Fault, PutAs,
+    referrers::{fallback_tag, referrer_entry},
+};
 
 /// How often the fallback tag is rewritten before giving up.
 const MOST_ATTEMPTS: u32 = 10;
@@ -22,6 +25,8 @@ pub enum AttachedBy {
     Registry,
     /// The fallback tag, written by us.
     FallbackTag,
+    /// The index of an image layout.
+    Layout,
     /// Nobody: the manifest has no subject.
     Nothing,
 }
@@ -41,38 +46,30 @@ impl Client {
     /// # Errors
     /// [`ClientError::Contended`] if others kept overwriting the fallback tag, and others.
     pub async fn attach(&self, repository: &Repository, manifest: &Manifest) -> Result<Attached, ClientError> {
-        let bytes = manifest.to_bytes();
-        let entry = Descriptor {
-            artifact_type: manifest.artifact_type.clone().or_else(|| Some(manifest.config.media_type.clone())),
-            annotations: manifest.annotations.clone(),
-            ..Descriptor::of(IMAGE_MANIFEST, &bytes)
-        };
-        let put = self.put_manifest(repository, PutAs::Digest, IMAGE_MANIFEST, bytes.into()).await?;
-        let by = match &manifest.subject {
+        self.attach_bytes(repository, IMAGE_MANIFEST, manifest.to_bytes().into()).await
+    }
+
+    /// The same for a manifest that was read somewhere: its bytes stay what they are.
+    ///
+    /// # Errors
+    /// As of [`Client::attach`].
+    pub(crate) async fn attach_bytes(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        manifest: Bytes,
+    ) -> Result<Attached, ClientError> {
+        let about = referrer_entry(&manifest);
+        let put = self.put_manifest(repository, PutAs::Digest, media_type, manifest).await?;
+        let by = match about {
             None => AttachedBy::Nothing,
             Some(_) if put.subject_acknowledged => AttachedBy::Registry,
-            Some(subject) => {
-                self.enter(repository, &subject.digest, &entry).await?;
+            Some((subject, entry)) => {
+                self.enter(repository, &subject, &entry).await?;
                 AttachedBy::FallbackTag
             }
         };
         Ok(Attached { pinned: put.pinned, by })
-    }
-
-    /// Uploads one Sigstore bundle about `subject` and attaches it.
-    ///
-    /// # Errors
-    /// As of [`Client::attach`].
-    pub async fn attach_bundle(
-        &self,
-        repository: &Repository,
-        subject: Descriptor,
-        bundle: Bytes,
-        annotations: std::collections::BTreeMap<String, String>,
-    ) -> Result<Attached, ClientError> {
-        self.push_blob(repository, EMPTY_CONFIG, Bytes::from_static(b"{}")).await?;
-        let layer = self.push_blob(repository, sealift_verify::artifact::BUNDLE, bundle).await?;
-        self.attach(repository, &Manifest::bundle(layer, subject, annotations)).await
     }
 
     /// Enters `entry` into the index under the fallback tag.

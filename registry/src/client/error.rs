@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use sealift_verify::digest::Digest;
 
+use crate::store::LayoutFault;
+
 /// Where a request went: never with a query, which may hold a signed URL's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
@@ -21,11 +23,11 @@ impl fmt::Display for At {
     }
 }
 
-/// A registry's refusal in its own words, cut to a line.
+/// A refusal in the words of the registry, or of other storage, cut to a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registry answered {status} {code}{}{message}", if message.is_empty() || code.is_empty() { "" } else { ": " })]
+#[error("{}{code}{}{message}", Answered(*status), if message.is_empty() || code.is_empty() { "" } else { ": " })]
 pub struct Reply {
-    /// The HTTP status.
+    /// The HTTP status; 0 from what does not speak HTTP.
     pub status: u16,
     /// The error code of the OCI distribution specification, if the registry sent one.
     pub code: String,
@@ -33,6 +35,15 @@ pub struct Reply {
     pub message: String,
     /// How long the registry asks to wait.
     pub retry_after: Option<Duration>,
+}
+
+/// How the words of a registry begin.
+struct Answered(u16);
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, "the registry answered {} ", self.0) }
+    }
 }
 
 /// Why no answer, or no usable one, came.
@@ -47,6 +58,9 @@ pub enum Outage {
     /// The registry, or a proxy before it, is out of order.
     #[error(transparent)]
     Status(Reply),
+    /// A disk or object storage failed.
+    #[error("the storage failed")]
+    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Which rule of the network guard a URL breaks.
@@ -188,10 +202,19 @@ pub enum ClientError {
         #[source]
         fault: Box<Fault>,
     },
-    /// Others kept replacing the fallback tag while an entry was added to it.
-    #[error("the referrers tag {at} changed under every one of {attempts} updates")]
+    /// What lies there is no image layout, or not one that can be used.
+    #[error("{at} cannot be used")]
+    Unusable {
+        /// The layout.
+        at: Box<At>,
+        /// Why.
+        #[source]
+        fault: Box<LayoutFault>,
+    },
+    /// Others kept replacing a list while an entry was added to it.
+    #[error("{at} changed under every one of {attempts} updates")]
     Contended {
-        /// The fallback tag.
+        /// The fallback tag, or a layout's index.
         at: Box<At>,
         /// How often it was tried.
         attempts: u32,
@@ -211,6 +234,7 @@ impl ClientError {
             | Self::DigestMismatch { at, .. }
             | Self::Refused { at, .. }
             | Self::Protocol { at, .. }
+            | Self::Unusable { at, .. }
             | Self::Contended { at, .. } => at,
         }
     }
@@ -224,19 +248,23 @@ impl ClientError {
             | Self::RateLimited { reply, .. } => Some(reply),
             Self::Unreachable { outage, .. } => match outage.as_ref() {
                 Outage::Status(reply) => Some(reply),
-                Outage::Network(_) | Outage::TimedOut => None,
+                Outage::Network(_) | Outage::TimedOut | Outage::Storage(_) => None,
             },
             Self::Protocol { fault, .. } => match fault.as_ref() {
                 Fault::Status(reply) => Some(reply),
                 _ => None,
             },
-            Self::TooLarge { .. } | Self::DigestMismatch { .. } | Self::Refused { .. } | Self::Contended { .. } => None,
+            Self::TooLarge { .. }
+            | Self::DigestMismatch { .. }
+            | Self::Refused { .. }
+            | Self::Unusable { .. }
+            | Self::Contended { .. } => None,
         }
     }
 
     /// The HTTP status the registry answered with, if it answered.
     pub fn status(&self) -> Option<u16> {
-        self.reply().map(|reply| reply.status)
+        self.reply().map(|reply| reply.status).filter(|status| *status != 0)
     }
 
     /// How long the registry asks to wait before the next attempt.
@@ -254,6 +282,7 @@ impl ClientError {
             | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }
             | Self::Refused { .. }
+            | Self::Unusable { .. }
             | Self::Protocol { .. } => false,
         }
     }
@@ -265,6 +294,7 @@ impl ClientError {
             Self::RateLimited { .. } => Some(wait),
             Self::Unreachable { outage, .. } => match outage.as_ref() {
                 Outage::Network(_) | Outage::TimedOut => Some(wait),
+                Outage::Storage(_) => None,
                 // A plain 500 is as often a bug that comes back as an outage: the caller's own interval is soon enough.
                 Outage::Status(reply) => [502, 503, 504].contains(&reply.status).then_some(wait),
             },

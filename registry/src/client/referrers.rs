@@ -9,7 +9,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use jiff::Timestamp;
 use reqwest::Method;
 use sealift_verify::{
-    artifact::{Descriptor, IMAGE_INDEX},
+    artifact::{Descriptor, IMAGE_INDEX, IMAGE_MANIFEST},
     digest::Digest,
     reference::Pinned,
 };
@@ -39,13 +39,35 @@ struct Index {
     manifests: Option<Vec<serde_json::Value>>,
 }
 
+/// What of a manifest says what it is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Config>,
+    subject: Option<Subject>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    media_type: String,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    digest: String,
+}
+
 /// The tag that stands in for the referrers API.
-pub(super) fn fallback_tag(digest: &Digest) -> String {
+pub(crate) fn fallback_tag(digest: &Digest) -> String {
     format!("sha256-{}", digest.hex())
 }
 
 /// The descriptors of an index, and how many entries hold none.
-fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> {
+pub(crate) fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> {
     let listed = serde_json::from_slice::<Index>(bytes)?.manifests.unwrap_or_default();
     let all = listed.len();
     let read: Vec<Descriptor> = listed.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
@@ -55,7 +77,7 @@ fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> 
 
 /// Unites two lists. Where there are more than `cap`, the newest are kept as far as they say when they were made: a
 /// fallback tag lists the oldest first, and whoever may push can make it long.
-fn unite(api: Referrers, fallback: Referrers, cap: usize) -> Referrers {
+pub(crate) fn unite(api: Referrers, fallback: Referrers, cap: usize) -> Referrers {
     let mut seen = BTreeMap::new();
     for descriptor in api.descriptors.into_iter().chain(fallback.descriptors) {
         seen.entry(descriptor.digest).or_insert(descriptor);
@@ -67,6 +89,16 @@ fn unite(api: Referrers, fallback: Referrers, cap: usize) -> Referrers {
         descriptors.truncate(cap);
     }
     Referrers { descriptors, unreadable: api.unreadable + fallback.unreadable, complete }
+}
+
+/// What a manifest is about, and how it is listed among the referrers of that; `None` if it is about nothing.
+pub(crate) fn referrer_entry(manifest: &[u8]) -> Option<(Digest, Descriptor)> {
+    let read: Referring = serde_json::from_slice(manifest).ok()?;
+    let subject = read.subject?.digest.parse().ok()?;
+    let artifact_type = read.artifact_type.or_else(|| Some(read.config?.media_type));
+    let media_type = read.media_type.unwrap_or_else(|| IMAGE_MANIFEST.to_owned());
+    let annotations = read.annotations.unwrap_or_default();
+    Some((subject, Descriptor { artifact_type, annotations, ..Descriptor::of(&media_type, manifest) }))
 }
 
 /// A key by which referrers are in order of when they say they were made, the newest first and those that do not say

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sealift_registry::store::{Location, Place};
 use sealift_verify::{duration::Duration, reference::Repository};
 
 /// Pulls releases, verifies them and applies exactly what was signed.
@@ -42,7 +43,9 @@ pub struct Options {
     #[arg(long, value_name = "HOST[:PORT]")]
     pub plain_http_host: Vec<String>,
     /// Where the bytes of a logical repository, or of all below it, are fetched. Given several times for one FROM, the
-    /// places are tried in order; the repository itself is then only tried if it is named too.
+    /// places are tried in order; the repository itself is then only tried if it is named too. TO may also be an OCI image
+    /// layout: s3://BUCKET/PREFIX (as whom and where: AWS_* variables of this process), oci-layout:FOLDER or
+    /// oci-archive:FILE, the first two with the rest of the repository's name appended.
     #[arg(long, value_name = "FROM=TO")]
     pub mirror: Vec<Mirror>,
     /// CA certificates trusted at registries in addition to the system's, as PEM.
@@ -137,12 +140,23 @@ impl FromStr for Size {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     from: String,
-    to: String,
+    to: To,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum To {
+    /// A registry's host, or what repositories there begin with.
+    Registry(String),
+    /// A folder, a tar file or a bucket, or what they lie below.
+    Layout(Location),
 }
 
 /// Why a text is not a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not of the form FROM=TO, each a HOST or HOST/PATH")]
+#[error(
+    "{0:?} is not of the form FROM=TO: each a HOST or HOST/PATH, or TO one of s3://BUCKET/PREFIX, oci-layout:FOLDER, \
+     oci-archive:FILE"
+)]
 pub struct MirrorError(String);
 
 impl FromStr for Mirror {
@@ -153,21 +167,40 @@ impl FromStr for Mirror {
         let (from, to) = text.split_once('=').ok_or_else(wrong)?;
         // A host alone is a prefix too, so a path is added to see whether the rest is a repository.
         let fine = |part: &str| format!("{part}/x").parse::<Repository>().is_ok();
-        if fine(from) && fine(to) { Ok(Self { from: from.to_owned(), to: to.to_owned() }) } else { Err(wrong()) }
+        let to = match to.parse::<Location>() {
+            Ok(layout) if !layout.is_registry() => To::Layout(layout),
+            _ if fine(to) => To::Registry(to.to_owned()),
+            _ => return Err(wrong()),
+        };
+        if fine(from) { Ok(Self { from: from.to_owned(), to }) } else { Err(wrong()) }
+    }
+}
+
+impl Mirror {
+    /// The rest of a repository's name below `from`.
+    fn rest<'a>(&self, name: &'a str) -> Option<&'a str> {
+        // One file is one repository.
+        let is_file = matches!(self.to, To::Layout(Location::Archive(_)));
+        name.strip_prefix(&self.from).filter(|rest| rest.is_empty() || (rest.starts_with('/') && !is_file))
+    }
+
+    fn place(&self, repository: &Repository) -> Option<Place> {
+        let name = repository.to_string();
+        let rest = self.rest(&name)?;
+        match &self.to {
+            To::Registry(to) => Some(format!("{to}{rest}").parse::<Repository>().ok()?.into()),
+            To::Layout(location) => location.below(rest)?.read_as(Some(repository)),
+        }
     }
 }
 
 /// Where to look for a logical repository, in order: what the longest matching `from` says, else the repository itself.
-pub fn places(mirrors: &[Mirror], repository: &Repository) -> Vec<Repository> {
+pub fn places(mirrors: &[Mirror], repository: &Repository) -> Vec<Place> {
     let name = repository.to_string();
-    let rest = |mirror: &Mirror| {
-        let rest = name.strip_prefix(&mirror.from)?;
-        (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
-    };
-    let longest = mirrors.iter().filter(|mirror| rest(mirror).is_some()).map(|mirror| mirror.from.len()).max();
+    let longest = mirrors.iter().filter(|mirror| mirror.rest(&name).is_some()).map(|mirror| mirror.from.len()).max();
     let places = mirrors.iter().filter(|mirror| Some(mirror.from.len()) == longest);
-    let found: Vec<_> = places.filter_map(|mirror| format!("{}{}", mirror.to, rest(mirror)?).parse().ok()).collect();
-    if found.is_empty() { vec![repository.clone()] } else { found }
+    let found: Vec<_> = places.filter_map(|mirror| mirror.place(repository)).collect();
+    if found.is_empty() { vec![repository.clone().into()] } else { found }
 }
 
 #[cfg(test)]
@@ -196,8 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn a_layout_stands_for_a_repository_or_for_all_below_a_name() {
+        let mirrors = [
+            "registry.example=s3://releases/mirror",
+            "registry.example/edge=oci-layout:/srv/oci",
+            "registry.example/edge/shop=oci-archive:/srv/shop.tar",
+        ];
+        assert_eq!(found(&mirrors, "registry.example/team/app"), ["s3://releases/mirror/team/app"]);
+        assert_eq!(found(&mirrors, "registry.example/edge/app"), ["oci-layout:/srv/oci/app"]);
+        assert_eq!(found(&mirrors, "registry.example/edge/shop"), ["oci-archive:/srv/shop.tar"]);
+        assert_eq!(found(&mirrors, "registry.example/edge/shop/part"), ["oci-layout:/srv/oci/shop/part"]);
+        let place = places(&[mirrors[0].parse().unwrap()], &"registry.example/app".parse().unwrap()).remove(0);
+        assert_eq!(place.repository.to_string(), "registry.example/app", "it is read as the repository it stands for");
+    }
+
+    #[test]
     fn refuses_what_is_no_mirror() {
-        for text in ["", "a", "=b", "a=", "https://a=b", "a b=c"] {
+        for text in
+            ["", "a", "=b", "a=", "https://a=b", "a b=c", "a=s3://", "a=s3://b/c:tag", "s3://abc=b", "a=oci-layout:"]
+        {
             assert!(text.parse::<Mirror>().is_err(), "{text}");
         }
     }

@@ -22,8 +22,9 @@ pub(crate) async fn run(args: &ApproveArgs, output: &mut Output) -> Result<Exit,
     if expires_at.is_some_and(|end| end <= Timestamp::now()) {
         return Err(usage("--expires-at is over already"));
     }
-    let repository = &reference.repository;
-    let client = transport::client(repository, registry).await?;
+    let named = transport::named(reference, as_repository.as_ref())?;
+    let repository = &named.repository;
+    let client = transport::open(&reference.location, registry).await?;
     output.progress("reading what is attached");
     let artifact = Artifact::fetch(&client, repository.pin(digest)).await?;
     let logical = as_repository.as_ref().unwrap_or(repository).pin(digest);

@@ -28,19 +28,21 @@ struct TooLarge {
 }
 
 pub(crate) async fn run(args: &AttestArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let AttestArgs { reference, predicate, predicate_type, signer, registry } = args;
+    let AttestArgs { reference, as_repository, predicate, predicate_type, signer, registry } = args;
     let said = predicate::read(predicate)?;
-    let client = transport::client(&reference.repository, registry).await?;
-    let place = reference.repository.pin(transport::digest(&client, reference, output).await?);
+    let client = transport::open(&reference.location, registry).await?;
+    let reference = transport::named(reference, as_repository.as_ref())?;
+    let place = reference.repository.pin(transport::digest(&client, &reference, output).await?);
     output.progress("reading what is attached");
     let artifact = Artifact::fetch(&client, place).await?;
-    let payload = attestation::to_payload(&artifact.place, predicate_type.uri(), &said);
+    let logical = as_repository.as_ref().unwrap_or(&reference.repository).pin(artifact.place.digest);
+    let payload = attestation::to_payload(&logical, predicate_type.uri(), &said);
     let (size, limit) = ((payload.len() as u64).div_ceil(3) * 4 + BESIDE_PAYLOAD, client.limits().bundle);
     if size > limit {
         let hint = "attest a summary, or the digest of what is stored elsewhere";
         return Err(Failure::new(Exit::InvalidInput, TooLarge { size, limit }).hint(hint));
     }
-    output.note(format_args!("artifact  {}", artifact.place));
+    output.note(format_args!("artifact  {}", client.shown(&artifact.place)));
     output.note(format_args!("attesting {predicate_type}"));
 
     // Last, so that whoever is asked for a password has read what it is for.
@@ -59,11 +61,11 @@ pub(crate) async fn run(args: &AttestArgs, output: &mut Output) -> Result<Exit, 
         }
     };
     match output.format {
-        Format::Text => output.product(&artifact.place)?,
+        Format::Text => output.product(client.shown(&artifact.place))?,
         Format::Json => output.json(&json!({
             "schema": "sealift.dev/attest/v1",
             "outcome": outcome,
-            "reference": artifact.place.to_string(),
+            "reference": client.shown(&artifact.place),
             "digest": artifact.place.digest,
             "predicateType": predicate_type.uri(),
             "statement": sealift_verify::digest::Digest::of(&payload),

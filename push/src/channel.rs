@@ -5,7 +5,10 @@
 //! No cluster depends on this, since it remembers what it accepted.
 
 use bytes::Bytes;
-use sealift_registry::client::{Client, ClientError, PutAs};
+use sealift_registry::{
+    client::{ClientError, PutAs},
+    store::Store,
+};
 use sealift_verify::{artifact::IMAGE_MANIFEST, digest::Digest, reference::Repository, statement::Position};
 use serde_json::{Value, json};
 
@@ -70,7 +73,7 @@ impl Moved {
 /// A tag and where it is.
 #[derive(Debug)]
 pub(crate) struct Channel<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Store,
     pub(crate) repository: &'a Repository,
     pub(crate) tag: &'a str,
 }
@@ -117,11 +120,7 @@ pub(crate) fn is_attachment(tag: &str) -> bool {
 }
 
 /// The digest a tag names; `None` if there is no such tag.
-pub(crate) async fn resolve(
-    client: &Client,
-    repository: &Repository,
-    tag: &str,
-) -> Result<Option<Digest>, ClientError> {
+pub(crate) async fn resolve(client: &Store, repository: &Repository, tag: &str) -> Result<Option<Digest>, ClientError> {
     match client.resolve(repository, tag).await {
         Ok(digest) => Ok(Some(digest)),
         Err(ClientError::NotFound { .. }) => Ok(None),
@@ -131,7 +130,7 @@ pub(crate) async fn resolve(
 
 /// Makes a tag name a manifest.
 pub(crate) async fn set(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     tag: &str,
     manifest: &Bytes,

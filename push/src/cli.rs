@@ -30,6 +30,7 @@ pub(crate) mod verify_bundle;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sealift_registry::store::{Address, Location};
 use sealift_verify::reference::{Reference, Repository};
 
 use crate::{
@@ -145,6 +146,21 @@ pub(crate) struct ClusterAccess {
 
 pub(crate) fn reference(text: &str) -> Result<Reference, String> {
     text.parse().map_err(|error| sealift_verify::chain(&error))
+}
+
+/// A place that artifacts lie in, with a tag or a digest: a registry, a layout in a folder or tar file, a bucket.
+pub(crate) fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error| sealift_verify::chain(&error))
+}
+
+/// The same without a tag and a digest.
+pub(crate) fn location(text: &str) -> Result<Location, String> {
+    text.parse().map_err(|error| sealift_verify::chain(&error))
+}
+
+/// True for what names a place that artifacts lie in and cannot be meant as a path to manifests.
+pub(crate) fn is_place(text: &str) -> bool {
+    text.starts_with("oci://") || address(text).is_ok_and(|address| !address.location.is_registry())
 }
 
 pub(crate) fn repository(text: &str) -> Result<Repository, String> {

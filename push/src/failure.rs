@@ -5,6 +5,7 @@ use std::error::Error;
 use sealift_registry::{
     client::{ClientError, Outage, Refusal as GuardRefusal, SetupError},
     docker_config::DockerConfigError,
+    store::Location,
 };
 use sealift_verify::refusal::Refusal;
 
@@ -58,6 +59,7 @@ impl From<ClientError> for Failure {
             }
             // Other bytes than were asked for, or endless ones, are what a verifier is there to refuse.
             ClientError::DigestMismatch { .. } | ClientError::TooLarge { .. } => Exit::Refused,
+            ClientError::Unusable { .. } => Exit::InvalidInput,
             ClientError::Refused { .. } | ClientError::Protocol { .. } => Exit::Failed,
         };
         let hint = advice(&error);
@@ -69,9 +71,10 @@ impl From<ClientError> for Failure {
     }
 }
 
-/// What to try after a registry said no.
+/// What to try after a registry, or another place, said no.
 fn advice(error: &ClientError) -> Option<String> {
     let host = &error.at().host;
+    let is_registry = host.parse::<Location>().is_err();
     Some(match error {
         ClientError::NotFound { at, .. } if at.path.contains("/blobs/uploads/") => {
             format!(
@@ -79,16 +82,23 @@ fn advice(error: &ClientError) -> Option<String> {
                 at.repository
             )
         }
-        ClientError::NotFound { .. } => {
+        ClientError::NotFound { .. } if is_registry => {
             "check repository and tag; list what is there with `sealift inspect oci://HOST/REPO`".to_owned()
         }
-        ClientError::Unauthorized { .. } => {
+        ClientError::NotFound { .. } => {
+            format!("check place and tag; list what is there with `sealift inspect {host}`")
+        }
+        ClientError::Unauthorized { .. } if is_registry => {
             format!(
                 "log in with `sealift login {host}`, or with docker, podman, crane or oras: sealift reads their credentials"
             )
         }
-        ClientError::Forbidden { .. } => {
+        ClientError::Forbidden { .. } if is_registry => {
             format!("these credentials may not do this at {host}; ask for access, or use others")
+        }
+        ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } if host.starts_with("s3://") => {
+            "object storage is asked as whom AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a workload identity, say"
+                .to_owned()
         }
         ClientError::RateLimited { .. } => "wait and try again, or log in for a higher limit".to_owned(),
         ClientError::Unreachable { outage, .. } => match outage.as_ref() {
@@ -96,19 +106,24 @@ fn advice(error: &ClientError) -> Option<String> {
                 "is the registry at {host} up, and the name right? A registry without TLS needs --plain-http, one with a private CA --ca-file"
             ),
             Outage::TimedOut | Outage::Status(_) => "nothing is wrong with the command: try again".to_owned(),
+            Outage::Storage(_) if host.starts_with("s3://") => {
+                "which storage is meant is said by AWS_ENDPOINT_URL and AWS_REGION".to_owned()
+            }
+            Outage::Storage(_) => return None,
         },
         ClientError::DigestMismatch { .. } => {
-            "the registry serves other bytes than were asked for: treat it as compromised or broken".to_owned()
+            "other bytes are there than were asked for: treat the place as compromised or broken".to_owned()
         }
         ClientError::Refused { refusal: GuardRefusal::PlainHttp, .. } => {
             "name the host with --plain-http if its network is trusted".to_owned()
         }
         ClientError::TooLarge { .. }
+        | ClientError::Unauthorized { .. }
+        | ClientError::Forbidden { .. }
         | ClientError::Refused { .. }
         | ClientError::Protocol { .. }
-        | ClientError::Contended { .. } => {
-            return None;
-        }
+        | ClientError::Unusable { .. }
+        | ClientError::Contended { .. } => return None,
     })
 }
 

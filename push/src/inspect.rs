@@ -6,10 +6,10 @@ mod signatures;
 
 use std::path::PathBuf;
 
+use sealift_registry::store::Address;
 use sealift_verify::{
     artifact::Limits,
     objects::{Object, Objects, emit},
-    reference::Reference,
 };
 use serde_json::json;
 
@@ -37,22 +37,24 @@ enum ObjectError {
 }
 
 pub(crate) async fn run(args: &InspectArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let is_remote = |target: &String| target.starts_with("oci://");
     match args.targets.as_slice() {
-        [target] if is_remote(target) => {
-            let reference = cli::reference(target).map_err(usage)?;
-            if reference.tag.is_none() && reference.digest.is_none() && args.object.is_none() {
-                return tags(args, &reference, output).await;
+        [target] if cli::is_place(target) => {
+            let address = cli::address(target).map_err(usage)?;
+            if address.tag.is_none() && address.digest.is_none() && args.object.is_none() {
+                return tags(args, &address, output).await;
             }
-            artifact(args, &reference, output).await
+            artifact(args, &address, output).await
         }
-        all if all.iter().any(is_remote) => Err(usage("one artifact at a time, and not together with files")),
+        all if all.iter().any(|target| cli::is_place(target)) => {
+            Err(usage("one artifact at a time, and not together with files"))
+        }
         paths => files(args, paths, output).await,
     }
 }
 
-async fn tags(args: &InspectArgs, reference: &Reference, output: &mut Output) -> Result<Exit, Failure> {
-    let client = transport::client(&reference.repository, &args.registry).await?;
+async fn tags(args: &InspectArgs, address: &Address, output: &mut Output) -> Result<Exit, Failure> {
+    let client = transport::open(&address.location, &args.registry).await?;
+    let reference = transport::unnamed(address, None);
     let mut tags = client.tags(&reference.repository).await?;
     tags.retain(|tag| !is_attachment(tag));
     tags.sort();
@@ -60,16 +62,17 @@ async fn tags(args: &InspectArgs, reference: &Reference, output: &mut Output) ->
         Format::Text => output.product(tags.join("\n"))?,
         Format::Json => output.json(&json!({
             "schema": "sealift.dev/inspect/v1",
-            "repository": reference.repository,
+            "repository": address.location.to_string(),
             "tags": tags,
         }))?,
     }
     Ok(Exit::Done)
 }
 
-async fn artifact(args: &InspectArgs, reference: &Reference, output: &mut Output) -> Result<Exit, Failure> {
-    let client = transport::client(&reference.repository, &args.registry).await?;
-    let digest = transport::digest(&client, reference, output).await?;
+async fn artifact(args: &InspectArgs, address: &Address, output: &mut Output) -> Result<Exit, Failure> {
+    let client = transport::open(&address.location, &args.registry).await?;
+    let reference = transport::unnamed(address, None);
+    let digest = transport::digest(&client, &reference, output).await?;
     output.progress("fetching");
     let found = remote::fetch(&client, &reference.repository.pin(digest)).await?;
     if let Some(wanted) = &args.object {

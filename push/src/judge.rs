@@ -5,9 +5,10 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use sealift_registry::{
-    client::{Client, ClientError},
+    client::ClientError,
     fetch::{self, Legacy},
     images,
+    store::Store,
 };
 use sealift_verify::{
     digest::Digest,
@@ -49,7 +50,7 @@ struct Served {
 }
 
 pub(crate) async fn judge(
-    client: &Client,
+    client: &Store,
     registry: &RegistryAccess,
     subject: &Subject,
     policies: &[Arc<Policy>],
@@ -62,7 +63,7 @@ pub(crate) async fn judge(
 
 /// What the policies judge before they ask for content.
 pub(crate) async fn unverified(
-    client: &Client,
+    client: &Store,
     subject: &Subject,
     policies: &[Arc<Policy>],
     facts: &Facts<'_>,
@@ -73,7 +74,7 @@ pub(crate) async fn unverified(
 
 /// The verdict on what was fetched; the layer, and signatures of images, only where it depends on them.
 pub(crate) async fn decide(
-    client: &Client,
+    client: &Store,
     registry: &RegistryAccess,
     subject: &Subject,
     unverified: Unverified,

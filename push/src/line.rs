@@ -2,8 +2,9 @@
 //! one is told by one's own statements about it, or by those that the policies trust.
 
 use sealift_registry::{
-    client::{Client, ClientError},
+    client::ClientError,
     fetch::{self, Legacy},
+    store::Store,
 };
 use sealift_verify::{
     digest::Digest,
@@ -32,7 +33,7 @@ impl<'a> Line<'a> {
 /// One's own word: what a signer has said before about artifacts of a repository.
 #[derive(Debug)]
 pub(crate) struct Own<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Store,
     pub(crate) repository: &'a Repository,
     pub(crate) signatory: &'a Signatory,
     pub(crate) line: Line<'a>,
@@ -80,7 +81,7 @@ impl Own<'_> {
 /// The word of those whom the policies trust.
 #[derive(Debug)]
 pub(crate) struct Trusted<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Store,
     /// Where the bytes are.
     pub(crate) repository: &'a Repository,
     /// Which repository they are judged as.

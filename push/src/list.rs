@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use sealift_registry::{
-    client::{Client, ClientError},
+    client::ClientError,
     fetch::{self, Legacy},
+    store::{Address, Store},
 };
 use sealift_verify::{
     digest::Digest,
@@ -50,12 +51,19 @@ struct Judge<'a> {
 }
 
 pub(crate) async fn run(args: &ListArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let ListArgs { repository, filter_semver, filter_regex, limit, all, policy, .. } = args;
+    let ListArgs { repository: location, filter_semver, filter_regex, limit, all, policy, .. } = args;
     let trust = if policy.is_empty() { None } else { Some(policies::read(policy, output)?) };
-    let judge = trust.as_ref().map(|trust| Judge::new(args, trust)).transpose()?;
+    let address = Address { location: location.clone(), tag: None, digest: None };
+    // Where nothing is judged, what a layout stands for need not be known.
+    let repository = &match &trust {
+        Some(_) => transport::named(&address, args.as_repository.as_ref())?,
+        None => transport::unnamed(&address, args.as_repository.as_ref()),
+    }
+    .repository;
+    let judge = trust.as_ref().map(|trust| Judge::new(args, repository, trust)).transpose()?;
 
-    let client = transport::client(repository, &args.registry).await?;
-    output.progress(format_args!("listing {repository}"));
+    let client = transport::open(location, &args.registry).await?;
+    output.progress(format_args!("listing {location}"));
     let mut tags = client.tags(repository).await?;
     tags.retain(|tag| {
         (*all || !is_attachment(tag))
@@ -72,10 +80,10 @@ pub(crate) async fn run(args: &ListArgs, output: &mut Output) -> Result<Exit, Fa
 
     match output.format {
         Format::Text => match rows.is_empty() {
-            true => output.note(format_args!("no tags in {repository}")),
+            true => output.note(format_args!("no tags in {location}")),
             false => output.product(show::text(&rows, judge.is_some()))?,
         },
-        Format::Json => output.json(&show::json(repository, &rows, found))?,
+        Format::Json => output.json(&show::json(location, &rows, found))?,
     }
     if found > limit.get() {
         output.note(format_args!("{} of {found} tags: --limit shows more", limit.get()));
@@ -88,7 +96,7 @@ pub(crate) async fn run(args: &ListArgs, output: &mut Output) -> Result<Exit, Fa
 
 /// What each tag names now. One that was deleted since is left out.
 async fn digests(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     tags: Vec<String>,
 ) -> Result<Vec<(String, Digest)>, ClientError> {
@@ -102,7 +110,7 @@ async fn digests(
 
 /// Each artifact once, however many tags name it.
 async fn artifacts(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     digests: BTreeSet<Digest>,
     judge: &Option<Judge<'_>>,
@@ -117,7 +125,7 @@ async fn artifacts(
 }
 
 async fn look(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     digest: Digest,
     judge: Option<&Judge<'_>>,
@@ -133,8 +141,8 @@ async fn look(
 }
 
 impl<'a> Judge<'a> {
-    fn new(args: &'a ListArgs, trust: &'a Trust) -> Result<Self, Failure> {
-        let logical = args.as_repository.as_ref().unwrap_or(&args.repository);
+    fn new(args: &'a ListArgs, repository: &'a Repository, trust: &'a Trust) -> Result<Self, Failure> {
+        let logical = args.as_repository.as_ref().unwrap_or(repository);
         let namespace = args.namespace.as_deref();
         let facts = Facts { trust: &trust.roots, namespace, ..Facts::at(Timestamp::now()) };
         // A repository that no policy speaks for is never contacted.

@@ -1,7 +1,7 @@
 //! What an artifact holds: manifest, layer, objects. Read here for every command that looks into one; whether it may be
 //! believed is for [`judge`](crate::judge) to say.
 
-use sealift_registry::{client::Client, fetch};
+use sealift_registry::{fetch, store::Store};
 use sealift_verify::{
     artifact::{Descriptor, Format, Limits, Manifest, ManifestError},
     layer::{self, ContentError, LayerError},
@@ -47,7 +47,7 @@ impl From<PackedError> for Failure {
 }
 
 impl Head {
-    pub(crate) async fn fetch(client: &Client, place: &Pinned) -> Result<Self, Failure> {
+    pub(crate) async fn fetch(client: &Store, place: &Pinned) -> Result<Self, Failure> {
         Self::parse(place, &fetch::artifact(client, place).await?)
     }
 

@@ -12,12 +12,13 @@ use sealift_apply::{
     observe::{Unknown, observe},
     plan::preview,
 };
+use sealift_registry::store::Address;
 use sealift_verify::{
     artifact::Limits,
     objects::Objects,
     parameters::Parameter,
     policy::Policy,
-    reference::{Reference, Repository},
+    reference::Repository,
     refusal::Refusal,
     render::{self as rendering, Rendering},
     signature::Candidate,
@@ -120,23 +121,24 @@ async fn settings(
 
 async fn verified(
     args: &PlanArgs,
-    reference: &Reference,
+    address: &Address,
     trust: &Trust,
     settings: &Settings,
     rendering: &Rendering,
     output: &mut Output,
 ) -> Result<Objects, Failure> {
     let Trust { policies, roots } = trust;
+    let reference = &transport::named(address, args.as_repository.as_ref())?;
     let logical: Repository = args.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
     sealift_verify::policy::select(policies, &logical, settings.namespace.as_deref())?;
-    let client = transport::client(&reference.repository, &args.registry).await?;
+    let client = transport::open(&address.location, &args.registry).await?;
     let digest = transport::digest(&client, reference, output).await?;
     let facts = settings.facts(roots);
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     let judged = judge(&client, &args.registry, &subject, policies, &facts, rendering).await?;
     match judged.decision.outcome {
         Ok(verified) => {
-            output.note(format_args!("verified {}", subject.place));
+            output.note(format_args!("verified {}", client.shown(&subject.place)));
             Ok(verified.objects().clone())
         }
         Err(refusal) => Err(refused(refusal, &judged.candidates, policies, output)),

@@ -33,15 +33,16 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let tag = target_tag(args)?;
     let trust = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
-    let repository = &args.reference.repository;
+    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
+    let repository = &reference.repository;
     let logical = args.facts.as_repository.as_ref().unwrap_or(repository);
     sealift_verify::policy::select(&trust.policies, logical, settings.namespace.as_deref())?;
 
     // registry: the verdict first, by the function that clusters call.
-    let client = transport::client(repository, &args.registry).await?;
-    let digest = transport::digest(&client, &args.reference, output).await?;
+    let client = transport::open(&args.reference.location, &args.registry).await?;
+    let digest = transport::digest(&client, &reference, output).await?;
     let subject = Subject { place: repository.pin(digest), logical: logical.pin(digest) };
-    output.progress(format_args!("verifying {}", subject.place));
+    output.progress(format_args!("verifying {}", client.shown(&subject.place)));
     let asked = settings.facts(&trust.roots);
     let unverified = judge::unverified(&client, &subject, &trust.policies, &asked).await?;
     let environment = source::environment(&unverified, &trust.policies, &asked, &args.environment)?;
@@ -88,6 +89,7 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let bytes = statement.to_payload();
     let mut promoted = Promoted {
         place: &subject.place,
+        shown: client.shown(&subject.place),
         source,
         verified: *payload,
         statement: &statement,

@@ -73,10 +73,12 @@ pub(crate) async fn run(args: &PullArgs, output: &mut Output) -> Result<Exit, Fa
 async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
     let trust = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
-    let repository = &args.reference.repository;
+    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
+    let repository = &reference.repository;
     let logical = args.facts.as_repository.clone().unwrap_or_else(|| repository.clone());
     sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
-    let question = Question { reference: &args.reference, logical, now: None, version: None };
+    let question =
+        Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
     let (manifest, layer) = (judged.manifest.clone(), judged.layer.clone());
     let verified = judged.current(&trust.policies, output)?;
@@ -92,13 +94,14 @@ async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failur
 }
 
 async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
-    let client = transport::client(&args.reference.repository, &args.registry).await?;
-    let digest = transport::digest(&client, &args.reference, output).await?;
-    let place = args.reference.repository.pin(digest);
+    let client = transport::open(&args.reference.location, &args.registry).await?;
+    let reference = transport::unnamed(&args.reference, None);
+    let digest = transport::digest(&client, &reference, output).await?;
+    let place = reference.repository.pin(digest);
     output.progress("fetching");
     let head = Head::fetch(&client, &place).await?;
     let layer = sealift_registry::fetch::layer(&client, &place.repository, &head.layer).await?;
-    output.warn(format_args!("UNVERIFIED: whoever may write to the registry decides what {place} holds"));
+    output.warn(format_args!("UNVERIFIED: whoever may write there decides what {} holds", client.shown(&place)));
     Ok(Pulled { head, layer, statement: None, is_verified: false })
 }
 

@@ -6,11 +6,14 @@ mod statement;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sealift_registry::client::{Client, PutAs};
+use sealift_registry::{
+    client::PutAs,
+    store::{Address, Store},
+};
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST, Limits},
     digest::Digest,
-    reference::Reference,
+    reference::{Reference, Repository},
 };
 
 use self::{package::Package, report::Pushed, statement::Draft};
@@ -51,9 +54,10 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let signer = opening.signer().await?;
 
     // registry: what the channel names now decides the sequence and what the new statement follows.
-    let client = transport::client(&args.reference.repository, &args.registry).await?;
-    let draft = Draft::new(args, &package, parameters, &origin, Timestamp::now())?;
-    let repository = &args.reference.repository;
+    let client = transport::open(&args.reference.location, &args.registry).await?;
+    let logical = args.as_repository.as_ref().unwrap_or(&target.repository);
+    let draft = Draft::new(args, logical, &package, parameters, &origin, Timestamp::now())?;
+    let repository = &target.repository;
     let own = Own { client: &client, repository, signatory: signer.signatory(), line: draft.line() };
     output.progress("reading the channel");
     if !signer.signatory().is_provable() {
@@ -74,7 +78,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let payload = statement.to_payload();
     let signed = signer.sign(&payload).await?;
     output.progress(format_args!("uploading {} bytes", package.layer.bytes.len()));
-    upload(&client, &args.reference, &package).await?;
+    upload(&client, repository, &package).await?;
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
     let bundle = signed.bundle.clone();
@@ -96,6 +100,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     };
     let pushed = Pushed {
         reference: repository.pin(package.digest),
+        shown: client.shown(&repository.pin(package.digest)),
         package: &package,
         pinning: &pinning,
         statement: &statement,
@@ -114,7 +119,7 @@ fn finish(args: &PushArgs, pushed: &Pushed<'_>, output: &mut Output) -> Result<E
     report::files(args.digest_file.as_deref(), pushed)?;
     pushed.notes(args.format, output);
     match output.format {
-        Format::Text => output.product(&pushed.reference)?,
+        Format::Text => output.product(&pushed.shown)?,
         Format::Json => output.json(&pushed.json())?,
     }
     Ok(pushed.moved.map_or(Exit::Done, |(tag, moved)| moved.exit(tag, output)))
@@ -122,25 +127,30 @@ fn finish(args: &PushArgs, pushed: &Pushed<'_>, output: &mut Output) -> Result<E
 
 /// The channel a release goes to, if one is named.
 struct Target<'a> {
+    /// What the place is asked as.
+    repository: Repository,
     tag: Option<&'a str>,
 }
 
 impl<'a> Target<'a> {
     fn of(args: &'a PushArgs) -> Result<Self, Failure> {
-        let Reference { repository, tag, digest } = &args.reference;
+        let Address { location, tag, digest } = &args.reference;
         if digest.is_some() {
             return Err(usage(format!("{} names a digest, but the push makes it", args.reference)));
         }
         let tag = tag.as_deref();
         if tag.is_none() && !args.no_tag {
             let hint = "name the tag that clusters follow, oci://HOST/REPO:TAG, or say --no-tag";
-            return Err(usage(format!("{repository} has no tag to move")).hint(hint));
+            return Err(usage(format!("{location} has no tag to move")).hint(hint));
         }
         match tag.filter(|tag| !is_channel(tag)) {
             Some(tag) => {
                 Err(usage(format!("{tag:?} cannot be a channel: such tags belong to signatures and single releases")))
             }
-            None => Ok(Self { tag }),
+            None => {
+                let Reference { repository, .. } = transport::named(&args.reference, args.as_repository.as_ref())?;
+                Ok(Self { repository, tag })
+            }
         }
     }
 }
@@ -155,12 +165,12 @@ fn distinct(args: &PushArgs) -> Result<Vec<sealift_verify::parameters::Parameter
 }
 
 /// Config, layer and manifest, each by its digest. What the registry has is not sent again.
-async fn upload(client: &Client, to: &Reference, package: &Package) -> Result<(), Failure> {
+async fn upload(client: &Store, to: &Repository, package: &Package) -> Result<(), Failure> {
     let manifest = &package.manifest;
     tokio::try_join!(
-        client.push_blob(&to.repository, &manifest.config.media_type, Bytes::from_static(b"{}")),
-        client.push_blob(&to.repository, &package.layer.descriptor.media_type, package.layer.bytes.clone().into()),
+        client.push_blob(to, &manifest.config.media_type, Bytes::from_static(b"{}")),
+        client.push_blob(to, &package.layer.descriptor.media_type, package.layer.bytes.clone().into()),
     )?;
-    client.put_manifest(&to.repository, PutAs::Digest, IMAGE_MANIFEST, package.bytes.clone().into()).await?;
+    client.put_manifest(to, PutAs::Digest, IMAGE_MANIFEST, package.bytes.clone().into()).await?;
     Ok(())
 }

@@ -26,9 +26,11 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     output.clear_status();
     let signer = signing::open_provable(&args.signer).await?;
     let signatory = signer.signatory();
-    let repository = &args.reference.repository;
-    let client = transport::client(repository, &args.registry).await?;
-    let place = repository.pin(transport::digest(&client, &args.reference, output).await?);
+    // Signed again as it was: where it lies needs no name.
+    let reference = transport::unnamed(&args.reference, None);
+    let repository = &reference.repository;
+    let client = transport::open(&args.reference.location, &args.registry).await?;
+    let place = repository.pin(transport::digest(&client, &reference, output).await?);
     output.progress("reading statements");
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     // Among what was not looked at may be a newer one, which says other things.
@@ -51,10 +53,10 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
         output.note(format_args!("expires   {expires_at}"));
     }
     match output.format {
-        Format::Text => output.product(&place)?,
+        Format::Text => output.product(client.shown(&place))?,
         Format::Json => output.json(&json!({
             "schema": "sealift.dev/refresh/v1",
-            "reference": place.to_string(),
+            "reference": client.shown(&place),
             "digest": place.digest,
             "statement": release::statement_json(&digest, release),
             "signature": signed.json(signatory, &attached.pinned.digest),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use sealift_registry::{
-    client::{Attached, Client, ClientError},
+    client::{Attached, ClientError},
     fetch::{self, Legacy},
+    store::Store,
 };
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST, Limits},
@@ -53,7 +54,7 @@ struct Truncated(Pinned);
 struct Unknown(Digest);
 
 impl Artifact {
-    pub(crate) async fn fetch(client: &Client, place: Pinned) -> Result<Self, ClientError> {
+    pub(crate) async fn fetch(client: &Store, place: Pinned) -> Result<Self, ClientError> {
         let found = fetch::unverified(client, &place, &place, Legacy::Ignored).await?;
         Ok(Self::of(place, &found, *client.limits()))
     }
@@ -155,7 +156,7 @@ impl Made {
 
 /// Signs a statement about an artifact and attaches it, unless the same signer has done so already.
 pub(crate) async fn sign_once(
-    client: &Client,
+    client: &Store,
     artifact: &Artifact,
     signer: &dyn Signer,
     payload: &[u8],
@@ -176,7 +177,7 @@ pub(crate) async fn sign_once(
 
 /// Attaches a bundle with a release statement to the manifest it is about.
 pub(crate) async fn attach(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     subject: Descriptor,
     bundle: Vec<u8>,
@@ -187,7 +188,7 @@ pub(crate) async fn attach(
 
 /// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.
 pub(crate) async fn attach_statement(
-    client: &Client,
+    client: &Store,
     repository: &Repository,
     subject: Descriptor,
     bundle: Vec<u8>,

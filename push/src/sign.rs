@@ -37,9 +37,10 @@ enum Missing {
 }
 
 pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let repository = &args.reference.repository;
-    let client = transport::client(repository, &args.registry).await?;
-    let place = repository.pin(transport::digest(&client, &args.reference, output).await?);
+    let reference = transport::named(&args.reference, args.as_repository.as_ref())?;
+    let repository = &reference.repository;
+    let client = transport::open(&args.reference.location, &args.registry).await?;
+    let place = repository.pin(transport::digest(&client, &reference, output).await?);
     output.progress("reading statements");
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     let payload = choose(&artifact, args.statement, output)?;
@@ -71,11 +72,11 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
         }
     };
     match output.format {
-        Format::Text => output.product(&place)?,
+        Format::Text => output.product(client.shown(&place))?,
         Format::Json => output.json(&json!({
             "schema": "sealift.dev/sign/v1",
             "outcome": outcome,
-            "reference": place.to_string(),
+            "reference": client.shown(&place),
             "digest": place.digest,
             "statement": {
                 "digest": payload.digest,

@@ -19,7 +19,8 @@ use crate::{
 };
 
 pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Failure> {
-    let Reference { repository, digest: Some(digest), tag: _ } = &args.reference else {
+    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
+    let Reference { repository, digest: Some(digest), tag: _ } = &reference else {
         // A tag is the registry's word for what is meant, and this is the command that decides.
         let hint = "name it as `sealift push` printed it, HOST/REPO@sha256:…";
         return Err(usage(format!("{} names no digest", args.reference)).hint(hint));
@@ -30,11 +31,11 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     sealift_verify::policy::select(&trust.policies, logical, settings.namespace.as_deref())?;
 
     // registry: the verdict first, by the function that clusters call.
-    let client = transport::client(repository, &args.registry).await?;
+    let client = transport::open(&args.reference.location, &args.registry).await?;
     let facts = settings.facts(&trust.roots);
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
-    output.progress(format_args!("verifying {}", subject.place));
+    output.progress(format_args!("verifying {}", client.shown(&subject.place)));
     let judged = judge(&client, &args.registry, &subject, &trust.policies, &facts, &rendering).await?;
     let verified = judged.current(&trust.policies, output)?;
     let Some(Stated { statement, payload, .. }) = verified.grounds().stated() else {
@@ -53,10 +54,10 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let moved = channel.advance(&to, async |digest| named.position(digest).await).await?;
     moved.note(&args.tag, output);
     match output.format {
-        Format::Text => output.product(&subject.place)?,
+        Format::Text => output.product(client.shown(&subject.place))?,
         Format::Json => output.json(&json!({
             "schema": "sealift.dev/tag/v1",
-            "reference": subject.place.to_string(),
+            "reference": client.shown(&subject.place),
             "digest": digest,
             "statement": payload,
             "channel": moved.json(&args.tag),

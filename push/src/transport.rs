@@ -1,4 +1,4 @@
-//! Clients for registries, as the command line may reach them.
+//! Places that artifacts lie in, as the command line may reach them.
 
 use std::{
     fs,
@@ -6,10 +6,12 @@ use std::{
 };
 
 use sealift_registry::{
-    client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies},
+    client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies, Timeouts},
     docker_config,
+    store::{Address, Layout, Location, Store},
 };
 use sealift_verify::{
+    artifact::Limits,
     digest::Digest,
     reference::{Reference, Repository},
 };
@@ -30,11 +32,47 @@ struct Unreadable {
     source: std::io::Error,
 }
 
+/// A layout has no name of its own, and nobody said which repository it is read as.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} has no name of its own, and statements and policies speak of repositories")]
+struct Unnamed(Location);
+
+/// What an address is asked for as: a registry's repository by its own name, a layout as the repository it stands for.
+pub(crate) fn named(address: &Address, logical: Option<&Repository>) -> Result<Reference, Failure> {
+    let Address { location, tag, digest } = address;
+    let place = location.read_as(logical).ok_or_else(|| {
+        Failure::new(Exit::Usage, Unnamed(location.clone()))
+            .hint("say which repository it stands for with --as HOST/REPO, as it stands in the Delivery")
+    })?;
+    Ok(Reference { repository: place.repository, tag: tag.clone(), digest: *digest })
+}
+
+/// The same where nothing is judged or signed, so that no name is needed. The stand-in is one that no repository can have.
+pub(crate) fn unnamed(address: &Address, logical: Option<&Repository>) -> Reference {
+    let Address { location, tag, digest } = address;
+    let repository = match location.read_as(logical) {
+        Some(place) => place.repository,
+        None => "layout.invalid/unnamed".parse().expect("it keeps to the grammar"),
+    };
+    Reference { repository, tag: tag.clone(), digest: *digest }
+}
+
+/// What lies at a location, with the credentials that Docker's or podman's configuration holds, or the environment for
+/// object storage.
+pub(crate) async fn open(location: &Location, access: &RegistryAccess) -> Result<Store, Failure> {
+    if let Location::Registry(repository) = location {
+        return client(repository, access).await;
+    }
+    let user_agent = ClientConfig::default().user_agent;
+    let layout = Layout::at(location, Limits::default(), &Timeouts::default(), user_agent)?;
+    layout.map(Store::from).ok_or_else(|| usage(format!("{location} is no place for artifacts")))
+}
+
 /// A client for the registry of `repository`, with the credentials that the environment, Docker's or podman's configuration
 /// holds. Loopback registries are spoken to in plain HTTP, others only where the person said so.
-pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> Result<Client, Failure> {
+pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> Result<Store, Failure> {
     let credentials = docker_config::credentials_for(repository).await?;
-    client_as(repository.host(), access, credentials)
+    Ok(client_as(repository.host(), access, credentials)?.into())
 }
 
 /// The same with these credentials.
@@ -70,15 +108,16 @@ fn content(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The digest a reference means: its own, or the one its tag names now, which is said. There is no default tag.
-pub(crate) async fn digest(client: &Client, reference: &Reference, output: &mut Output) -> Result<Digest, Failure> {
+pub(crate) async fn digest(store: &Store, reference: &Reference, output: &mut Output) -> Result<Digest, Failure> {
     let Reference { repository, tag, digest } = reference;
+    let location = store.location(repository);
     match (digest, tag) {
         (Some(digest), _) => Ok(*digest),
-        (None, None) => Err(usage(format!("{repository} names no artifact")).hint("add a :TAG or a @sha256:… digest")),
+        (None, None) => Err(usage(format!("{location} names no artifact")).hint("add a :TAG or a @sha256:… digest")),
         (None, Some(tag)) => {
-            output.progress(format_args!("resolving {repository}:{tag}"));
-            let digest = client.resolve(repository, tag).await?;
-            output.note(format_args!("{repository}:{tag} is {digest} now"));
+            output.progress(format_args!("resolving {location}:{tag}"));
+            let digest = store.resolve(repository, tag).await?;
+            output.note(format_args!("{location}:{tag} is {digest} now"));
             Ok(digest)
         }
     }

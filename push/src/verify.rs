@@ -1,6 +1,7 @@
 //! `sealift verify`: the verdict a cluster would reach, by the very functions it calls.
 
 use jiff::Timestamp;
+use sealift_registry::store::Location;
 use sealift_verify::{
     evidence::{Evidence, Outcome, junit, sarif},
     reference::{Reference, Repository},
@@ -27,10 +28,12 @@ struct Incomplete(Vec<String>);
 pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, Failure> {
     let trust = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
-    let logical = args.facts.as_repository.clone().unwrap_or_else(|| args.reference.repository.clone());
+    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
+    let logical = args.facts.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
     // A repository that no policy speaks for is never contacted.
     sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
-    let question = Question { reference: &args.reference, logical, now: None, version: None };
+    let question =
+        Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
     write(&judged.decision.evidence, output)?;
     match judged.decision.outcome {
@@ -45,6 +48,9 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
 /// What is judged, and as what.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
+    /// Where its bytes are.
+    pub(crate) location: &'a Location,
+    /// What they are asked for as.
     pub(crate) reference: &'a Reference,
     /// The repository that policies and statements speak of.
     pub(crate) logical: Repository,
@@ -62,14 +68,14 @@ pub(crate) async fn decide(
     registry: &RegistryAccess,
     output: &mut Output,
 ) -> Result<Judged, Failure> {
-    let Question { reference, logical, now, version } = question;
-    let client = transport::client(&reference.repository, registry).await?;
+    let Question { location, reference, logical, now, version } = question;
+    let client = transport::open(location, registry).await?;
     let digest = transport::digest(&client, reference, output).await?;
     let facts = settings.facts(&trust.roots);
     let facts = Facts { now: now.unwrap_or(facts.now), version: *version, ..facts };
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
-    output.progress(format_args!("verifying {}", subject.place));
+    output.progress(format_args!("verifying {}", client.shown(&subject.place)));
     judge(&client, registry, &subject, &trust.policies, &facts, &rendering).await
 }
 

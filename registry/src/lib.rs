@@ -5,5 +5,5 @@ pub mod docker_config;
 pub mod fetch;
 pub mod images;
 pub mod server;
-pub mod versions;
 pub mod store;
+pub mod versions;

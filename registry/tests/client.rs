@@ -9,6 +9,8 @@ mod fake;
 mod faults;
 #[path = "client/flavours.rs"]
 mod flavours;
+#[path = "client/layouts.rs"]
+mod layouts;
 #[path = "client/network.rs"]
 mod network;
 #[path = "client/peers.rs"]

@@ -9,13 +9,14 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sealift_registry::{
-    client::{Client, ClientError},
+    client::ClientError,
     fetch::{self, Legacy},
+    store::{Place, Store},
 };
 use sealift_verify::{
     artifact::Descriptor,
     digest::Digest,
-    reference::{Pinned, Repository},
+    reference::Pinned,
     signature::Candidate,
     verify::{Admitted, Opened, Unverified, open},
 };
@@ -65,14 +66,14 @@ pub(super) struct Artifacts {
 }
 
 /// As whom, where, for what, and which signatures were looked for.
-type Found = (Who, Repository, Pinned, Legacy);
-type Layer = (Who, Repository, Digest);
+type Found = (Who, Place, Pinned, Legacy);
+type Layer = (Who, Place, Digest);
 
 /// What was fetched about an artifact, and where.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) unverified: Unverified,
-    pub(super) place: Repository,
+    pub(super) place: Place,
 }
 
 /// What a layer holds.
@@ -100,7 +101,7 @@ pub(super) enum Age {
 #[derive(Clone, Debug)]
 enum Unfetched {
     Client(Arc<ClientError>),
-    TooSlow { place: Repository, seconds: u64 },
+    TooSlow { place: Place, seconds: u64 },
 }
 
 impl Unfetched {
@@ -161,7 +162,7 @@ impl Artifacts {
     async fn unverified_at(
         &self,
         source: &Source<'_>,
-        place: &Repository,
+        place: &Place,
         reference: &Pinned,
         age: Age,
     ) -> Result<Arc<Fetched>, SourceError> {
@@ -194,7 +195,7 @@ impl Artifacts {
         let call = || {
             let (metrics, disk) = (source.metrics.clone(), self.disk.clone());
             async move {
-                let from = at.pin(of.digest);
+                let from = at.repository.pin(of.digest);
                 let unverified = within(time, &at, &metrics, fetch::unverified(&client, &from, &of, legacy)).await?;
                 if let Some(disk) = disk {
                     let kept = unverified.clone();
@@ -212,7 +213,7 @@ impl Artifacts {
         Ok(fetched)
     }
 
-    async fn on_disk(&self, held: Held, reference: &Pinned, place: &Repository) -> Option<Unverified> {
+    async fn on_disk(&self, held: Held, reference: &Pinned, place: &Place) -> Option<Unverified> {
         let (disk, reference, place) = (self.disk.clone()?, reference.clone(), place.clone());
         tokio::task::spawn_blocking(move || disk.signatures(&held, &reference, &place)).await.ok()?
     }
@@ -221,7 +222,7 @@ impl Artifacts {
     pub(super) async fn content(
         &self,
         source: &Source<'_>,
-        place: &Repository,
+        place: &Place,
         admitted: &Arc<Admitted>,
     ) -> Result<Content, SourceError> {
         let key: Layer = (source.who(place)?, place.clone(), admitted.layer().digest);
@@ -246,7 +247,7 @@ impl Artifacts {
     }
 
     /// The bytes of a layer.
-    async fn layer(&self, source: &Source<'_>, place: &Repository, layer: &Descriptor) -> Result<Bytes, SourceError> {
+    async fn layer(&self, source: &Source<'_>, place: &Place, layer: &Descriptor) -> Result<Bytes, SourceError> {
         let who = source.who(place)?;
         let key: Layer = (who.clone(), place.clone(), layer.digest);
         if let Some(bytes) = self.layers.get(&key) {
@@ -282,9 +283,9 @@ async fn load(
     disk: Option<Arc<Disk>>,
     held: Held,
     time: Duration,
-    place: &Repository,
+    place: &Place,
     layer: &Descriptor,
-    client: &Client,
+    client: &Store,
     metrics: &Metrics,
 ) -> Result<Bytes, Unfetched> {
     let digest = layer.digest;
@@ -294,7 +295,7 @@ async fn load(
             return Ok(bytes);
         }
     }
-    let bytes = within(time, place, metrics, fetch::layer(client, place, layer)).await?;
+    let bytes = within(time, place, metrics, fetch::layer(client, &place.repository, layer)).await?;
     if let Some(disk) = disk {
         let kept = bytes.clone();
         let _ = tokio::task::spawn_blocking(move || disk.keep_layer(&held, digest, &kept)).await;
@@ -305,7 +306,7 @@ async fn load(
 /// The answer of a registry if it comes in time, counted.
 async fn within<T>(
     time: Duration,
-    place: &Repository,
+    place: &Place,
     metrics: &Metrics,
     call: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, Unfetched> {

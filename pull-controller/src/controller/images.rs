@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sealift_registry::{fetch::Legacy, images};
+use sealift_registry::{fetch::Legacy, images, store::Place};
 use sealift_verify::{
     reference::{Pinned, Repository},
     signature::Candidate,
@@ -68,12 +68,12 @@ impl ImageStore {
             }
         }
         let fetching = images::signatures(missing, source.legacy, async |image: Pinned| {
-            let at = self.place(&image.repository).pin(image.digest);
-            Ok::<_, SourceError>((source.client(&at.repository)?, at))
+            let place = self.place(&image.repository);
+            Ok::<_, SourceError>((source.client(&place)?, place.repository.pin(image.digest)))
         });
         let fetched = tokio::time::timeout(TIME, fetching).await;
-        let fetched =
-            fetched.map_err(|_| SourceError::TooSlow { place: source.repository.clone(), seconds: TIME.as_secs() })?;
+        let fetched = fetched
+            .map_err(|_| SourceError::TooSlow { place: source.repository.clone().into(), seconds: TIME.as_secs() })?;
         for (image, found) in fetched? {
             let bytes = ENTRY + found.candidates.iter().map(Candidate::size).sum::<usize>();
             self.found.put(self.key(source, &image)?, Arc::new(found.clone()), bytes);
@@ -87,7 +87,7 @@ impl ImageStore {
     }
 
     /// Where the platform says that the bytes of a repository lie; the first place is the best.
-    fn place(&self, repository: &Repository) -> Repository {
-        places(&self.mirrors, repository).into_iter().next().unwrap_or_else(|| repository.clone())
+    fn place(&self, repository: &Repository) -> Place {
+        places(&self.mirrors, repository).into_iter().next().unwrap_or_else(|| repository.clone().into())
     }
 }

@@ -7,12 +7,12 @@ use sealift_apply::{
     api::{DeliveryReference, DeliverySpec, DeliveryStatus, LastApplied},
     apply::Access,
 };
+use sealift_registry::store::Place;
 use sealift_verify::{
     digest::Digest,
     evidence::Evidence,
     hold::Hold,
     memory::Memory,
-    reference::Repository,
     refusal::Refusal,
     render::Rendering,
     verify::{Admitted, Facts, Verified},
@@ -57,7 +57,7 @@ pub(super) struct Judge<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
     admitted: Arc<Admitted>,
-    place: Repository,
+    place: Place,
 }
 
 /// A release that may be applied.

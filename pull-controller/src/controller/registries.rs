@@ -10,13 +10,14 @@ use std::{
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sealift_apply::cluster::{Cluster, ClusterError};
 use sealift_registry::{
-    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Proxies, SetupError, Timeouts},
+    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Proxies, Timeouts},
     docker_config::{parse_legacy_pull_secret, parse_pull_secret},
+    store::{Layout, Location, Place, Store},
 };
 use sealift_verify::reference::Repository;
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::read;
+use super::{read, source::SourceError};
 use crate::options::Options;
 
 /// More clients than this are not kept; each holds connections and tokens.
@@ -39,7 +40,7 @@ pub(super) struct Who {
 #[derive(Debug)]
 pub(super) struct Registries {
     config: ClientConfig,
-    clients: Mutex<HashMap<(String, Fingerprint), Arc<Client>>>,
+    stores: Mutex<HashMap<(String, Fingerprint), Arc<Store>>>,
 }
 
 impl Registries {
@@ -66,22 +67,31 @@ impl Registries {
             user_agent: concat!("sealift-controller/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::in_cluster()
         };
-        Self { config, clients: Mutex::default() }
+        Self { config, stores: Mutex::default() }
     }
 
-    /// The client for the host of `place` with these credentials.
-    pub(super) fn client(&self, place: &Repository, credentials: Credentials) -> Result<Arc<Client>, SetupError> {
-        let key = (place.host().to_owned(), credentials.fingerprint());
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(Arc::clone(client));
+    /// What lies at `place`, asked with these credentials: one for each host, and for each layout.
+    pub(super) fn store(&self, place: &Place, credentials: Credentials) -> Result<Arc<Store>, SourceError> {
+        let named = match &place.location {
+            Location::Registry(repository) => repository.host().to_owned(),
+            layout => layout.to_string(),
+        };
+        let key = (named, credentials.fingerprint());
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(&key) {
+            return Ok(Arc::clone(store));
         }
-        if clients.len() >= MOST_CLIENTS {
-            clients.clear();
+        if stores.len() >= MOST_CLIENTS {
+            stores.clear();
         }
-        let client = Arc::new(Client::new(place.host(), ClientConfig { credentials, ..self.config.clone() })?);
-        clients.insert(key, Arc::clone(&client));
-        Ok(client)
+        let ClientConfig { limits, timeouts, user_agent, .. } = &self.config;
+        let store = match Layout::at(&place.location, *limits, timeouts, user_agent)? {
+            Some(layout) => Store::from(layout),
+            None => Client::new(place.repository.host(), ClientConfig { credentials, ..self.config.clone() })?.into(),
+        };
+        let store = Arc::new(store);
+        stores.insert(key, Arc::clone(&store));
+        Ok(store)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sealift_apply::api::Selection;
-use sealift_registry::{client::ClientError, versions::Range};
-use sealift_verify::{digest::Digest, reference::Repository};
+use sealift_registry::{client::ClientError, store::Place, versions::Range};
+use sealift_verify::digest::Digest;
 
 use super::{
     source::{Source, SourceError},
@@ -22,7 +22,7 @@ pub(super) struct Resolved {
     /// The version that the signed one must equal, where versions were selected by.
     pub(super) version: Option<String>,
     /// Where to fetch it, best first.
-    pub(super) places: Vec<Repository>,
+    pub(super) places: Vec<Place>,
 }
 
 /// Who resolves, and how new the answer must be.
@@ -74,7 +74,7 @@ async fn resolve_anywhere(
 
 async fn resolve_at(
     source: &Source<'_>,
-    place: &Repository,
+    place: &Place,
     selection: &Selection<'_>,
     asker: Asker<'_>,
     followed: &mut Followed,
@@ -100,7 +100,7 @@ async fn resolve_at(
 
 async fn digest(
     source: &Source<'_>,
-    place: &Repository,
+    place: &Place,
     tag: &str,
     asker: Asker<'_>,
     followed: &mut Followed,
@@ -113,7 +113,7 @@ async fn digest(
 
 async fn ask(
     source: &Source<'_>,
-    place: &Repository,
+    place: &Place,
     what: What,
     range: Option<Range>,
     asker: Asker<'_>,
@@ -130,7 +130,9 @@ impl SourceError {
     /// True if another mirror may have it.
     pub(super) fn may_be_elsewhere(&self) -> bool {
         match self {
-            Self::Client { error, .. } => error.is_transient() || matches!(**error, ClientError::NotFound { .. }),
+            Self::Client { error, .. } => {
+                error.is_transient() || matches!(**error, ClientError::NotFound { .. } | ClientError::Unusable { .. })
+            }
             Self::NoVersion { .. } | Self::TooSlow { .. } => true,
             Self::Setup(_) | Self::Range(_) | Self::Nowhere | Self::PullSecret(_) => false,
         }

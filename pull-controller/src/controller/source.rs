@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use sealift_registry::{
-    client::{Client, ClientError, SetupError},
+    client::{ClientError, Credentials, SetupError},
     fetch::Legacy,
+    store::{Place, Store},
     versions::RangeError,
 };
 use sealift_verify::reference::Repository;
@@ -20,7 +21,7 @@ use crate::metrics::Metrics;
 pub(super) struct Source<'a> {
     pub(super) repository: &'a Repository,
     /// Best first; never empty.
-    pub(super) places: Vec<Repository>,
+    pub(super) places: Vec<Place>,
     pub(super) secret: PullSecret,
     pub(super) registries: &'a Registries,
     /// Whether a policy lets signatures of the `.sig` scheme count.
@@ -48,7 +49,7 @@ pub enum SourceError {
     #[error("{place} was not fetched within {seconds} seconds")]
     TooSlow {
         /// Where it was fetched.
-        place: Repository,
+        place: Place,
         /// The limit.
         seconds: u64,
     },
@@ -81,15 +82,22 @@ impl From<ClientError> for SourceError {
 }
 
 impl Source<'_> {
-    /// The client for a place, with the credentials that the pull secret has for it.
-    pub(super) fn client(&self, place: &Repository) -> Result<Arc<Client>, SourceError> {
-        let credentials = self.secret.credentials(place)?;
-        Ok(self.registries.client(place, credentials)?)
+    /// What lies at a place, asked with the credentials that the pull secret has for it.
+    pub(super) fn client(&self, place: &Place) -> Result<Arc<Store>, SourceError> {
+        self.registries.store(place, self.credentials(place)?)
+    }
+
+    /// Tenants have credentials for registries. Folders and buckets are the platform's, which named them.
+    fn credentials(&self, place: &Place) -> Result<Credentials, SourceError> {
+        match place.location.is_registry() {
+            true => Ok(self.secret.credentials(&place.repository)?),
+            false => Ok(Credentials::Anonymous),
+        }
     }
 
     /// As whom a place is asked: answers are shared with nobody else.
-    pub(super) fn who(&self, place: &Repository) -> Result<Who, SourceError> {
-        let credentials = self.secret.credentials(place)?;
+    pub(super) fn who(&self, place: &Place) -> Result<Who, SourceError> {
+        let credentials = self.credentials(place)?;
         let tenant = (!credentials.is_anonymous()).then(|| self.tenant.to_owned());
         Ok(Who { fingerprint: credentials.fingerprint(), tenant })
     }
@@ -104,8 +112,11 @@ pub(super) fn count_request<T>(metrics: &Metrics, answer: &Result<T, ClientError
         Err(ClientError::RateLimited { .. }) => "rate_limited",
         Err(ClientError::Unreachable { .. } | ClientError::Contended { .. }) => "unreachable",
         Err(ClientError::Refused { .. }) => "not_allowed",
-        Err(ClientError::TooLarge { .. } | ClientError::DigestMismatch { .. } | ClientError::Protocol { .. }) => {
-            "unusable"
-        }
+        Err(
+            ClientError::TooLarge { .. }
+            | ClientError::DigestMismatch { .. }
+            | ClientError::Unusable { .. }
+            | ClientError::Protocol { .. },
+        ) => "unusable",
     });
 }

@@ -262,6 +262,7 @@ fn source_reason(error: &SourceError) -> &'static str {
             | ClientError::Contended { .. }
             | ClientError::TooLarge { .. }
             | ClientError::DigestMismatch { .. }
+            | ClientError::Unusable { .. }
             | ClientError::Protocol { .. } => "SourceUnavailable",
         },
         SourceError::TooSlow { .. } => "SourceUnavailable",

@@ -12,8 +12,10 @@ use std::{
     time::Duration,
 };
 
-use sealift_registry::client::{Client, ClientError};
-use sealift_verify::reference::Repository;
+use sealift_registry::{
+    client::ClientError,
+    store::{Place, Store},
+};
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, sleep_until},
@@ -35,7 +37,7 @@ const AT_ONCE: usize = 16;
 
 /// Who follows which tag, and what is known about it.
 pub(crate) struct Tags {
-    table: Mutex<Table<Arc<Client>>>,
+    table: Mutex<Table<Arc<Store>>>,
     flights: Flights<Question, Answer>,
     moved: Notify,
     queue: Queue,
@@ -59,7 +61,7 @@ impl Tags {
     pub(super) async fn ask(
         self: &Arc<Self>,
         question: &Question,
-        client: Arc<Client>,
+        client: Arc<Store>,
         interval: Duration,
         urgent: bool,
     ) -> Answer {
@@ -78,12 +80,12 @@ impl Tags {
     }
 
     /// Why a repository is not to be asked for anything now, if so.
-    pub(super) fn silent(&self, place: &Repository, who: &Who, urgent: bool) -> Option<Arc<ClientError>> {
+    pub(super) fn silent(&self, place: &Place, who: &Who, urgent: bool) -> Option<Arc<ClientError>> {
         self.table().gate().closed(&(place.clone(), who.clone()), Instant::now(), urgent)
     }
 
     /// Takes note of how a repository answered elsewhere.
-    pub(super) fn heard(&self, place: &Repository, who: &Who, error: Option<&Arc<ClientError>>) {
+    pub(super) fn heard(&self, place: &Place, who: &Who, error: Option<&Arc<ClientError>>) {
         self.table().gate().answered(&(place.clone(), who.clone()), error, Instant::now(), random());
     }
 
@@ -122,7 +124,7 @@ impl Tags {
     async fn call(
         self: &Arc<Self>,
         question: &Question,
-        client: Arc<Client>,
+        client: Arc<Store>,
         interval: Option<Duration>,
         since: Option<Instant>,
         why: Resolve,
@@ -141,17 +143,17 @@ impl Tags {
         self.flights.one(question, since, call).await
     }
 
-    async fn request(&self, question: &Question, client: &Client) -> Answer {
+    async fn request(&self, question: &Question, client: &Store) -> Answer {
         let Question { place, what, who: _ } = question;
         let answer = match what {
-            What::Tag(tag) => client.resolve(place, tag).await.map(Found::Digest),
-            What::Tags => client.tags(place).await.map(|tags| Found::Tags(tags.into())),
+            What::Tag(tag) => client.resolve(&place.repository, tag).await.map(Found::Digest),
+            What::Tags => client.tags(&place.repository).await.map(|tags| Found::Tags(tags.into())),
         };
         count_request(&self.metrics, &answer);
         answer.map_err(Arc::new)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<Arc<Client>>> {
+    fn table(&self) -> MutexGuard<'_, Table<Arc<Store>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,11 +1,9 @@
 use clap::Args;
 use jiff::Timestamp;
-use sealift_verify::{
-    digest::Digest,
-    reference::{Reference, Repository},
-};
+use sealift_registry::store::Address;
+use sealift_verify::{digest::Digest, reference::Repository};
 
-use super::{RegistryAccess, reference, repository, signer::SignerArgs, verify::delivery};
+use super::{RegistryAccess, address, repository, signer::SignerArgs, verify::delivery};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +20,8 @@ done to which object of that cluster, known by one digest. Where several have to
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ApproveArgs {
     /// The artifact: oci://HOST/REPO@sha256:…
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// Digest of the plan, as `sealift plan` and the Delivery's status show it
     #[arg(long, value_name = "DIGEST")]
     pub(crate) plan: Digest,

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sealift_verify::reference::Reference;
+use sealift_registry::store::Address;
+use sealift_verify::reference::Repository;
 
-use super::{RegistryAccess, reference, signer::SignerArgs};
+use super::{RegistryAccess, address, repository, signer::SignerArgs};
 use crate::attest::PredicateType;
 
 const EXAMPLES: &str = "\
@@ -21,8 +22,11 @@ names the URI. It never is a release: that is signed by push, sign, refresh and 
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AttestArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
+    /// The logical repository, if the bytes lie elsewhere; a layout has no other name
+    #[arg(long = "as", value_name = "REPOSITORY", value_parser = repository)]
+    pub(crate) as_repository: Option<Repository>,
     /// What is said: a file with a JSON object, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) predicate: PathBuf,

@@ -2,10 +2,10 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
 use regex::{Regex, RegexBuilder};
-use sealift_registry::versions::Range;
+use sealift_registry::{store::Location, versions::Range};
 use sealift_verify::reference::Repository;
 
-use super::{RegistryAccess, repository};
+use super::{RegistryAccess, location, repository};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,9 +22,9 @@ signatures, statement, order and freshness; its layer is not fetched, so `sealif
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ListArgs {
-    /// The repository: oci://HOST/REPO
-    #[arg(value_name = "REPOSITORY", value_parser = repository)]
-    pub(crate) repository: Repository,
+    /// The repository: oci://HOST/REPO, oci-layout:FOLDER, FILE.tar or s3://BUCKET/PREFIX
+    #[arg(value_name = "REPOSITORY", value_parser = location)]
+    pub(crate) repository: Location,
     /// Only tags that are versions in this range, such as '>=1.4 <2' or '1.x'
     #[arg(long, value_name = "RANGE")]
     pub(crate) filter_semver: Option<Range>,

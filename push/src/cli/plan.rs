@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use sealift_verify::{parameters::Parameter, reference::Reference};
+use sealift_registry::store::Address;
+use sealift_verify::parameters::Parameter;
 
-use super::{ClusterAccess, RegistryAccess, assignment, reference, render::RenderArgs, repository, verify::delivery};
+use super::{ClusterAccess, RegistryAccess, address, assignment, render::RenderArgs, repository, verify::delivery};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,8 +21,8 @@ Nothing is written: the API server is asked by dry-run. Values of Secrets are ma
 #[command(after_help = EXAMPLES, group(ArgGroup::new("content").args(["reference", "files"]).required(true)))]
 pub(crate) struct PlanArgs {
     /// The release: oci://HOST/REPO[:TAG|@DIGEST]; it is verified first
-    #[arg(value_name = "REFERENCE", value_parser = reference, requires = "policy")]
-    pub(crate) reference: Option<Reference>,
+    #[arg(value_name = "REFERENCE", value_parser = address, requires = "policy")]
+    pub(crate) reference: Option<Address>,
     /// Manifests not pushed yet: files, folders (rendered as push renders them), or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,

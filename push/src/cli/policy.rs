@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use sealift_verify::reference::Reference;
 
-use super::{RegistryAccess, reference, verify::FactsArgs};
+use super::{RegistryAccess, address, verify::FactsArgs};
+use sealift_registry::store::Address;
 
 /// Check, test and explain signature policies, without a cluster
 #[derive(Debug, Args)]
@@ -80,8 +80,8 @@ The exit code says whether the question could be answered; `sealift verify` give
 #[command(after_help = EXPLAIN)]
 pub(crate) struct ExplainArgs {
     /// oci://HOST/REPO; with a :TAG or @DIGEST the artifact is judged as well
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// File or folder with SignaturePolicy documents; may be repeated
     #[arg(long, required = true, value_name = "FILE")]
     pub(crate) policy: Vec<PathBuf>,

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, builder::NonEmptyStringValueParser};
-use sealift_verify::{duration::Duration, reference::Reference};
+use sealift_registry::store::Address;
+use sealift_verify::duration::Duration;
 
-use super::{RegistryAccess, reference, signer::SignerArgs, verify::FactsArgs};
+use super::{RegistryAccess, address, signer::SignerArgs, verify::FactsArgs};
 use crate::tag::channel_name;
 
 const EXAMPLES: &str = "\
@@ -30,8 +31,8 @@ is signed and the exit code is 8. A tag in REFERENCE is the registry's word for 
 )))]
 pub(crate) struct PromoteArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// Environment that the release is promoted to
     #[arg(long, value_name = "ENVIRONMENT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) environment: String,

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use sealift_verify::reference::Reference;
+use sealift_registry::store::Address;
 
-use super::{RegistryAccess, reference, verify::FactsArgs};
+use super::{RegistryAccess, address, verify::FactsArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,8 +23,8 @@ and 1.2 read alike. Declared variables stay as ${NAME}; --set only gives the ver
 #[command(group(ArgGroup::new("remembered").args(["memory", "delivery"])))]
 pub(crate) struct PullArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// Folder for one file an object, or - for one stream on standard output
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,

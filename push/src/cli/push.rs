@@ -2,15 +2,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
-use sealift_verify::{
-    artifact::Format,
-    duration::Duration,
-    parameters::Parameter,
-    reference::{Reference, Repository},
-};
+use sealift_registry::store::Address;
+use sealift_verify::{artifact::Format, duration::Duration, parameters::Parameter, reference::Repository};
 
 use super::{
-    RegistryAccess, assignment, pin::PushPinArgs, reference, render::RenderArgs, repository, signer::SignerArgs,
+    RegistryAccess, address, assignment, pin::PushPinArgs, render::RenderArgs, repository, signer::SignerArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -36,8 +32,8 @@ newer release of the same signer, it is left alone and the exit code is 8.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PushArgs {
     /// Where to push: oci://HOST/REPO:TAG, where TAG is the channel that clusters follow
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// Manifests: a file, a folder (every .yaml, .yml and .json in it, or what a kustomization or chart in it renders to),
     /// or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', required = true, value_name = "PATH")]
@@ -54,6 +50,10 @@ pub(crate) struct PushArgs {
 
     #[command(flatten)]
     pub(crate) render: RenderArgs,
+    /// The logical repository that statements and policies speak of, if the bytes go elsewhere: to a mirror or a layout
+    #[arg(long = "as", value_name = "REPOSITORY", value_parser = repository)]
+    pub(crate) as_repository: Option<Repository>,
+
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
     #[command(flatten)]

@@ -1,7 +1,8 @@
 use clap::{Args, builder::NonEmptyStringValueParser};
-use sealift_verify::{duration::Duration, reference::Reference};
+use sealift_registry::store::Address;
+use sealift_verify::duration::Duration;
 
-use super::{RegistryAccess, reference, signer::SignerArgs};
+use super::{RegistryAccess, address, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +23,8 @@ statement makes this artifact the newest of its stream, and with it the one a cl
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RefreshArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// How long the new statement lasts, such as 720h
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires_in: Duration,

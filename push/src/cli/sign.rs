@@ -1,10 +1,8 @@
 use clap::Args;
-use sealift_verify::{
-    digest::Digest,
-    reference::{Reference, Repository},
-};
+use sealift_registry::store::Address;
+use sealift_verify::{digest::Digest, reference::Repository};
 
-use super::{RegistryAccess, reference, repository, signer::SignerArgs};
+use super::{RegistryAccess, address, repository, signer::SignerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +20,8 @@ the same key, or as the same identity proven with --trusted-root, changes nothin
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SignArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// Digest of the statement's payload, as push and inspect show it [default: the only one there is]
     #[arg(long, value_name = "DIGEST")]
     pub(crate) statement: Option<Digest>,

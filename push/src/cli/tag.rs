@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use sealift_verify::reference::Reference;
 
-use super::{RegistryAccess, reference, verify::FactsArgs};
+use super::{RegistryAccess, address, verify::FactsArgs};
 use crate::tag::channel_name;
+use sealift_registry::store::Address;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,8 +20,8 @@ code is 8.";
 #[command(after_help = EXAMPLES, group(ArgGroup::new("remembered").args(["memory", "delivery"])))]
 pub(crate) struct TagArgs {
     /// The release, by digest: oci://HOST/REPO@sha256:…
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// The channel that clusters follow
     #[arg(value_name = "TAG", value_parser = channel_name)]
     pub(crate) tag: String,

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use sealift_verify::reference::{Reference, Repository};
+use sealift_registry::store::Address;
+use sealift_verify::reference::Repository;
 
-use super::{RegistryAccess, assignment, reference, repository};
+use super::{RegistryAccess, address, assignment, repository};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,8 +21,8 @@ before is a fact: name it with --context and --delivery, or --memory. Without, t
 #[command(after_help = EXAMPLES, group(ArgGroup::new("remembered").args(["memory", "delivery"])))]
 pub(crate) struct VerifyArgs {
     /// The artifact: oci://HOST/REPO@sha256:…, or with a :TAG, which is resolved first
-    #[arg(value_name = "REFERENCE", value_parser = reference)]
-    pub(crate) reference: Reference,
+    #[arg(value_name = "REFERENCE", value_parser = address)]
+    pub(crate) reference: Address,
     /// File with SignaturePolicy documents; may be repeated, and every policy that matches must pass
     #[arg(long, required = true, value_name = "FILE")]
     pub(crate) policy: Vec<PathBuf>,

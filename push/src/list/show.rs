@@ -1,6 +1,6 @@
 //! A list as people and programs read it.
 
-use sealift_verify::reference::Repository;
+use sealift_registry::store::Location;
 use serde_json::{Value, json};
 
 use super::{
@@ -69,7 +69,7 @@ fn size(bytes: u64) -> String {
     format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
 }
 
-pub(super) fn json(repository: &Repository, rows: &[Row<'_>], found: usize) -> Value {
+pub(super) fn json(location: &Location, rows: &[Row<'_>], found: usize) -> Value {
     let claimed = |Claimed { payload, release, signers }: &Claimed| {
         let mut statement = statement_json(payload, release);
         statement["claimedSigners"] = json!(signers);
@@ -87,7 +87,7 @@ pub(super) fn json(repository: &Repository, rows: &[Row<'_>], found: usize) -> V
         });
         json!({
             "tag": tag,
-            "reference": repository.pin(*digest).to_string(),
+            "reference": location.at(digest),
             "digest": digest,
             "version": listed.release().and_then(|release| release.version.clone()),
             "created": created,
@@ -101,7 +101,7 @@ pub(super) fn json(repository: &Repository, rows: &[Row<'_>], found: usize) -> V
     };
     json!({
         "schema": "sealift.dev/list/v1",
-        "repository": repository,
+        "repository": location.to_string(),
         "found": found,
         "tags": rows.iter().map(row).collect::<Vec<_>>(),
     })

@@ -7,12 +7,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sealift_verify::{
-    evidence::Outcome,
-    memory::Memory,
-    reference::{Reference, Repository},
-    refusal::Reason,
-};
+use sealift_registry::store::Address;
+use sealift_verify::{evidence::Outcome, memory::Memory, reference::Repository, refusal::Reason};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
@@ -33,7 +29,7 @@ pub(crate) struct Suite {
 pub(crate) struct Case {
     pub(crate) name: String,
     #[serde(deserialize_with = "reference")]
-    pub(crate) reference: Reference,
+    pub(crate) reference: Address,
     /// The logical repository, if the bytes lie elsewhere.
     #[serde(default, rename = "as")]
     pub(crate) logical: Option<Repository>,
@@ -97,7 +93,7 @@ impl std::fmt::Display for Expected {
     }
 }
 
-fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
+fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|error| D::Error::custom(format!("{error}")))
 }

@@ -16,13 +16,15 @@ use crate::{
     output::{Format, Output},
     policies::{self, Trust},
     table::plain,
+    transport,
     verify::{Question, decide},
 };
 
 pub(crate) async fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let (written, roots) = policies::written(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
-    let logical = args.facts.as_repository.clone().unwrap_or_else(|| args.reference.repository.clone());
+    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
+    let logical = args.facts.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
     let trust = Trust { policies: written.iter().map(|written| written.policy.clone()).collect(), roots };
     let repository = logical.to_string();
     let namespace = settings.namespace.as_deref();
@@ -30,9 +32,15 @@ pub(crate) async fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit,
 
     let verdict = match select(&trust.policies, &logical, namespace) {
         Err(refusal) => Some(Verdict::NoPolicy(refusal)),
-        Ok(_) if args.reference.tag.is_none() && args.reference.digest.is_none() => None,
+        Ok(_) if reference.tag.is_none() && reference.digest.is_none() => None,
         Ok(_) => {
-            let question = Question { reference: &args.reference, logical, now: None, version: None };
+            let question = Question {
+                location: &args.reference.location,
+                reference: &reference,
+                logical,
+                now: None,
+                version: None,
+            };
             let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
             Some(Verdict::Judged(Box::new(judged.decision.evidence)))
         }

@@ -21,6 +21,7 @@ use crate::{
     output::{ERROR, Output, Report, paint},
     policies::{self, Trust},
     table::plain,
+    transport,
     verify::{Question, decide},
 };
 
@@ -72,13 +73,14 @@ pub(crate) async fn run(args: &TestArgs, output: &mut Output) -> Result<Exit, Fa
 
 async fn answer(case: &Case, trust: &Trust, registry: &RegistryAccess, output: &mut Output) -> Result<Answer, Failure> {
     let settings = settings(&case.facts)?;
-    let logical = case.logical.clone().unwrap_or_else(|| case.reference.repository.clone());
+    let reference = transport::named(&case.reference, case.logical.as_ref())?;
+    let logical = case.logical.clone().unwrap_or_else(|| reference.repository.clone());
     if let Err(refusal) = select(&trust.policies, &logical, settings.namespace.as_deref()) {
         let (reason, message) = (Some(refusal.reason()), refusal.to_string());
         return Ok(Answer { outcome: Outcome::Refused, reason, message, evidence: None });
     }
     let (now, version) = (case.facts.now, case.facts.version.as_deref());
-    let question = Question { reference: &case.reference, logical, now, version };
+    let question = Question { location: &case.reference.location, reference: &reference, logical, now, version };
     match decide(&question, trust, &settings, registry, output).await {
         Ok(judged) => {
             let evidence = judged.decision.evidence;

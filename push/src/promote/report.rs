@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Promoted<'a> {
     pub(super) place: &'a Pinned,
+    /// The same with where it lies.
+    pub(super) shown: String,
     /// What was verified, and the digest of its payload.
     pub(super) source: &'a Statement,
     pub(super) verified: Digest,
@@ -54,7 +56,7 @@ impl Promoted<'_> {
 
     pub(super) fn write(&self, output: &mut Output) -> Result<(), OutputError> {
         match output.format {
-            Format::Text => output.product(self.place),
+            Format::Text => output.product(&self.shown),
             Format::Json => output.json(&self.json()),
         }
     }
@@ -73,7 +75,7 @@ impl Promoted<'_> {
         json!({
             "schema": "sealift.dev/promote/v1",
             "outcome": outcome,
-            "reference": self.place.to_string(),
+            "reference": self.shown,
             "digest": self.place.digest,
             "from": release::statement_json(&self.verified, from),
             "statement": release::statement_json(&self.payload, &self.statement.release),

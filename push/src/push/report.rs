@@ -26,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Pushed<'a> {
     pub(super) reference: Pinned,
+    /// The same with the place that it lies in.
+    pub(super) shown: String,
     pub(super) package: &'a Package,
     pub(super) pinning: &'a Pinning,
     pub(super) statement: &'a Statement,
@@ -54,7 +56,7 @@ pub(super) fn files(digest_file: Option<&Path>, pushed: &Pushed<'_>) -> Result<(
         fs::write(path, format!("{digest}\n")).map_err(|error| failed(path, error))?;
     }
     if let Some(path) = env::var_os("GITHUB_OUTPUT").filter(|path| !path.is_empty()).map(PathBuf::from) {
-        let lines = format!("digest={digest}\nreference={}\n", pushed.reference);
+        let lines = format!("digest={digest}\nreference={}\n", pushed.shown);
         let file = OpenOptions::new().append(true).create(true).open(&path);
         file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(|error| failed(&path, error))?;
     }
@@ -82,7 +84,7 @@ impl Pushed<'_> {
         // What a second person names to sign the same.
         output.note(format_args!("statement {}", self.payload));
         let by = match self.attached.by {
-            AttachedBy::Registry => "",
+            AttachedBy::Registry | AttachedBy::Layout => "",
             AttachedBy::FallbackTag | AttachedBy::Nothing => " (by tag: the registry has no referrers API)",
         };
         output.note(format_args!("attached  {}{by}", self.attached.pinned.digest));
@@ -96,15 +98,26 @@ impl Pushed<'_> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { reference, package, pinning, statement, payload, signatory, signed, attached, immutable, moved } =
-            self;
+        let Self {
+            reference,
+            shown,
+            package,
+            pinning,
+            statement,
+            payload,
+            signatory,
+            signed,
+            attached,
+            immutable,
+            moved,
+        } = self;
         let release = &statement.release;
         let channel = moved.map(|(tag, moved)| moved.json(tag));
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
         json!({
             "schema": "sealift.dev/push/v1",
             "outcome": if superseded { "superseded" } else { "pushed" },
-            "reference": reference.to_string(),
+            "reference": shown,
             "repository": reference.repository,
             "digest": reference.digest,
             "tag": immutable,

@@ -6,7 +6,7 @@ use sealift_verify::{
     digest::Digest,
     duration::Duration,
     parameters::Parameter,
-    reference::is_tag,
+    reference::{Repository, is_tag},
     statement::{Previous, Release, Statement},
 };
 
@@ -69,6 +69,7 @@ impl From<StatementError> for Failure {
 impl Draft {
     pub(super) fn new(
         args: &PushArgs,
+        repository: &Repository,
         package: &Package,
         parameters: Vec<Parameter>,
         origin: &Origin,
@@ -78,11 +79,10 @@ impl Draft {
         if let Some(version) = wanted.version.as_deref().filter(|version| !is_version(version)) {
             return Err(StatementError::Version(version.to_owned()));
         }
-        let repository = args.reference.repository.clone();
         let stream = wanted.stream.clone().unwrap_or_else(|| repository.path().to_owned());
         let expires_at = wanted.expires_in.map(|length| expiry(length, wanted.not_before, now)).transpose()?;
         let mut repositories = vec![repository.clone()];
-        repositories.extend(wanted.repository.iter().filter(|other| **other != repository).cloned());
+        repositories.extend(wanted.repository.iter().filter(|other| *other != repository).cloned());
         let release = Release {
             stream,
             environment: wanted.env.clone(),
@@ -241,7 +241,14 @@ mod tests {
         let source = Source { name: "a".into(), bytes: b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n".to_vec() };
         let objects = manifests::read(&[source], &Limits::default()).unwrap();
         let package = Package::new(&Pinning::left(objects, &[]), Format::Sealift, BTreeMap::new()).unwrap();
-        Draft::new(&args, &package, Vec::new(), &Origin::default(), NOW.parse().unwrap())
+        Draft::new(
+            &args,
+            &"registry.example/acme/shop".parse().unwrap(),
+            &package,
+            Vec::new(),
+            &Origin::default(),
+            NOW.parse().unwrap(),
+        )
     }
 
     fn head(epoch: u64, sequence: u64) -> Statement {

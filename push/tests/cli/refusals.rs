@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sealift_registry::{
     client::{Client, ClientConfig, PutAs},
     server::{ServerOptions, Store},
+    store,
 };
 use sealift_verify::{
     artifact::{Descriptor, IMAGE_MANIFEST, Manifest},
@@ -16,10 +17,10 @@ use sealift_verify::{
 use crate::support::{POD, Run, World, policy};
 
 impl World {
-    fn client(&self) -> (Client, Repository) {
+    fn client(&self) -> (store::Store, Repository) {
         let host = self.registry.addr.to_string();
         let repository = format!("{host}/acme/shop").parse().unwrap();
-        (Client::new(&host, ClientConfig::default()).unwrap(), repository)
+        (Client::new(&host, ClientConfig::default()).unwrap().into(), repository)
     }
 
     /// Hangs everything that refers to one artifact (`@DIGEST`) onto another one as well.

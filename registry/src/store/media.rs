@@ -36,7 +36,7 @@ enum Kind {
 
 /// A blob on its way in.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     /// Into a folder, or what waits for a tar.
     File(Box<Arriving>, Location),
     /// Into a bucket.

@@ -204,6 +204,8 @@ fn shown(path: &Path) -> impl fmt::Display {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Without the scheme it would be taken for a file.
+            Self::Registry(repository) if repository.path().ends_with(TAR) => write!(f, "oci://{repository}"),
             Self::Registry(repository) => repository.fmt(f),
             Self::Folder(path) => write!(f, "{FOLDER}{}", shown(path)),
             Self::Archive(path) => write!(f, "{ARCHIVE}{}", shown(path)),

@@ -13,6 +13,7 @@ use futures::{StreamExt, stream};
 use sealift_registry::{
     client::{AttachedBy, ClientError, Credentials, Fault, Outage, PutAs},
     fetch::{self, Legacy},
+    store::Store,
 };
 use sealift_verify::{
     artifact::{BUNDLE, Descriptor, IMAGE_INDEX, IMAGE_MANIFEST, Manifest},
@@ -181,7 +182,7 @@ async fn a_list_of_referrers_beyond_the_limit_is_an_incomplete_one() {
             false => reply(200, &[("content-type", IMAGE_INDEX)], r#"{"manifests":[]}"#),
         })
         .await;
-        let client = fake.client(Credentials::Anonymous);
+        let client = Store::from(fake.client(Credentials::Anonymous));
         let found =
             fetch::signatures(&client, &fake.repository().pin(Digest::of(b"x")), client.limits(), Legacy::Ignored)
                 .await;
@@ -337,7 +338,7 @@ async fn junk_among_signatures_is_listed_and_an_outage_is_not_junk() {
             }
         })
         .await;
-        let client = fake.client(Credentials::Anonymous);
+        let client = Store::from(fake.client(Credentials::Anonymous));
         let place = fake.repository().pin(subject.digest);
         let found = fetch::signatures(&client, &place, client.limits(), Legacy::Ignored).await;
         if outage {
@@ -397,7 +398,7 @@ async fn every_legacy_signature_is_a_candidate_of_its_own_and_junk_among_them_is
     let look = async |manifest: &[u8], outage, limits: &sealift_verify::artifact::Limits, legacy| {
         let fake = with_legacy(manifest.to_vec(), outage).await;
         let place = fake.repository().pin(Digest::of(b"subject"));
-        fetch::signatures(&fake.client(Credentials::Anonymous), &place, limits, legacy).await
+        fetch::signatures(&fake.client(Credentials::Anonymous).into(), &place, limits, legacy).await
     };
     let found = look(&bytes, false, &limits, Legacy::Included).await.unwrap();
     let read: Vec<_> = found.candidates.iter().map(|one| (one.referrer, &one.content)).collect();

@@ -10,6 +10,7 @@ use sealift_e2e::{
 use sealift_registry::{
     client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PlainHttp, PutAs},
     fetch::{self, Legacy},
+    store::Store,
 };
 use sealift_verify::{
     artifact::{Descriptor, Format, IMAGE_MANIFEST, LAYER_ZSTD, Manifest},
@@ -48,7 +49,7 @@ async fn story(behaviour: Behaviour, path: &str, credentials: Credentials, by: A
     let gate = behaviour.gate;
     let registry = FaultyRegistry::start(behaviour);
     let repository: Repository = format!("{}/{path}", registry.host()).parse().unwrap();
-    let writer = client(&registry, credentials.clone());
+    let writer = Store::from(client(&registry, credentials.clone()));
     let content = vec![7; 50_000];
     writer.push_blob(&repository, "application/vnd.oci.empty.v1+json", "{}".into()).await.unwrap();
     let layer = writer.push_blob(&repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
@@ -58,7 +59,7 @@ async fn story(behaviour: Behaviour, path: &str, credentials: Credentials, by: A
     let attached = writer.attach_bundle(&repository, subject.clone(), "bundle".into(), BTreeMap::new()).await.unwrap();
     assert_eq!(attached.by, by);
 
-    let reader = client(&registry, credentials);
+    let reader = Store::from(client(&registry, credentials));
     assert_eq!(reader.resolve(&repository, "v1").await.unwrap(), subject.digest);
     assert!(reader.tags(&repository).await.unwrap().contains(&"v1".to_owned()));
     let found = fetch::unverified(&reader, &put.pinned, &put.pinned, Legacy::Ignored).await.unwrap();
@@ -229,7 +230,7 @@ async fn quay() {
 async fn referrers_from_before_and_after_the_api_came_are_both_found() {
     let registry = FaultyRegistry::start(Behaviour { referrers: Referrers::Late(1), ..Behaviour::default() });
     let repository: Repository = format!("{}/acme/shop", registry.host()).parse().unwrap();
-    let client = client(&registry, Credentials::Anonymous);
+    let client = Store::from(client(&registry, Credentials::Anonymous));
     let layer = client.push_blob(&repository, LAYER_ZSTD, "layer".into()).await.unwrap();
     client.push_blob(&repository, "application/vnd.oci.empty.v1+json", "{}".into()).await.unwrap();
     let bytes = Manifest::release(Format::Sealift, layer, BTreeMap::new()).to_bytes();

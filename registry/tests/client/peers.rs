@@ -14,6 +14,7 @@ use sealift_registry::{
     client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PutAs},
     fetch::{self, Legacy},
     server::{self, ServerOptions},
+    store::Store,
 };
 use sealift_verify::{
     artifact::{Descriptor, EMPTY_CONFIG, Format, IMAGE_MANIFEST, LAYER_ZSTD, Manifest},
@@ -60,30 +61,33 @@ async fn process(name: &str, arguments: impl Fn(&str, &Path) -> Vec<String>) -> 
 
 /// Push, move a tag, read back, sign six times at once, find all six.
 pub(crate) async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig) {
-    let client = Client::new(host, config).unwrap();
     let repository: Repository = format!("{host}/acme/shop").parse().unwrap();
+    told_by(&Client::new(host, config).unwrap().into(), &repository, by).await;
+}
+
+pub(crate) async fn told_by(client: &Store, repository: &Repository, by: AttachedBy) {
     let content = vec![7; 100_000];
-    assert!(!client.blob_exists(&repository, &Digest::of(&content)).await.unwrap());
-    let missing = client.resolve(&repository, "v1").await.unwrap_err();
+    assert!(!client.blob_exists(repository, &Digest::of(&content)).await.unwrap());
+    let missing = client.resolve(repository, "v1").await.unwrap_err();
     assert!(matches!(missing, ClientError::NotFound { .. }), "{missing:?}");
 
-    client.push_blob(&repository, EMPTY_CONFIG, "{}".into()).await.unwrap();
-    let layer = client.push_blob(&repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
-    client.push_blob(&repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
-    assert!(client.blob_exists(&repository, &layer.digest).await.unwrap());
+    client.push_blob(repository, EMPTY_CONFIG, "{}".into()).await.unwrap();
+    let layer = client.push_blob(repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
+    client.push_blob(repository, LAYER_ZSTD, content.clone().into()).await.unwrap();
+    assert!(client.blob_exists(repository, &layer.digest).await.unwrap());
     let bytes = Manifest::release(Format::Sealift, layer.clone(), BTreeMap::new()).to_bytes();
-    let put = client.put_manifest(&repository, PutAs::Digest, IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
+    let put = client.put_manifest(repository, PutAs::Digest, IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
     let subject = Descriptor::of(IMAGE_MANIFEST, &bytes);
     assert_eq!(put.pinned, repository.pin(subject.digest));
     for tag in ["v1", "stable"] {
-        client.put_manifest(&repository, PutAs::Tag(tag), IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
-        assert_eq!(client.resolve(&repository, tag).await.unwrap(), subject.digest);
+        client.put_manifest(repository, PutAs::Tag(tag), IMAGE_MANIFEST, bytes.clone().into()).await.unwrap();
+        assert_eq!(client.resolve(repository, tag).await.unwrap(), subject.digest);
     }
-    let mut tags = client.tags(&repository).await.unwrap();
+    let mut tags = client.tags(repository).await.unwrap();
     tags.sort();
     assert_eq!(tags, ["stable", "v1"]);
-    assert_eq!(fetch::artifact(&client, &put.pinned).await.unwrap(), bytes);
-    assert_eq!(fetch::layer(&client, &repository, &layer).await.unwrap(), content);
+    assert_eq!(fetch::artifact(client, &put.pinned).await.unwrap(), bytes);
+    assert_eq!(fetch::layer(client, repository, &layer).await.unwrap(), content);
     let absent = client.manifest(&repository.pin(Digest::of(b"absent"))).await;
     assert!(matches!(absent, Err(ClientError::NotFound { .. })), "{absent:?}");
 
@@ -91,17 +95,17 @@ pub(crate) async fn whole_story(host: &str, by: AttachedBy, config: ClientConfig
     assert!(none.complete && none.descriptors.is_empty());
     let attach = |n: usize| {
         let created = ("org.opencontainers.image.created".to_owned(), format!("2026-11-0{n}T00:00:00Z"));
-        client.attach_bundle(&repository, subject.clone(), format!("bundle {n}").into(), BTreeMap::from([created]))
+        client.attach_bundle(repository, subject.clone(), format!("bundle {n}").into(), BTreeMap::from([created]))
     };
     let attached = futures::future::join_all((1..=6).map(attach)).await;
     assert!(attached.iter().all(|one| one.as_ref().unwrap().by == by), "{attached:?}");
     let elsewhere: Repository = "logical.example/acme/shop".parse().unwrap();
-    let found = fetch::unverified(&client, &put.pinned, &elsewhere.pin(subject.digest), Legacy::Ignored).await.unwrap();
+    let found = fetch::unverified(client, &put.pinned, &elsewhere.pin(subject.digest), Legacy::Ignored).await.unwrap();
     let bundles: Vec<_> = found.candidates.iter().map(|one| one.content.clone()).collect();
     let newest_first = (1..=6).rev().map(|n| Content::Bundle(format!("bundle {n}").into()));
     assert_eq!(bundles, newest_first.collect::<Vec<_>>());
     assert_eq!((found.manifest, found.truncated, found.skipped.len()), (bytes, false, 0));
-    assert_eq!(found.transport, Some(repository.to_string()));
+    assert_eq!(found.transport, Some(client.location(repository).to_string()));
 }
 
 #[tokio::test]

@@ -12,10 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use sealift_registry::fetch::Legacy;
+use sealift_registry::{
+    fetch::Legacy,
+    store::{Location, Place},
+};
 use sealift_verify::{
     digest::{Digest, Hasher},
-    reference::{Pinned, Repository},
+    reference::Pinned,
     signature::{Candidate, Content, SimpleSigning, Skipped},
     verify::Unverified,
 };
@@ -57,7 +60,7 @@ impl Held {
     pub(super) fn signatures(
         secret: &PullSecret,
         tenant: &str,
-        place: &Repository,
+        place: &Place,
         reference: &Pinned,
         legacy: Legacy,
     ) -> Self {
@@ -68,12 +71,12 @@ impl Held {
         Self::of(what, secret, tenant, place, &reference.to_string())
     }
 
-    pub(super) fn layer(secret: &PullSecret, tenant: &str, place: &Repository, layer: Digest) -> Self {
+    pub(super) fn layer(secret: &PullSecret, tenant: &str, place: &Place, layer: Digest) -> Self {
         Self::of("layer", secret, tenant, place, &layer.to_string())
     }
 
     /// Credentials are told apart by the very version of the Secret they stand in.
-    fn of(what: &str, secret: &PullSecret, tenant: &str, place: &Repository, of: &str) -> Self {
+    fn of(what: &str, secret: &PullSecret, tenant: &str, place: &Place, of: &str) -> Self {
         let version = secret.version();
         let (tenant, version) = version.as_deref().map_or(("", ""), |version| (tenant, version));
         let mut hasher = Hasher::new();
@@ -135,13 +138,13 @@ impl Disk {
     }
 
     /// Manifest and signatures as they were last fetched.
-    pub(super) fn signatures(&self, held: &Held, reference: &Pinned, place: &Repository) -> Option<Unverified> {
+    pub(super) fn signatures(&self, held: &Held, reference: &Pinned, place: &Place) -> Option<Unverified> {
         let record: Signatures = serde_json::from_slice(&self.read(&held.0)?).ok()?;
         let manifest = self.content(reference.digest)?;
         let candidate = |(referrer, kept): (Digest, Kept)| Some(Candidate { referrer, content: self.signature(kept)? });
         Some(Unverified {
             reference: reference.clone(),
-            transport: (*place != reference.repository).then(|| place.to_string()),
+            transport: (place.location != Location::Registry(reference.repository.clone())).then(|| place.to_string()),
             manifest,
             candidates: record.candidates.into_iter().map(candidate).collect::<Option<_>>()?,
             skipped: record.skipped.into_iter().map(|(referrer, reason)| Skipped { referrer, reason }).collect(),
@@ -297,8 +300,12 @@ impl Files {
 mod tests {
     use super::*;
 
+    fn place(repository: &str) -> Place {
+        repository.parse::<sealift_verify::reference::Repository>().unwrap().into()
+    }
+
     fn reference() -> Pinned {
-        let repository: Repository = "registry.example/app".parse().unwrap();
+        let repository: sealift_verify::reference::Repository = "registry.example/app".parse().unwrap();
         repository.pin(Digest::of(b"manifest"))
     }
 
@@ -316,11 +323,11 @@ mod tests {
     }
 
     fn held(secret: &PullSecret, tenant: &str) -> Held {
-        Held::signatures(secret, tenant, &"mirror.example/app".parse().unwrap(), &reference(), Legacy::Included)
+        Held::signatures(secret, tenant, &place("mirror.example/app"), &reference(), Legacy::Included)
     }
 
     fn kept(disk: &Disk, held: &Held) -> Option<Unverified> {
-        disk.signatures(held, &reference(), &"mirror.example/app".parse().unwrap())
+        disk.signatures(held, &reference(), &place("mirror.example/app"))
     }
 
     #[test]
@@ -349,7 +356,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), 1 << 20).unwrap();
         let (secret, digest) = (PullSecret::default(), Digest::of(b"layer"));
-        let held = Held::layer(&secret, "apps", &"registry.example/app".parse().unwrap(), digest);
+        let held = Held::layer(&secret, "apps", &place("registry.example/app"), digest);
         disk.keep_layer(&held, digest, b"layer");
         assert_eq!(disk.layer(&held, digest).as_deref(), Some(&b"layer"[..]));
         let path = folder.path().join("sha256").join(digest.hex());

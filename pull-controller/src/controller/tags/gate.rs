@@ -4,8 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use sealift_registry::client::ClientError;
-use sealift_verify::reference::Repository;
+use sealift_registry::{client::ClientError, store::Place};
 use tokio::time::Instant;
 
 use super::super::{registries::Who, schedule};
@@ -15,7 +14,7 @@ const MOST: usize = 4096;
 
 /// The repositories that are not to be asked now.
 #[derive(Debug, Default)]
-pub(in super::super) struct Gate(HashMap<(Repository, Who), Closed>);
+pub(in super::super) struct Gate(HashMap<(Place, Who), Closed>);
 
 #[derive(Debug)]
 struct Closed {
@@ -28,25 +27,20 @@ struct Closed {
 
 impl Gate {
     /// Why the repository is not to be asked now, if so. `urgent` does not wait for our own patience.
-    pub(in super::super) fn closed(
-        &self,
-        at: &(Repository, Who),
-        now: Instant,
-        urgent: bool,
-    ) -> Option<Arc<ClientError>> {
+    pub(in super::super) fn closed(&self, at: &(Place, Who), now: Instant, urgent: bool) -> Option<Arc<ClientError>> {
         let closed = self.0.get(at).filter(|closed| closed.until > now && (closed.by_registry || !urgent))?;
         Some(Arc::clone(&closed.why))
     }
 
     /// When the repository is asked again, if it is not to be asked now.
-    pub(in super::super) fn opens(&self, at: &(Repository, Who)) -> Option<Instant> {
+    pub(in super::super) fn opens(&self, at: &(Place, Who)) -> Option<Instant> {
         self.0.get(at).map(|closed| closed.until)
     }
 
     /// Takes note of an answer. What was not found or not allowed is an answer.
     pub(in super::super) fn answered(
         &mut self,
-        at: &(Repository, Who),
+        at: &(Place, Who),
         error: Option<&Arc<ClientError>>,
         now: Instant,
         random: f64,

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use sealift_registry::{client::ClientError, versions::Range};
-use sealift_verify::{digest::Digest, reference::Repository};
+use sealift_registry::{client::ClientError, store::Place, versions::Range};
+use sealift_verify::digest::Digest;
 use tokio::time::Instant;
 
 use super::{
@@ -25,7 +25,7 @@ const LEASE: Duration = Duration::from_secs(120);
 /// A question that has one answer for all who ask it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) struct Question {
-    pub(in super::super) place: Repository,
+    pub(in super::super) place: Place,
     pub(in super::super) who: Who,
     pub(in super::super) what: What,
 }

@@ -4,7 +4,8 @@ use super::*;
 
 fn question(tenant: Option<&str>, tag: &str) -> Question {
     let who = Who { fingerprint: Credentials::Anonymous.fingerprint(), tenant: tenant.map(str::to_owned) };
-    Question { place: "registry.example/app".parse().unwrap(), who, what: What::Tag(tag.to_owned()) }
+    let repository: sealift_verify::reference::Repository = "registry.example/app".parse().unwrap();
+    Question { place: repository.into(), who, what: What::Tag(tag.to_owned()) }
 }
 
 fn digest(content: &str) -> Answer {

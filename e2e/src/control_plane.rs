@@ -7,7 +7,7 @@ mod files;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -56,9 +56,29 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     kubectl: Tool,
     /// Held to be killed, in this order: kube-apiserver before etcd, which it would wait for.
-    _processes: Vec<Process>,
+    _others: Vec<Process>,
+    apiserver: Option<Mutex<ApiServer>>,
+    _etcd: Option<Process>,
     /// Removed last.
     _own_folder: Option<TempDir>,
+}
+
+/// The API server, and how it was started.
+#[derive(Debug)]
+struct ApiServer {
+    process: Process,
+    tool: Tool,
+    arguments: Vec<String>,
+    log: PathBuf,
+}
+
+impl ApiServer {
+    fn start(tool: &Tool, arguments: Vec<String>, folder: &Path, log: PathBuf) -> Result<Self, HarnessError> {
+        let mut command = tool.command();
+        command.args(&arguments).current_dir(folder).env("HOME", folder);
+        let process = Process::start("kube-apiserver", command, &log)?;
+        Ok(Self { process, tool: tool.clone(), arguments, log })
+    }
 }
 
 impl ControlPlane {
@@ -79,7 +99,7 @@ impl ControlPlane {
 
     fn attach(kubeconfig: PathBuf) -> Option<Self> {
         let kubectl = Tool::find("kubectl")?;
-        Some(Self { kubeconfig, kubectl, _processes: Vec::new(), _own_folder: None })
+        Some(Self { kubeconfig, kubectl, _others: Vec::new(), apiserver: None, _etcd: None, _own_folder: None })
     }
 
     /// One of this test's own, for tests that break it. `None` where its programs are missing.
@@ -164,7 +184,9 @@ impl ControlPlane {
         etcd.wait_until("listening", PATIENCE, || listens(clients))?;
         files.put(files::ETCD, &format!("http://127.0.0.1:{clients}"))?;
 
-        let mut apiserver = start("kube-apiserver", &tools.apiserver, files.apiserver_arguments(clients))?;
+        let log = files.log("kube-apiserver");
+        let mut server = ApiServer::start(&tools.apiserver, files.apiserver_arguments(clients), folder, log)?;
+        let apiserver = &mut server.process;
         apiserver.wait_until("its certificate", PATIENCE, || files.has_certificate())?;
         let kubeconfig = files.write_kubeconfigs()?;
         let kubectl = |arguments: &[&str]| run_kubectl(&tools.kubectl, &kubeconfig, arguments);
@@ -184,8 +206,32 @@ impl ControlPlane {
         })?;
         scheduler.wait_until("running", PATIENCE, || true)?;
 
-        let _processes = vec![kwok, scheduler, manager, apiserver, etcd];
-        Ok(Self { kubeconfig, kubectl: tools.kubectl.clone(), _processes, _own_folder: None })
+        let (kubectl, _others) = (tools.kubectl.clone(), vec![kwok, scheduler, manager]);
+        Ok(Self {
+            kubeconfig,
+            kubectl,
+            _others,
+            apiserver: Some(Mutex::new(server)),
+            _etcd: Some(etcd),
+            _own_folder: None,
+        })
+    }
+
+    /// Ends the API server at once and starts it again, with everything it has stored.
+    ///
+    /// # Panics
+    /// Where another process started it, or it does not become ready.
+    pub fn restart_apiserver(&self) {
+        let server = self.apiserver.as_ref().expect("only what this process started can be restarted");
+        let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.process.kill();
+        let folder = self.kubeconfig.parent().expect("a kubeconfig lies in a folder").to_owned();
+        let (tool, arguments, log) = (server.tool.clone(), server.arguments.clone(), server.log.clone());
+        let started = ApiServer::start(&tool, arguments, &folder, log);
+        *server = started.unwrap_or_else(|error| panic!("{error}"));
+        let ready = || self.kubectl(&["get", "--raw", "/readyz"]).is_ok();
+        let ready = server.process.wait_until("/readyz", PATIENCE, ready);
+        ready.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

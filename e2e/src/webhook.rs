@@ -30,6 +30,8 @@ pub enum Says {
     Allow,
     /// Refuse it with these words.
     Deny(&'static str),
+    /// Let it in, with another value at this JSON pointer.
+    Sets(&'static str, &'static str),
     /// Nothing at all, until the server gives up.
     Nothing,
 }
@@ -92,6 +94,16 @@ impl Webhook {
         })
     }
 
+    /// A MutatingWebhookConfiguration that asks it about what is done to ConfigMaps of `namespace` by this field manager.
+    #[must_use]
+    pub fn mutating(&self, namespace: &str, manager: &str) -> Value {
+        let mut value = self.configuration(namespace, 10);
+        value["kind"] = json!("MutatingWebhookConfiguration");
+        let by = format!("request.options.fieldManager == {manager:?}");
+        value["webhooks"][0]["matchConditions"] = json!([{"name": "by", "expression": by}]);
+        value
+    }
+
     /// The names it was asked about, each with whether that was a dry-run.
     #[must_use]
     pub fn asked(&self) -> Vec<(String, bool)> {
@@ -125,9 +137,14 @@ fn answer(
     let review: Value = serde_json::from_slice(&body).ok()?;
     let request = &review["request"];
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-    let mut response = json!({"uid": request["uid"], "allowed": says == Says::Allow});
+    let mut response = json!({"uid": request["uid"], "allowed": matches!(says, Says::Allow | Says::Sets(..))});
     match says {
         Says::Allow => {}
+        Says::Sets(path, value) => {
+            let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(STANDARD.encode(patch));
+        }
         Says::Deny(words) => response["status"] = json!({"message": words, "code": 403}),
         Says::Nothing => {
             // until the caller hangs up, or there is nobody to hang up on

@@ -171,7 +171,11 @@ impl Hub {
             (!names.is_empty()).then(|| format!("{} {words}", names.join(", ")))
         };
         let bound = format!("past the bound of {} watches", state.scopes.len());
-        let reasons = [why(Uncovered::Bound, &bound), why(Uncovered::Forbidden, "may not be watched")];
+        let reasons = [
+            why(Uncovered::Bound, &bound),
+            why(Uncovered::Forbidden, "may not be watched"),
+            why(Uncovered::Unserved, "not served now"),
+        ];
         let reasons: Vec<_> = reasons.into_iter().flatten().collect();
         (!reasons.is_empty()).then(|| format!("looked at by the interval: {}", reasons.join("; ")))
     }
@@ -227,6 +231,16 @@ impl Hub {
             state.unfollow(scope);
         }
         self.arrange();
+        self.0.listed.notify_waiters();
+    }
+
+    /// Called by a watch at its end: there is no such kind any more.
+    fn unserved(&self, scope: &Scope) {
+        {
+            let mut state = self.state();
+            state.scopes.unserved(scope, Instant::now());
+            state.unfollow(scope);
+        }
         self.0.listed.notify_waiters();
     }
 

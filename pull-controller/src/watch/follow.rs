@@ -19,6 +19,10 @@ use super::{Hub, scopes::Scope};
 /// By then a server that knows streaming lists has sent the mark of their end; one that does not never will.
 const FIRST_LIST: Duration = Duration::from_secs(60);
 
+/// A watch that has worked is not given up at once: an API server that has just begun has read neither rights nor
+/// definitions, and says of everything that it is forbidden or not there.
+const DOUBTED: Duration = Duration::from_secs(60);
+
 /// How a watch ended.
 enum End {
     /// It may not be watched, or there is no such kind.
@@ -42,7 +46,10 @@ pub(super) async fn follow(hub: Hub, scope: Scope, resource: Resource, client: C
         let (kind, namespace) = (&resource.api.kind, scope.namespace.as_deref().unwrap_or("*"));
         let whom = scope.account.as_ref().map_or("controller", |(_, name)| name);
         tracing::info!(%kind, namespace, r#as = whom, code, "not watched");
-        hub.refused(&scope);
+        match code {
+            404 => hub.unserved(&scope),
+            _ => hub.refused(&scope),
+        }
     }
 }
 
@@ -56,6 +63,7 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
     let mut events = pin!(watcher::watcher(api, config).default_backoff());
     let (mut listing, mut began) = (HashSet::new(), tokio::time::Instant::now());
     let mut listed = false;
+    let mut refused_since = None;
     loop {
         let next = events.next();
         let event = match streaming && !listed {
@@ -67,6 +75,9 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
         };
         if !hub.is_running(scope) {
             return End::Stopped;
+        }
+        if event.as_ref().is_some_and(Result::is_ok) {
+            refused_since = None;
         }
         match event {
             None => return End::Stopped,
@@ -86,6 +97,11 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
             Some(Ok(Event::Apply(object))) => hub.saw(key(scope, &object), Meta::of(&object.metadata)),
             Some(Ok(Event::Delete(object))) => hub.went(key(scope, &object), &Meta::of(&object.metadata)),
             Some(Err(error)) => match code(&error) {
+                Some(403 | 404)
+                    if listed && refused_since.get_or_insert_with(tokio::time::Instant::now).elapsed() < DOUBTED =>
+                {
+                    hub.unsure(scope);
+                }
                 Some(code @ (403..=405)) => return End::Refused(code),
                 Some(400 | 422) if streaming && !listed => return End::NoStreaming,
                 _ => {

@@ -8,8 +8,12 @@ use std::{
 
 use sealift_apply::{cluster::Resource, inventory::Key};
 
-/// How long a right that was refused is not asked for again.
+/// How long a right that was refused is not asked for again: at first, since a server that has just begun refuses
+/// everything, and at last, each time twice as long.
+const REFUSED_FIRST: Duration = Duration::from_secs(60);
 const REFUSED_FOR: Duration = Duration::from_secs(600);
+/// How long a kind that is not served is not asked for again, unless somebody has applied an object of it since.
+const UNSERVED_FOR: Duration = Duration::from_secs(60);
 /// After an error a watch is not relied on for this long. It is longer than the longest pause between two attempts, so
 /// that a watch that keeps failing is not relied on at all.
 const UNSURE_FOR: Duration = Duration::from_secs(45);
@@ -49,6 +53,8 @@ pub(super) enum Uncovered {
     Bound,
     /// Neither the controller nor the account may watch them.
     Forbidden,
+    /// There is no such kind.
+    Unserved,
     /// The watch has not brought everything yet, or broke off.
     Unsure,
 }
@@ -66,13 +72,20 @@ struct Watch {
     unsure_until: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct Refusal {
+    until: Instant,
+    pause: Duration,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Scopes {
     most: usize,
     wanted: BTreeMap<Kind, Wanted>,
     running: HashMap<Scope, Watch>,
-    refused: HashMap<Scope, Instant>,
+    refused: HashMap<Scope, Refusal>,
+    unserved: HashMap<Kind, Instant>,
 }
 
 /// What is to be done about watches.
@@ -84,7 +97,13 @@ pub(super) struct Moves {
 
 impl Scopes {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, wanted: BTreeMap::new(), running: HashMap::new(), refused: HashMap::new() }
+        Self {
+            most,
+            wanted: BTreeMap::new(),
+            running: HashMap::new(),
+            refused: HashMap::new(),
+            unserved: HashMap::new(),
+        }
     }
 
     /// One Delivery more needs this. True if nobody did before.
@@ -113,9 +132,11 @@ impl Scopes {
 
     /// What to start and stop so that what is needed is followed, as far as the bound allows.
     pub(super) fn moves(&mut self, now: Instant) -> Moves {
-        self.refused.retain(|_, until| *until > now);
+        // How long the last pause was is known a while longer than it lasts.
+        self.refused.retain(|_, refusal| refusal.until + REFUSED_FOR > now);
+        self.unserved.retain(|_, until| *until > now);
         let wanted: BTreeSet<Scope> =
-            self.wanted.iter().flat_map(|(kind, wanted)| self.scopes_of(kind, wanted)).collect();
+            self.wanted.iter().flat_map(|(kind, wanted)| self.scopes_of(kind, wanted, now)).collect();
         let stop: Vec<_> = self.running.keys().filter(|scope| !wanted.contains(scope)).cloned().collect();
         for scope in &stop {
             self.running.remove(scope);
@@ -137,16 +158,24 @@ impl Scopes {
     }
 
     /// The whole where it was not refused, else its parts where they were not.
-    fn scopes_of(&self, kind: &Kind, wanted: &Wanted) -> Vec<Scope> {
-        let fine = |scope: &Scope| !self.refused.contains_key(scope);
+    fn scopes_of(&self, kind: &Kind, wanted: &Wanted, now: Instant) -> Vec<Scope> {
+        if self.unserved.contains_key(kind) {
+            return vec![];
+        }
+        let fine = |scope: &Scope| !self.is_refused(scope, now);
         match whole(kind).filter(fine) {
             Some(whole) => vec![whole],
             None => wanted.needs.keys().map(part).filter(fine).collect(),
         }
     }
 
+    fn is_refused(&self, scope: &Scope, now: Instant) -> bool {
+        self.refused.get(scope).is_some_and(|refusal| refusal.until > now)
+    }
+
     /// The watch has brought everything there is.
     pub(super) fn listed(&mut self, scope: &Scope) {
+        self.refused.remove(scope);
         if let Some(watch) = self.running.get_mut(scope) {
             watch.listed = true;
         }
@@ -159,10 +188,23 @@ impl Scopes {
         }
     }
 
-    /// The watch has ended, since it is not allowed or the kind is gone.
+    /// The watch has ended with its kind, such as when a definition is deleted. No account is served it either.
+    pub(super) fn unserved(&mut self, scope: &Scope, now: Instant) {
+        self.running.remove(scope);
+        self.unserved.insert(scope.kind.clone(), now + UNSERVED_FOR);
+    }
+
+    /// An object of this kind was applied. True if there was no such kind before.
+    pub(super) fn served(&mut self, kind: &Kind) -> bool {
+        self.unserved.remove(kind).is_some()
+    }
+
+    /// The watch has ended, since it is not allowed.
     pub(super) fn refused(&mut self, scope: &Scope, now: Instant) {
         self.running.remove(scope);
-        self.refused.insert(scope.clone(), now + REFUSED_FOR);
+        let last = self.refused.get(scope).map(|refusal| refusal.pause);
+        let pause = last.map_or(REFUSED_FIRST, |last| (last * 2).min(REFUSED_FOR));
+        self.refused.insert(scope.clone(), Refusal { until: now + pause, pause });
     }
 
     /// True if the watch is one of those that were started and not stopped since.
@@ -183,7 +225,11 @@ impl Scopes {
     /// Whether what is needed is followed by a watch that can be relied on.
     pub(super) fn covers(&self, need: &Need, now: Instant) -> Result<(), Uncovered> {
         let part = part(need);
-        let mut reason = if self.refused.contains_key(&part) { Uncovered::Forbidden } else { Uncovered::Bound };
+        let mut reason = match (self.unserved.contains_key(&need.kind), self.is_refused(&part, now)) {
+            (true, _) => Uncovered::Unserved,
+            (false, true) => Uncovered::Forbidden,
+            (false, false) => Uncovered::Bound,
+        };
         for scope in whole(&need.kind).iter().chain([&part]) {
             match self.running.get(scope) {
                 Some(watch) if watch.listed && watch.unsure_until.is_none_or(|until| until <= now) => return Ok(()),
@@ -289,7 +335,45 @@ mod tests {
         assert_eq!(scopes.covers(&needs[0].0, now), Err(Uncovered::Forbidden));
         assert_eq!(scopes.covers(&needs[1].0, now), Err(Uncovered::Unsure));
         // and is asked for again later: then the whole takes the place of its parts
-        assert_eq!(started(&mut scopes, now + REFUSED_FOR), ["Widget *", "-Widget b"]);
+        assert_eq!(started(&mut scopes, now + REFUSED_FIRST), ["Widget *", "-Widget b"]);
+    }
+
+    /// For ten minutes after a server had restarted nothing was followed, since it refused everything at first.
+    #[test]
+    fn what_was_refused_is_asked_for_again_soon_and_later_each_time() {
+        let one = need("apps", "Deployment", "a");
+        let (mut scopes, mut now) = (with(10, std::slice::from_ref(&one)), Instant::now());
+        let whole = whole(&one.0.kind).unwrap();
+        let mut pauses = vec![];
+        for _ in 0..6 {
+            scopes.moves(now);
+            scopes.refused(&whole, now);
+            let begins = |at: &u64| !scopes.is_refused(&whole, now + Duration::from_secs(*at));
+            let pause = (0..2000).find(begins).unwrap();
+            pauses.push(pause);
+            now += Duration::from_secs(pause);
+        }
+        assert_eq!(pauses, [60, 120, 240, 480, 600, 600]);
+        scopes.listed(&whole);
+        scopes.refused(&whole, now);
+        assert_eq!(scopes.covers(&one.0, now), Err(Uncovered::Bound), "its part was not refused");
+        assert!(!scopes.is_refused(&whole, now + REFUSED_FIRST), "and from the beginning once it was granted");
+    }
+
+    /// Refused as a right is, its objects would not be followed for ten minutes after the definition is back.
+    #[test]
+    fn a_kind_that_is_not_served_is_watched_again_once_something_of_it_is_applied_or_after_a_while() {
+        let needs = [need("x.example", "Widget", "a"), need("x.example", "Widget", "b")];
+        let mut scopes = with(10, &needs);
+        let (now, kind) = (Instant::now(), &needs[0].0.kind);
+        started(&mut scopes, now);
+        scopes.unserved(&whole(kind).unwrap(), now);
+        assert!(started(&mut scopes, now).is_empty(), "nor as any account");
+        assert_eq!(scopes.covers(&needs[0].0, now), Err(Uncovered::Unserved));
+        assert!(scopes.served(kind) && !scopes.served(kind));
+        assert_eq!(started(&mut scopes, now), ["Widget *"]);
+        scopes.unserved(&whole(kind).unwrap(), now);
+        assert_eq!(started(&mut scopes, now + UNSERVED_FOR), ["Widget *"]);
     }
 
     #[test]

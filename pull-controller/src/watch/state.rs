@@ -177,7 +177,10 @@ impl State {
             if !all.contains(&*key)
                 && let Some(last) = object.seen.take()
             {
-                object.gone = Some(Gone { version: version(&last), owned: last.owned, at: now });
+                // What was made while the list came in is not on it, and its event is yet to come: in the very version
+                // that our own write was answered with.
+                let version = version(&last).map(|version| version.saturating_sub(1));
+                object.gone = Some(Gone { version, owned: last.owned, at: now });
             }
             self.moved(&key, now);
         }
@@ -251,6 +254,7 @@ impl State {
         for object in objects {
             let key = Key::of(&object.id);
             let need = Need::of(&key, &account);
+            changed |= self.scopes.served(&need.kind);
             if needs.insert(need.clone()) && !old_needs.contains(&need) {
                 changed |= self.scopes.need(need, &object.resource);
             }

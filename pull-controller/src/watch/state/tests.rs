@@ -262,3 +262,19 @@ fn what_was_handed_over_is_its_new_owners_to_follow() {
     state.sweep(now + GONE_FOR + SOON);
     assert!(state.objects.is_empty() && state.owners.is_empty());
 }
+
+/// It would be missing for ever, and its Delivery be woken again and again.
+#[test]
+fn an_object_that_is_made_while_a_list_comes_in_is_not_taken_for_gone_once_its_event_comes() {
+    let now = Instant::now();
+    let mut state = settled(now);
+    state.listed(&scope(), &HashSet::new(), now);
+    assert_eq!(woken(&mut state, now + SOON), ["shop drift"], "it is not on the list");
+    state.seen(key(), first("shop"), now);
+    assert!(woken(&mut state, now + SOON).is_empty());
+    assert_eq!(state.version(&key()).as_deref(), Some("10"), "the event of the very write that was answered");
+    // What a watch saw go is not brought back by what is as old.
+    state.went(key(), &first("shop"), now);
+    state.seen(key(), first("shop"), now);
+    assert_eq!(state.version(&key()), None);
+}

@@ -58,6 +58,7 @@ pub struct World<'a> {
     namespaces: Mutex<Vec<String>>,
     cluster_scoped: Mutex<Vec<(&'static str, String)>>,
     controller: Mutex<Option<Process>>,
+    controller_env: Mutex<Vec<(String, String)>>,
     controller_log: PathBuf,
     _folder: TempDir,
 }
@@ -100,6 +101,7 @@ impl<'a> World<'a> {
             namespace,
             cluster_scoped: Mutex::default(),
             controller: Mutex::default(),
+            controller_env: Mutex::default(),
             controller_log: folder.path().join("controller.log"),
             _folder: folder,
         }
@@ -176,6 +178,11 @@ impl<'a> World<'a> {
         self.cli.write(&format!("policies/{name}.yaml"), policy.to_string())
     }
 
+    /// Sets a variable for controllers that are started later.
+    pub fn set_controller_env(&self, name: &str, value: &str) {
+        lock(&self.controller_env).push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the controller for the namespaces so far, under its own service account, and waits until it is ready.
     ///
     /// # Panics
@@ -212,6 +219,7 @@ impl<'a> World<'a> {
         let port = free_port();
         let mut command = self.cli.program(binary("sealift-controller"));
         command.env_remove("KUBECONFIG").env("RUST_LOG", "info,sealift=debug,kube=warn");
+        command.envs(lock(&self.controller_env).iter().cloned());
         command.args(["run", "--kubeconfig", &own.display().to_string()]);
         command.args(["--metrics-listen", &format!("127.0.0.1:{port}")]);
         command.args(["--plain-http-host", &self.registry.host()]);

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sealift_registry::store::{Location, Place};
+use sealift_registry::{
+    identity::IdentityRule,
+    store::{Location, Place},
+};
 use sealift_verify::{duration::Duration, reference::Repository};
 
 /// Pulls releases, verifies them and applies exactly what was signed.
@@ -51,6 +54,13 @@ pub struct Options {
     /// CA certificates trusted at registries in addition to the system's, as PEM.
     #[arg(long, value_name = "FILE")]
     pub registry_ca: Option<PathBuf>,
+    /// A certificate to show to one registry that asks for it in TLS, and its private key, as PEM files. Read at the start.
+    #[arg(long, value_name = "HOST[:PORT]=CERT,KEY")]
+    pub registry_cert: Vec<RegistryCertificate>,
+    /// Who this controller is in its cloud (aws, gcp or azure), shown to that cloud's registries, or to those below
+    /// HOST[/PATH], on behalf of every Delivery whose pull secret has nothing for them. May be repeated.
+    #[arg(long, value_name = "[HOST[/PATH]=]PROVIDER")]
+    pub registry_identity: Vec<IdentityRule>,
     /// The service account, in each Delivery's own namespace, of Deliveries that name none. Without it such a Delivery
     /// is refused: nothing is ever applied as the controller itself.
     #[arg(long, value_name = "NAME")]
@@ -194,6 +204,37 @@ impl Mirror {
     }
 }
 
+/// A client certificate for one registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryCertificate {
+    /// `HOST` or `HOST:PORT`.
+    pub host: String,
+    /// The certificate and those between it and its authority.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Why a text is not a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not of the form HOST[:PORT]=CERT,KEY")]
+pub struct RegistryCertificateError(String);
+
+impl FromStr for RegistryCertificate {
+    type Err = RegistryCertificateError;
+
+    fn from_str(text: &str) -> Result<Self, RegistryCertificateError> {
+        let parts = text.split_once('=').and_then(|(host, files)| Some((host, files.split_once(',')?)));
+        let fine = |host: &str| format!("{host}/x").parse::<Repository>().is_ok_and(|place| place.host() == host);
+        match parts {
+            Some((host, (certificate, key))) if fine(host) && !certificate.is_empty() && !key.is_empty() => {
+                Ok(Self { host: host.to_owned(), certificate: certificate.into(), key: key.into() })
+            }
+            _ => Err(RegistryCertificateError(text.to_owned())),
+        }
+    }
+}
+
 /// Where to look for a logical repository, in order: what the longest matching `from` says, else the repository itself.
 pub fn places(mirrors: &[Mirror], repository: &Repository) -> Vec<Place> {
     let name = repository.to_string();
@@ -249,6 +290,15 @@ mod tests {
             ["", "a", "=b", "a=", "https://a=b", "a b=c", "a=s3://", "a=s3://b/c:tag", "s3://abc=b", "a=oci-layout:"]
         {
             assert!(text.parse::<Mirror>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_is_for_one_host() {
+        let read: RegistryCertificate = "registry.example:5000=/tls/tls.crt,/tls/tls.key".parse().unwrap();
+        assert_eq!((&*read.host, read.key.to_str()), ("registry.example:5000", Some("/tls/tls.key")));
+        for text in ["", "a.example", "a.example=/c", "a.example=/c,", "a.example/team=/c,/k", "=/c,/k"] {
+            assert!(text.parse::<RegistryCertificate>().is_err(), "{text}");
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     memory_watch::{self, follow_memory},
     metrics::{ByReadiness, Metrics},
     options::Options,
+    platform::{Platform, PlatformError},
     policy_watch::{self, follow_policies},
     queue::{Key, Queue, Reason},
     server,
@@ -45,15 +46,9 @@ pub enum RunError {
     /// No client can be made.
     #[error("the cluster cannot be used")]
     Cluster(#[source] ClusterError),
-    /// The CA certificates cannot be read.
-    #[error("{} cannot be read", path.display())]
-    RegistryCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// What is named for registries cannot be used.
+    #[error(transparent)]
+    Registries(#[from] PlatformError),
     /// The audit log cannot be appended to. Nothing is decided unrecorded.
     #[error("the audit log {} cannot be opened", path.display())]
     AuditLog {
@@ -93,13 +88,7 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let stop = stop_signal().map_err(RunError::Signals)?;
     let cluster = Cluster::connect(config(&options).await?).map_err(RunError::Cluster)?;
-    let registry_ca = match &options.registry_ca {
-        None => None,
-        Some(path) => {
-            let read = tokio::fs::read(path).await;
-            Some(read.map_err(|source| RunError::RegistryCa { path: path.clone(), source })?)
-        }
-    };
+    let platform = Platform::load(&options)?;
     let (metrics, vitals) = (Metrics::new(), Vitals::default());
     let audit = options.audit_log.as_ref().map(|path| {
         let opened = AuditLog::open(path, metrics.clone());
@@ -124,7 +113,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         cluster.clone(),
         hub,
         &options,
-        registry_ca,
+        platform,
         policies.clone(),
         store,
         queue.clone(),

@@ -30,7 +30,10 @@ pub(crate) mod verify_bundle;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sealift_registry::store::{Address, Location};
+use sealift_registry::{
+    identity::IdentityRule,
+    store::{Address, Location},
+};
 use sealift_verify::reference::{Reference, Repository};
 
 use crate::{
@@ -133,6 +136,9 @@ pub(crate) struct RegistryAccess {
     /// PEM file with that certificate's private key
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub(crate) client_key: Option<PathBuf>,
+    /// Log in as this workload in its cloud (aws, gcp or azure), at that cloud's registries or at those below HOST[/PATH]
+    #[arg(long, value_name = "[HOST[/PATH]=]PROVIDER")]
+    pub(crate) registry_identity: Vec<IdentityRule>,
 }
 
 /// Which cluster is meant. As with kubectl: --context, else the current context of $KUBECONFIG or ~/.kube/config.

@@ -5,6 +5,7 @@ use std::error::Error;
 use sealift_registry::{
     client::{ClientError, Outage, Refusal as GuardRefusal, SetupError},
     docker_config::DockerConfigError,
+    identity::IdentitySetupError,
     store::Location,
 };
 use sealift_verify::refusal::Refusal;
@@ -53,7 +54,10 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotFound { .. } => Exit::NotFound,
-            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => Exit::Credentials,
+            ClientError::Identity { source, .. } if source.is_transient() => Exit::CouldNotCheck,
+            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } | ClientError::Identity { .. } => {
+                Exit::Credentials
+            }
             ClientError::RateLimited { .. } | ClientError::Unreachable { .. } | ClientError::Contended { .. } => {
                 Exit::CouldNotCheck
             }
@@ -120,6 +124,7 @@ fn advice(error: &ClientError) -> Option<String> {
         ClientError::TooLarge { .. }
         | ClientError::Unauthorized { .. }
         | ClientError::Forbidden { .. }
+        | ClientError::Identity { .. }
         | ClientError::Refused { .. }
         | ClientError::Protocol { .. }
         | ClientError::Unusable { .. }
@@ -135,6 +140,13 @@ impl From<SetupError> for Failure {
             SetupError::Http(_) => Exit::Failed,
         };
         Self::new(exit, error)
+    }
+}
+
+impl From<IdentitySetupError> for Failure {
+    fn from(error: IdentitySetupError) -> Self {
+        Self::new(Exit::Credentials, error)
+            .hint("the platform sets these variables where a workload has an identity; without one, leave out --registry-identity")
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) async fn decide(
                     let wanted = images_to_check(&admitted, &opened, rendering);
                     let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
                         let client = transport::client(&image.repository, registry).await?;
-                        Ok::<_, Failure>((Arc::new(client), image))
+                        Ok::<_, Failure>(vec![(Arc::new(client), image)])
                     });
                     let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
                     verify_opened(&admitted, &opened, rendering, Some(images))

@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sealift_registry::{
     client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies, Timeouts},
     docker_config,
+    identity::{Identity, IdentityRule},
     store::{Address, Layout, Location, Store},
 };
 use sealift_verify::{
@@ -71,13 +73,20 @@ pub(crate) async fn open(location: &Location, access: &RegistryAccess) -> Result
 /// A client for the registry of `repository`, with the credentials that the environment, Docker's or podman's configuration
 /// holds. Loopback registries are spoken to in plain HTTP, others only where the person said so.
 pub(crate) async fn client(repository: &Repository, access: &RegistryAccess) -> Result<Store, Failure> {
-    let credentials = docker_config::credentials_for(repository).await?;
+    let credentials = match IdentityRule::choose(&access.registry_identity, repository) {
+        None => docker_config::credentials_for(repository).await?,
+        Some(provider) => {
+            let extra_ca_pem = access.ca_file.as_deref().map(content).transpose()?;
+            let identity = Identity::from_environment(provider, extra_ca_pem.as_deref(), &Proxies::from_environment())?;
+            Credentials::Workload(Arc::new(identity))
+        }
+    };
     Ok(client_as(repository.host(), access, credentials)?.into())
 }
 
 /// The same with these credentials.
 pub(crate) fn client_as(host: &str, access: &RegistryAccess, credentials: Credentials) -> Result<Client, Failure> {
-    let RegistryAccess { plain_http, ca_file, client_cert, client_key } = access;
+    let RegistryAccess { plain_http, ca_file, client_cert, client_key, registry_identity: _ } = access;
     let extra_ca_pem = ca_file.as_deref().map(content).transpose()?;
     let certificate = match (client_cert, client_key) {
         (Some(chain), Some(key)) => {

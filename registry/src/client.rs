@@ -29,12 +29,11 @@ mod upload;
 
 use std::sync::Arc;
 
-use reqwest::{Certificate, Url};
+use reqwest::{Certificate, Method, RequestBuilder, Url};
 use sealift_verify::{artifact::Limits, reference::Repository};
 
 #[cfg(test)]
 pub(crate) use self::referrers::CREATED;
-pub(crate) use self::referrers::{entries, fallback_tag, newest_first, referrer_entry, unite};
 pub use self::{
     attach::{Attached, AttachedBy},
     config::{ClientCertificate, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
@@ -45,6 +44,10 @@ pub use self::{
     referrers::Referrers,
 };
 use self::{auth::Authenticator, guard::Guard, transport::Transport};
+pub(crate) use self::{
+    proxy::Detour,
+    referrers::{entries, fallback_tag, newest_first, referrer_entry, unite},
+};
 
 /// Talks to one registry as one identity. Share it between tasks by reference or `Arc`; make another for other
 /// credentials.
@@ -108,6 +111,13 @@ impl Client {
         Err(ClientError::refused(at, Refusal::OtherRegistry))
     }
 
+    /// A request to a path of the registry's host outside its API, without credentials.
+    pub(crate) async fn outside(&self, method: Method, path: &str) -> Result<RequestBuilder, Refusal> {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        Ok(self.transport.request(method, &url).await?.timeout(self.timeouts.request))
+    }
+
     fn at(&self, url: &Url, repository: &Repository) -> At {
         At { host: authority(url), repository: repository.path().to_owned(), path: url.path().to_owned() }
     }
@@ -118,7 +128,7 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, SetupError> {
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, SetupError> {
     match Certificate::from_pem_bundle(pem) {
         Ok(certificates) if certificates.is_empty() => Err(SetupError::Certificates(None)),
         Ok(certificates) => Ok(certificates),

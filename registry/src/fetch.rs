@@ -280,6 +280,7 @@ fn is_junk(error: &ClientError) -> bool {
         | ClientError::Forbidden { .. }
         | ClientError::RateLimited { .. }
         | ClientError::Unreachable { .. }
+        | ClientError::Identity { .. }
         | ClientError::Refused { .. }
         | ClientError::Unusable { .. }
         | ClientError::Contended { .. } => false,

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod docker_config;
 pub mod fetch;
+pub mod identity;
 pub mod images;
 pub mod server;
 pub mod store;

@@ -9,6 +9,8 @@ mod fake;
 mod faults;
 #[path = "client/flavours.rs"]
 mod flavours;
+#[path = "client/identity.rs"]
+mod identity;
 #[path = "client/layouts.rs"]
 mod layouts;
 #[path = "client/network.rs"]

@@ -99,6 +99,8 @@ pub struct Seen {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
     /// True if it came to the other host, where tokens and blobs may be.
     pub elsewhere: bool,
 }
@@ -243,6 +245,7 @@ async fn take(State((shared, elsewhere)): State<(Arc<Shared>, bool)>, request: R
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
+        body: body.clone(),
         elsewhere,
     };
     locked(&shared.seen).push(seen.clone());

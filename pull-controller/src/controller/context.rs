@@ -37,6 +37,7 @@ use crate::{
     audit::AuditLog,
     metrics::Metrics,
     options::{Mirror, Options},
+    platform::Platform,
     queue::Queue,
     watch::Hub,
 };
@@ -127,7 +128,7 @@ impl Context {
         cluster: Cluster,
         hub: Hub,
         options: &Options,
-        registry_ca: Option<Vec<u8>>,
+        platform: Platform,
         policies: watch::Receiver<Arc<Policies>>,
         deliveries: Store<Delivery>,
         queue: Queue,
@@ -137,7 +138,7 @@ impl Context {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
         Ok(Self {
             recorder: Recorder::new(cluster.client().clone(), reporter),
-            registries: Registries::new(options, registry_ca),
+            registries: Registries::new(options, platform),
             artifacts: Artifacts::new(budget(options), options.cache_dir.as_deref())?,
             images: ImageStore::new(options.mirror.clone()),
             tags: Arc::new(Tags::new(queue.clone(), metrics.clone())),

@@ -178,7 +178,7 @@ impl Artifacts {
                 return Ok(fetched);
             }
         }
-        let held = Held::signatures(&source.secret, source.tenant, place, reference, source.legacy);
+        let held = Held::signatures(source.version(place).as_deref(), source.tenant, place, reference, source.legacy);
         if age == Age::Any
             && let Some(unverified) = self.on_disk(held.clone(), reference, place).await
         {
@@ -218,8 +218,26 @@ impl Artifacts {
         tokio::task::spawn_blocking(move || disk.signatures(&held, &reference, &place)).await.ok()?
     }
 
-    /// The content of an admitted artifact, opened once for all that name it.
+    /// The content of an admitted artifact, opened once for all that name it: from where its manifest was, else from any
+    /// other of its places, since that one may have broken in between.
     pub(super) async fn content(
+        &self,
+        source: &Source<'_>,
+        place: &Place,
+        admitted: &Arc<Admitted>,
+    ) -> Result<Content, SourceError> {
+        let mut last = None;
+        let others = source.places.iter().filter(|other| *other != place);
+        for place in std::iter::once(place).chain(others) {
+            match self.content_at(source, place, admitted).await {
+                Err(error) if error.may_be_elsewhere() => last = last.or(Some(error)),
+                answer => return answer,
+            }
+        }
+        Err(last.unwrap_or(SourceError::Nowhere))
+    }
+
+    async fn content_at(
         &self,
         source: &Source<'_>,
         place: &Place,
@@ -256,7 +274,7 @@ impl Artifacts {
         let (client, time, at, of) = (source.client(place)?, self.time, place.clone(), layer.clone());
         let call = || {
             let (metrics, disk) = (source.metrics.clone(), self.disk.clone());
-            let held = Held::layer(&source.secret, source.tenant, place, layer.digest);
+            let held = Held::layer(source.version(place).as_deref(), source.tenant, place, layer.digest);
             async move { load(disk, held, time, &at, &of, &client, &metrics).await }
         };
         let answer = self.loading.one(&key, None, call).await;

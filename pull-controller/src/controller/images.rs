@@ -9,12 +9,8 @@ use std::{
     time::Duration,
 };
 
-use sealift_registry::{fetch::Legacy, images, store::Place};
-use sealift_verify::{
-    reference::{Pinned, Repository},
-    signature::Candidate,
-    verify::ImageSignatures,
-};
+use sealift_registry::{fetch::Legacy, images};
+use sealift_verify::{reference::Pinned, signature::Candidate, verify::ImageSignatures};
 
 use super::{
     cache::Cache,
@@ -34,8 +30,11 @@ const TIME: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct ImageStore {
     mirrors: Vec<Mirror>,
-    found: Cache<(Who, Pinned, Legacy), Arc<ImageSignatures>>,
+    found: Cache<Key, Arc<ImageSignatures>>,
 }
+
+/// As whom at each place, of which image, and which signatures were looked for.
+type Key = (Vec<Who>, Pinned, Legacy);
 
 /// Whether what was found before will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +67,10 @@ impl ImageStore {
             }
         }
         let fetching = images::signatures(missing, source.legacy, async |image: Pinned| {
-            let place = self.place(&image.repository);
-            Ok::<_, SourceError>((source.client(&place)?, place.repository.pin(image.digest)))
+            let places = places(&self.mirrors, &image.repository);
+            let asked =
+                places.into_iter().map(|place| Ok((source.client(&place)?, place.repository.pin(image.digest))));
+            asked.collect::<Result<Vec<_>, SourceError>>()
         });
         let fetched = tokio::time::timeout(TIME, fetching).await;
         let fetched = fetched
@@ -82,12 +83,10 @@ impl ImageStore {
         Ok(known)
     }
 
-    fn key(&self, source: &Source<'_>, image: &Pinned) -> Result<(Who, Pinned, Legacy), SourceError> {
-        Ok((source.who(&self.place(&image.repository))?, image.clone(), source.legacy))
-    }
-
-    /// Where the platform says that the bytes of a repository lie; the first place is the best.
-    fn place(&self, repository: &Repository) -> Place {
-        places(&self.mirrors, repository).into_iter().next().unwrap_or_else(|| repository.clone().into())
+    /// What one may see of an image may come from any of its places, so all that one is there counts.
+    fn key(&self, source: &Source<'_>, image: &Pinned) -> Result<Key, SourceError> {
+        let places = places(&self.mirrors, &image.repository);
+        let who = places.iter().map(|place| source.who(place)).collect::<Result<_, _>>()?;
+        Ok((who, image.clone(), source.legacy))
     }
 }

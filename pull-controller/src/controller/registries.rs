@@ -10,15 +10,16 @@ use std::{
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sealift_apply::cluster::{Cluster, ClusterError};
 use sealift_registry::{
-    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Proxies, Timeouts},
+    client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
     docker_config::{parse_legacy_pull_secret, parse_pull_secret},
+    identity::Identity,
     store::{Layout, Location, Place, Store},
 };
 use sealift_verify::reference::Repository;
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::{read, source::SourceError};
-use crate::options::Options;
+use crate::{options::Options, platform::Platform};
 
 /// More clients than this are not kept; each holds connections and tokens.
 const MOST_CLIENTS: usize = 512;
@@ -40,12 +41,13 @@ pub(super) struct Who {
 #[derive(Debug)]
 pub(super) struct Registries {
     config: ClientConfig,
+    platform: Platform,
     stores: Mutex<HashMap<(String, Fingerprint), Arc<Store>>>,
 }
 
 impl Registries {
     /// Clients that keep to the platform's configuration.
-    pub(super) fn new(options: &Options, extra_ca_pem: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(options: &Options, platform: Platform) -> Self {
         let plain_http = match options.plain_http_host.as_slice() {
             [] => PlainHttp::Never,
             hosts => PlainHttp::Hosts(hosts.to_vec()),
@@ -61,13 +63,18 @@ impl Registries {
         let config = ClientConfig {
             plain_http,
             local_hosts: options.allow_host.clone(),
-            extra_ca_pem,
-            proxies: Proxies::from_environment(),
+            extra_ca_pem: platform.extra_ca_pem.clone(),
+            proxies: platform.proxies.clone(),
             timeouts,
             user_agent: concat!("sealift-controller/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::in_cluster()
         };
-        Self { config, stores: Mutex::default() }
+        Self { config, platform, stores: Mutex::default() }
+    }
+
+    /// Who to be at `place` where a Delivery has nothing of its own.
+    pub(super) fn identity(&self, place: &Repository) -> Option<Arc<Identity>> {
+        self.platform.identity(place)
     }
 
     /// What lies at `place`, asked with these credentials: one for each host, and for each layout.
@@ -87,7 +94,11 @@ impl Registries {
         let ClientConfig { limits, timeouts, user_agent, .. } = &self.config;
         let store = match Layout::at(&place.location, *limits, timeouts, user_agent)? {
             Some(layout) => Store::from(layout),
-            None => Client::new(place.repository.host(), ClientConfig { credentials, ..self.config.clone() })?.into(),
+            None => {
+                let host = place.repository.host();
+                let certificate = self.platform.certificate(host);
+                Client::new(host, ClientConfig { certificate, credentials, ..self.config.clone() })?.into()
+            }
         };
         let store = Arc::new(store);
         stores.insert(key, Arc::clone(&store));

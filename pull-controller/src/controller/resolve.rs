@@ -127,12 +127,17 @@ async fn ask(
 }
 
 impl SourceError {
-    /// True if another mirror may have it.
+    /// True if another mirror may have it. Many registries say of what is not there that it may not be seen.
     pub(super) fn may_be_elsewhere(&self) -> bool {
         match self {
-            Self::Client { error, .. } => {
-                error.is_transient() || matches!(**error, ClientError::NotFound { .. } | ClientError::Unusable { .. })
-            }
+            Self::Client { error, .. } => match &**error {
+                ClientError::NotFound { .. }
+                | ClientError::Unusable { .. }
+                | ClientError::Unauthorized { .. }
+                | ClientError::Forbidden { .. }
+                | ClientError::Identity { .. } => true,
+                other => other.is_transient(),
+            },
             Self::NoVersion { .. } | Self::TooSlow { .. } => true,
             Self::Setup(_) | Self::Range(_) | Self::Nowhere | Self::PullSecret(_) => false,
         }

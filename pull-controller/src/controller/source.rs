@@ -82,17 +82,28 @@ impl From<ClientError> for SourceError {
 }
 
 impl Source<'_> {
-    /// What lies at a place, asked with the credentials that the pull secret has for it.
+    /// What lies at a place, asked with what we have for it.
     pub(super) fn client(&self, place: &Place) -> Result<Arc<Store>, SourceError> {
         self.registries.store(place, self.credentials(place)?)
     }
 
-    /// Tenants have credentials for registries. Folders and buckets are the platform's, which named them.
+    /// What the pull secret has for a registry; where that is nothing, who the platform says that we are there. Folders and
+    /// buckets are the platform's, which named them.
     fn credentials(&self, place: &Place) -> Result<Credentials, SourceError> {
-        match place.location.is_registry() {
-            true => Ok(self.secret.credentials(&place.repository)?),
-            false => Ok(Credentials::Anonymous),
+        if !place.location.is_registry() {
+            return Ok(Credentials::Anonymous);
         }
+        let credentials = self.secret.credentials(&place.repository)?;
+        let identity = credentials.is_anonymous().then(|| self.registries.identity(&place.repository)).flatten();
+        Ok(identity.map_or(credentials, Credentials::Workload))
+    }
+
+    /// What tells what is kept on disk for a place from what is kept for others there; `None` for what anybody gets.
+    pub(super) fn version(&self, place: &Place) -> Option<String> {
+        let identity = place.location.is_registry().then(|| self.registries.identity(&place.repository)).flatten();
+        let identity = identity.map(|identity| format!("identity {}", identity.mark()));
+        let parts: Vec<String> = self.secret.version().into_iter().chain(identity).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 
     /// As whom a place is asked: answers are shared with nobody else.
@@ -109,6 +120,7 @@ pub(super) fn count_request<T>(metrics: &Metrics, answer: &Result<T, ClientError
         Ok(_) => "ok",
         Err(ClientError::NotFound { .. }) => "not_found",
         Err(ClientError::Unauthorized { .. } | ClientError::Forbidden { .. }) => "unauthorized",
+        Err(ClientError::Identity { .. }) => "identity",
         Err(ClientError::RateLimited { .. }) => "rate_limited",
         Err(ClientError::Unreachable { .. } | ClientError::Contended { .. }) => "unreachable",
         Err(ClientError::Refused { .. }) => "not_allowed",

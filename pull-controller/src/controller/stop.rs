@@ -255,7 +255,10 @@ fn source_reason(error: &SourceError) -> &'static str {
     match error {
         SourceError::Client { error, .. } => match &**error {
             ClientError::NotFound { .. } => "NotFound",
-            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } => "AuthenticationFailed",
+            ClientError::Identity { source, .. } if source.is_transient() => "SourceUnavailable",
+            ClientError::Unauthorized { .. } | ClientError::Forbidden { .. } | ClientError::Identity { .. } => {
+                "AuthenticationFailed"
+            }
             ClientError::Refused { .. } => "HostNotAllowed",
             ClientError::RateLimited { .. }
             | ClientError::Unreachable { .. }

@@ -7,6 +7,7 @@ mod token;
 use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
+    time::Duration,
 };
 
 use reqwest::{RequestBuilder, Response};
@@ -14,7 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex, time::Instant};
 
 use self::challenge::Challenge;
-use super::{Client, ClientError, Credentials, send::Access};
+use super::{At, Client, ClientError, Credentials, send::Access};
+use crate::identity::Minted;
 
 /// Challenges and tokens of more repositories than this are not kept.
 const MOST_REPOSITORIES: usize = 4_096;
@@ -66,6 +68,16 @@ impl Authorization {
     }
 }
 
+/// Credentials by workload identity younger than this are not the reason of a refusal.
+const YOUNG: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Held {
+    credentials: Credentials,
+    since: Instant,
+    until: Instant,
+}
+
 #[derive(Debug)]
 struct CachedToken {
     token: SecretString,
@@ -76,6 +88,8 @@ struct CachedToken {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     credentials: Credentials,
+    /// What the identity was last turned into.
+    held: Mutex<Option<Held>>,
     /// By repository: Artifactory has a token service for each of its own repositories.
     challenges: RwLock<HashMap<String, Challenge>>,
     tokens: Mutex<HashMap<Scope, CachedToken>>,
@@ -83,7 +97,7 @@ pub(crate) struct Authenticator {
 
 impl Authenticator {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self { credentials, challenges: RwLock::default(), tokens: Mutex::default() }
+        Self { credentials, held: Mutex::default(), challenges: RwLock::default(), tokens: Mutex::default() }
     }
 
     /// Takes in the challenge of a 401 by the registry itself about a repository.
@@ -113,20 +127,44 @@ impl Client {
         scope: &Scope,
         refused: Option<&Authorization>,
     ) -> Result<Option<Authorization>, ClientError> {
-        let credentials = &self.auth.credentials;
-        let found = match (credentials, self.auth.challenge(&scope.repository)) {
+        let found = match (&self.auth.credentials, self.auth.challenge(&scope.repository)) {
             (Credentials::RegistryToken(token), _) => Some(Authorization::Bearer(token.clone())),
             (_, None) => None,
-            (Credentials::Basic { username, password }, Some(Challenge::Basic)) => {
-                Some(Authorization::Basic { username: username.clone(), password: password.clone() })
-            }
-            (_, Some(Challenge::Basic)) => None,
-            (credentials, Some(Challenge::Bearer { realm, service })) => {
-                let token = self.token(credentials, scope, &realm, service.as_deref(), refused).await?;
-                Some(Authorization::Bearer(token))
+            (_, Some(challenge)) => {
+                let credentials = self.credentials(scope, refused.is_some()).await?;
+                match (credentials, challenge) {
+                    (Credentials::Basic { username, password }, Challenge::Basic) => {
+                        Some(Authorization::Basic { username, password })
+                    }
+                    (_, Challenge::Basic) => None,
+                    (credentials, Challenge::Bearer { realm, service }) => {
+                        let token = self.token(&credentials, scope, &realm, service.as_deref(), refused).await?;
+                        Some(Authorization::Bearer(token))
+                    }
+                }
             }
         };
         Ok(found.filter(|found| !refused.is_some_and(|refused| refused.is(found))))
+    }
+
+    /// The credentials, or what the identity is turned into. The lock is held while the cloud is asked, so that many
+    /// tasks ask once.
+    async fn credentials(&self, scope: &Scope, is_refused: bool) -> Result<Credentials, ClientError> {
+        let Credentials::Workload(identity) = &self.auth.credentials else { return Ok(self.auth.credentials.clone()) };
+        let mut held = self.auth.held.lock().await;
+        let now = Instant::now();
+        if let Some(Held { credentials, since, until }) = held.as_ref()
+            && now < *until
+            && !(is_refused && *since + YOUNG < now)
+        {
+            return Ok(credentials.clone());
+        }
+        let at = At { host: self.host.clone(), repository: scope.repository.clone(), path: "/v2/".to_owned() };
+        let minted = identity.credentials(self).await;
+        let Minted { credentials, lifetime } =
+            minted.map_err(|source| ClientError::Identity { at: Box::new(at), source: Box::new(source) })?;
+        *held = Some(Held { credentials: credentials.clone(), since: now, until: now + lifetime });
+        Ok(credentials)
     }
 
     /// The cached token, or a new one. The lock is held while one is fetched, so that many tasks ask once.

@@ -1,11 +1,12 @@
 //! What a client may do and with which credentials.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use sealift_verify::{artifact::Limits, digest::Hasher};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::proxy::Proxies;
+use crate::identity::Identity;
 
 /// Where plain HTTP may be spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub enum Credentials {
     IdentityToken(SecretString),
     /// A token sent to the registry as it is.
     RegistryToken(SecretString),
+    /// Whoever this workload is in its cloud; asked when the registry wants to know, and again before that runs out.
+    Workload(Arc<Identity>),
 }
 
 /// Tells equal credentials from different ones without showing them: a client is shared only between equal ones.
@@ -144,11 +147,16 @@ impl Credentials {
 
     /// The fingerprint of these credentials.
     pub fn fingerprint(&self) -> Fingerprint {
+        let mark = match self {
+            Self::Workload(identity) => identity.mark().to_string(),
+            _ => String::new(),
+        };
         let (kind, user, secret) = match self {
             Self::Anonymous => ("anonymous", "", ""),
             Self::Basic { username, password } => ("basic", username.as_str(), password.expose_secret()),
             Self::IdentityToken(token) => ("identity", "", token.expose_secret()),
             Self::RegistryToken(token) => ("registry", "", token.expose_secret()),
+            Self::Workload(_) => ("workload", mark.as_str(), ""),
         };
         let mut hasher = Hasher::new();
         for part in [kind, user, secret] {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use sealift_verify::digest::Digest;
 
-use crate::store::LayoutFault;
+use crate::{identity::IdentityError, store::LayoutFault};
 
 /// Where a request went: never with a query, which may hold a signed URL's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +166,15 @@ pub enum ClientError {
         #[source]
         outage: Box<Outage>,
     },
+    /// The cloud does not say who this workload is.
+    #[error("there are no credentials for {at} by workload identity")]
+    Identity {
+        /// What was asked for.
+        at: Box<At>,
+        /// Why.
+        #[source]
+        source: Box<IdentityError>,
+    },
     /// More bytes than were announced or than the limits allow.
     #[error("{at} is larger than {limit} bytes")]
     TooLarge {
@@ -230,6 +239,7 @@ impl ClientError {
             | Self::Forbidden { at, .. }
             | Self::RateLimited { at, .. }
             | Self::Unreachable { at, .. }
+            | Self::Identity { at, .. }
             | Self::TooLarge { at, .. }
             | Self::DigestMismatch { at, .. }
             | Self::Refused { at, .. }
@@ -254,7 +264,8 @@ impl ClientError {
                 Fault::Status(reply) => Some(reply),
                 _ => None,
             },
-            Self::TooLarge { .. }
+            Self::Identity { .. }
+            | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }
             | Self::Refused { .. }
             | Self::Unusable { .. }
@@ -276,6 +287,7 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::RateLimited { .. } | Self::Unreachable { .. } | Self::Contended { .. } => true,
+            Self::Identity { source, .. } => source.is_transient(),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }

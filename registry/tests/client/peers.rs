@@ -9,7 +9,15 @@ use std::{
     time::Duration,
 };
 
-use sealift_e2e::Tool;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use sealift_e2e::{Login, Tool};
 use sealift_registry::{
     client::{AttachedBy, Client, ClientConfig, ClientError, Credentials, PutAs},
     fetch::{self, Legacy},
@@ -22,6 +30,9 @@ use sealift_verify::{
     reference::Repository,
     signature::Content,
 };
+use serde_json::json;
+
+use crate::fake::{Fake, Seen, complain, reply};
 
 /// A registry process that ends with the test.
 pub(crate) struct Process {
@@ -148,22 +159,96 @@ pub(crate) struct Tls {
 
 /// Starts distribution's registry, with the certificate if there is one.
 pub(crate) async fn distribution(tls: Option<Tls>) -> Option<Process> {
+    let Some(Tls { certificate, key, clients }) = tls else { return distribution_with(&[], "", "").await };
+    let asks = clients.as_ref().map_or("", |_| ", clientcas: [FOLDER/clients.crt]");
+    let http = format!("  tls: {{certificate: FOLDER/tls.crt, key: FOLDER/tls.key{asks}}}\n");
+    let files = [("tls.crt", certificate), ("tls.key", key), ("clients.crt", clients.unwrap_or_default())];
+    distribution_with(&files, &http, "").await
+}
+
+/// Starts it with these files, lines of `http` and lines of its own; `FOLDER` is where the files are.
+async fn distribution_with(files: &[(&str, String)], http: &str, more: &str) -> Option<Process> {
     let arguments = |host: &str, folder: &Path| {
-        let (config, data) = (folder.join("config.yml"), folder.join("data"));
-        let mut text = format!("version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: {host}\n");
-        if let Some(Tls { certificate, key, clients }) = &tls {
-            std::fs::write(folder.join("tls.crt"), certificate).unwrap();
-            std::fs::write(folder.join("tls.key"), key).unwrap();
-            std::fs::write(folder.join("clients.crt"), clients.as_deref().unwrap_or_default()).unwrap();
-            let folder = folder.display();
-            let clients = clients.as_ref().map_or_else(String::new, |_| format!(", clientcas: [{folder}/clients.crt]"));
-            text += &format!("  tls: {{certificate: {folder}/tls.crt, key: {folder}/tls.key{clients}}}\n");
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content).unwrap();
         }
-        text += &format!("storage:\n  filesystem: {{rootdirectory: {}}}\n", data.display());
-        std::fs::write(&config, text).unwrap();
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: {host}\n{http}{more}\
+             storage:\n  filesystem: {{rootdirectory: FOLDER/data}}\n"
+        );
+        let config = folder.join("config.yml");
+        std::fs::write(&config, text.replace("FOLDER", &folder.display().to_string())).unwrap();
         vec!["serve".to_owned(), config.display().to_string()]
     };
     process("registry", arguments).await
+}
+
+/// A token service as distribution's documentation has it: a JWT over what was asked for.
+async fn token_service(login: Login) -> (Fake, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["tokens.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let (chain, pem) = (BASE64_STANDARD.encode(certificate.der()), certificate.pem());
+    let signer = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der()).unwrap();
+    let answer = move |seen: &Seen| {
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", login.user, login.password)));
+        if seen.authorization() != Some(&basic) {
+            return complain(401, "UNAUTHORIZED");
+        }
+        let asked: Vec<(String, String)> = url::form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
+        let access = asked.iter().filter(|(key, _)| key == "scope").map(|(_, scope)| {
+            let parts: Vec<_> = scope.splitn(3, ':').collect();
+            json!({"type": parts[0], "name": parts[1], "actions": parts[2].split(',').collect::<Vec<_>>()})
+        });
+        let now = jiff::Timestamp::now().as_second();
+        let claims = json!({
+            "iss": "tokens.example", "aud": "registry.example", "sub": login.user, "jti": now.to_string(),
+            "iat": now, "nbf": now - 10, "exp": now + 300, "access": access.collect::<Vec<_>>(),
+        });
+        let part = |value: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(json!({"typ": "JWT", "alg": "ES256", "x5c": [chain]})), part(claims));
+        let signature = signer.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        let token = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()));
+        reply(200, &[], json!({"token": token, "expires_in": 300}).to_string())
+    };
+    (Fake::start(answer).await, pem)
+}
+
+const LOGIN: Login = Login { user: "robot$ci", password: "right:er" };
+
+fn as_user(login: Login, password: &str) -> ClientConfig {
+    let credentials = Credentials::Basic { username: login.user.into(), password: password.into() };
+    ClientConfig { credentials, ..ClientConfig::default() }
+}
+
+/// The whole story as this user, and none of it with another password.
+async fn only_as(host: &str, login: Login) {
+    whole_story(host, AttachedBy::FallbackTag, as_user(login, login.password)).await;
+    let repository: Repository = format!("{host}/acme/shop").parse().unwrap();
+    for config in [as_user(login, "wrong"), ClientConfig::default()] {
+        let refused = Client::new(host, config).unwrap().resolve(&repository, "v1").await;
+        assert!(matches!(refused, Err(ClientError::Unauthorized { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn works_with_distribution_and_a_token_service() {
+    let (service, pem) = token_service(LOGIN).await;
+    let auth = format!(
+        "auth:\n  token: {{realm: 'http://{}/token', service: registry.example, issuer: tokens.example, rootcertbundle: FOLDER/tokens.pem}}\n",
+        service.host
+    );
+    let Some(registry) = distribution_with(&[("tokens.pem", pem)], "", &auth).await else { return };
+    only_as(&registry.host, LOGIN).await;
+}
+
+#[tokio::test]
+async fn works_with_distribution_and_a_file_of_passwords() {
+    // As htpasswd writes it: bcrypt, cost 4.
+    let file = "tester:$2a$04$lM2PdtGttqo6sKr4QuqDFuNtntJQoVgNjjurGJP8xp.jd4D/vcXtW\n".to_owned();
+    let auth = "auth:\n  htpasswd: {realm: tests, path: FOLDER/htpasswd}\n";
+    let Some(registry) = distribution_with(&[("htpasswd", file)], "", auth).await else { return };
+    only_as(&registry.host, Login { user: "tester", password: "a-password-for-tests" }).await;
 }
 
 #[tokio::test]

@@ -24,8 +24,6 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::super::registries::PullSecret;
-
 const CONTENTS: &str = "sha256";
 const RECORDS: &str = "records";
 /// What a file takes beyond its bytes: a folder full of small ones is not for nothing.
@@ -58,7 +56,7 @@ pub(super) struct Held(PathBuf);
 
 impl Held {
     pub(super) fn signatures(
-        secret: &PullSecret,
+        version: Option<&str>,
         tenant: &str,
         place: &Place,
         reference: &Pinned,
@@ -68,17 +66,16 @@ impl Held {
             Legacy::Ignored => "signatures",
             Legacy::Included => "signatures, legacy ones too",
         };
-        Self::of(what, secret, tenant, place, &reference.to_string())
+        Self::of(what, version, tenant, place, &reference.to_string())
     }
 
-    pub(super) fn layer(secret: &PullSecret, tenant: &str, place: &Place, layer: Digest) -> Self {
-        Self::of("layer", secret, tenant, place, &layer.to_string())
+    pub(super) fn layer(version: Option<&str>, tenant: &str, place: &Place, layer: Digest) -> Self {
+        Self::of("layer", version, tenant, place, &layer.to_string())
     }
 
-    /// Credentials are told apart by the very version of the Secret they stand in.
-    fn of(what: &str, secret: &PullSecret, tenant: &str, place: &Place, of: &str) -> Self {
-        let version = secret.version();
-        let (tenant, version) = version.as_deref().map_or(("", ""), |version| (tenant, version));
+    /// Credentials are told apart by the very version of the Secret they stand in, or the identity they come from.
+    fn of(what: &str, version: Option<&str>, tenant: &str, place: &Place, of: &str) -> Self {
+        let (tenant, version) = version.map_or(("", ""), |version| (tenant, version));
         let mut hasher = Hasher::new();
         for part in [what, tenant, version, &place.to_string(), of] {
             hasher.update(&(part.len() as u64).to_be_bytes());
@@ -299,6 +296,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::registries::PullSecret;
 
     fn place(repository: &str) -> Place {
         repository.parse::<sealift_verify::reference::Repository>().unwrap().into()
@@ -323,7 +321,8 @@ mod tests {
     }
 
     fn held(secret: &PullSecret, tenant: &str) -> Held {
-        Held::signatures(secret, tenant, &place("mirror.example/app"), &reference(), Legacy::Included)
+        let version = secret.version();
+        Held::signatures(version.as_deref(), tenant, &place("mirror.example/app"), &reference(), Legacy::Included)
     }
 
     fn kept(disk: &Disk, held: &Held) -> Option<Unverified> {
@@ -356,7 +355,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), 1 << 20).unwrap();
         let (secret, digest) = (PullSecret::default(), Digest::of(b"layer"));
-        let held = Held::layer(&secret, "apps", &place("registry.example/app"), digest);
+        let held = Held::layer(secret.version().as_deref(), "apps", &place("registry.example/app"), digest);
         disk.keep_layer(&held, digest, b"layer");
         assert_eq!(disk.layer(&held, digest).as_deref(), Some(&b"layer"[..]));
         let path = folder.path().join("sha256").join(digest.hex());

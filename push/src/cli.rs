@@ -4,6 +4,7 @@ pub(crate) mod approve;
 pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod completion;
+pub(crate) mod diff;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod list;
@@ -80,6 +81,7 @@ pub(crate) enum Command {
     Policy(policy::PolicyArgs),
     VerifyBundle(verify_bundle::VerifyBundleArgs),
     Inspect(inspect::InspectArgs),
+    Diff(Box<diff::DiffArgs>),
     List(list::ListArgs),
     Pull(Box<pull::PullArgs>),
     Plan(plan::PlanArgs),

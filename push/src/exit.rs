@@ -35,7 +35,7 @@ exits! {
     Superseded = 8,
     /// incomplete: --require-complete was given and a check was not made
     Incomplete = 9,
-    /// changes: `plan --exit-code` or `pin --check` found something that would change
+    /// changes: `plan --exit-code`, `diff --exit-code` or `pin --check` found something that differs
     Changes = 10,
 }
 

@@ -12,6 +12,7 @@ mod cli;
 mod cluster;
 mod completion;
 mod delivery;
+mod diff;
 mod exit;
 mod failure;
 mod inspect;
@@ -112,6 +113,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::VerifyBundle(args) => verify_bundle::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output).await,
         Command::List(args) => list::run(&args, output).await,
+        Command::Diff(args) => diff::run(&args, output).await,
         Command::Pull(args) => pull::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,

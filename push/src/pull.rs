@@ -38,6 +38,8 @@ struct NoFiles(#[source] layer::PackError);
 
 /// An artifact on its way to a folder.
 struct Pulled {
+    /// Where it lies, as a person would name it.
+    shown: String,
     head: Head,
     layer: Bytes,
     /// Who says what it is; nobody, where nothing was verified or a third party signed.
@@ -90,7 +92,8 @@ async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failur
         None => output.note(format_args!("verified  {THIRD_PARTY}")),
     }
     let statement = stated.map(|stated| release::statement_json(&stated.payload, &stated.statement.release));
-    Ok(Pulled { head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true })
+    let shown = args.reference.location.at(&place.digest);
+    Ok(Pulled { shown, head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true })
 }
 
 async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
@@ -101,20 +104,21 @@ async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Fail
     output.progress("fetching");
     let head = Head::fetch(&client, &place).await?;
     let layer = sealift_registry::fetch::layer(&client, &place.repository, &head.layer).await?;
-    output.warn(format_args!("UNVERIFIED: whoever may write there decides what {} holds", client.shown(&place)));
-    Ok(Pulled { head, layer, statement: None, is_verified: false })
+    let shown = client.shown(&place);
+    output.warn(format_args!("UNVERIFIED: whoever may write there decides what {shown} holds"));
+    Ok(Pulled { shown, head, layer, statement: None, is_verified: false })
 }
 
 /// One document an object, in the order in which they can be applied.
 fn stream(pulled: Pulled, output: &mut Output) -> Result<(), Failure> {
     let mut document = pulled.json();
-    let (place, is_verified) = (pulled.head.place.clone(), pulled.is_verified);
+    let title = format!("# {}{}", if pulled.is_verified { "" } else { "UNVERIFIED: " }, plain(&pulled.shown));
     let objects = pulled.open()?.objects;
     if output.format == Format::Json {
         document["objects"] = ordered(objects).into_iter().collect();
         return Ok(output.json(&document)?);
     }
-    let mut text = format!("# {}{place}", if is_verified { "" } else { "UNVERIFIED: " });
+    let mut text = title;
     for value in ordered(objects) {
         text.push_str("\n---\n");
         text.push_str(emit::to_yaml(&value).trim_end_matches('\n'));
@@ -134,12 +138,12 @@ type Files = (BTreeMap<String, Vec<u8>>, Value);
 
 impl Pulled {
     fn json(&self) -> Value {
-        let Self { head, layer: _, statement, is_verified } = self;
+        let Self { shown, head, layer: _, statement, is_verified } = self;
         json!({
             "schema": "sealift.dev/pull/v1",
             "outcome": if *is_verified { "pulled" } else { "pulled-unverified" },
             "verified": is_verified,
-            "reference": head.place.to_string(),
+            "reference": shown,
             "digest": head.place.digest,
             "format": head.format,
             "layer": head.layer,

@@ -47,7 +47,7 @@ pub(super) fn text(differences: &[Difference], show_unchanged: bool) -> String {
             let line = causes.fold(why.to_string(), |line, cause| format!("{line}: {cause}"));
             let _ = writeln!(text, "    {}", plain(&line));
         } else if difference.action == Action::Configured {
-            difference.fields.iter().for_each(|field| change(field, &mut text));
+            difference.fields.iter().for_each(|field| text += &field_line(&field.pointer, field));
         }
     }
     text += &summary(differences);
@@ -58,22 +58,20 @@ pub(super) fn text(differences: &[Difference], show_unchanged: bool) -> String {
     text
 }
 
-fn change(field: &FieldChange, text: &mut String) {
-    let FieldChange { pointer, before, after, path: _ } = field;
-    let pointer = plain(pointer);
-    let _ = match (before, after) {
-        (None, Some(after)) => writeln!(text, "    {} {pointer}: {}", paint(ADDED, '+'), paint(ADDED, short(after))),
-        (Some(before), None) => {
-            writeln!(text, "    {} {pointer}: {}", paint(REMOVED, '-'), paint(REMOVED, short(before)))
-        }
-        (before, after) => writeln!(
-            text,
-            "    {} {pointer}: {} → {}",
+/// A line that says what becomes of a field, by this name.
+pub(crate) fn field_line(name: &str, field: &FieldChange) -> String {
+    let FieldChange { pointer: _, path: _, before, after } = field;
+    let name = plain(name);
+    match (before, after) {
+        (None, Some(after)) => format!("    {} {name}: {}\n", paint(ADDED, '+'), paint(ADDED, short(after))),
+        (Some(before), None) => format!("    {} {name}: {}\n", paint(REMOVED, '-'), paint(REMOVED, short(before))),
+        (before, after) => format!(
+            "    {} {name}: {} → {}\n",
             paint(CHANGED, '~'),
             paint(REMOVED, before.as_ref().map(short).unwrap_or_default()),
             paint(ADDED, after.as_ref().map(short).unwrap_or_default()),
         ),
-    };
+    }
 }
 
 fn short(value: &Value) -> String {
@@ -120,7 +118,7 @@ fn is_shown(difference: &Difference, show_unchanged: bool) -> bool {
 }
 
 /// A plan with refusals is one that would not be carried out. Where all of them may go by themselves, ask again.
-pub(super) fn verdict(differences: &[Difference]) -> Result<(), Failure> {
+pub(crate) fn verdict(differences: &[Difference]) -> Result<(), Failure> {
     let refused: Vec<_> = differences.iter().filter_map(|difference| difference.refused.as_ref()).collect();
     if refused.is_empty() {
         return Ok(());

@@ -176,3 +176,55 @@ async fn a_preview_of_files_takes_the_variables_that_a_push_would_declare() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_is_compared_with_what_a_cluster_runs() {
+    in_cluster(async |live| {
+        let (world, namespace) = (live.world, live.namespace);
+        let pod = |image: &str, user: u32| {
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": namespace}, "spec": {
+                    "automountServiceAccountToken": false, "containers": [{"name": "web", "image": image,
+                        "securityContext": {"runAsUser": user}}],
+                },
+            })
+        };
+        live.apply("pod.json", &pod("registry.example/web:1", 1000));
+        live.apply(
+            "settings.json",
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}, "data": {"colour": "red"}}),
+        );
+        world.write("manifests/pod.json", &pod("registry.example/web:2", 1000).to_string());
+        world.write(
+            "manifests/settings.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {colour: \"${COLOUR}\"}\n",
+        );
+        world.push("prod", &["--var", "COLOUR=blue"]).exits(0);
+        let (reference, context) = (world.oci(":prod"), live.cluster.kubectl(&["config", "current-context"]).unwrap());
+        let diff = |more: &[&str]| {
+            let words = ["diff", &reference, "--context", context.trim(), "-n", namespace, "--exit-code"];
+            live.run(&[&words[..], more].concat())
+        };
+        let run = diff(&[]).exits(10);
+        let text = run.stdout.replace(namespace, "NS");
+        let (_, told) = text.split_once("+++ ").unwrap();
+        let (_, told) = told.split_once('\n').unwrap();
+        assert_eq!(
+            told,
+            "images\n  ~ registry.example/web:1 → registry.example/web:2\nobjects\n\
+             ~ ConfigMap NS/settings\n    ~ data.colour: \"red\" → \"blue\"\n+ Secret NS/token\n\
+             ~ Pod NS/web\n    ~ spec.containers[web].image: \"registry.example/web:1\" → \"registry.example/web:2\"\n\
+             1 added, 2 changed\n"
+        );
+        let document = diff(&["--set", "COLOUR=red", "-o", "json"]).exits(10).json();
+        assert_eq!((&document["before"]["kind"], &document["counts"]["changed"]), (&"cluster".into(), &1.into()));
+        assert_eq!(document["counts"]["unchanged"], 1);
+        // What the server does not take is said, and is no success.
+        world.write("manifests/pod.json", &pod("registry.example/web:1", 0).to_string());
+        world.push("prod", &["--var", "COLOUR=blue"]).exits(0);
+        let refused = diff(&[]).exits(3);
+        assert!(refused.stdout.contains("\n! Pod ") && refused.stdout.contains("1 refused"), "{}", refused.stdout);
+        assert!(!refused.stdout.contains("privileges"), "what is not taken changes nothing: {}", refused.stdout);
+    })
+    .await;
+}

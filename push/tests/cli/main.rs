@@ -13,6 +13,8 @@ mod contract;
 #[cfg(test)]
 mod cosign;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod keygen;

@@ -34,13 +34,16 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// The Delivery whose inventory, values and settings count in the cluster, NAMESPACE/NAME
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = delivery, requires = "context")]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = delivery)]
+    #[arg(requires = "context", conflicts_with_all = ["to", "files"])]
     pub(crate) delivery: Option<(String, String)>,
     /// Namespace in the cluster of objects that name none [default: that of the Delivery, or of the context]
-    #[arg(long, short = 'n', value_name = "NAMESPACE", requires = "context", conflicts_with = "delivery")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(requires = "context", conflicts_with_all = ["to", "files", "delivery"])]
     pub(crate) namespace: Option<String>,
     /// Value of a parameter that the release declares, in the cluster; may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment, requires = "context")]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(requires = "context", conflicts_with_all = ["to", "files"])]
     pub(crate) set: Vec<(String, String)>,
     /// Exit with 10 if any object differs; statements alone do not count
     #[arg(long)]

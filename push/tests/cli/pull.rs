@@ -69,7 +69,7 @@ async fn nothing_is_written_that_no_policy_accepts() {
     let document = loud.json();
     assert_eq!((&document["verified"], &document["outcome"]), (&false.into(), &"pulled-unverified".into()));
     assert_eq!(document["files"].as_array().unwrap().len(), 2);
-    loud.says(&["warning: ", "UNVERIFIED: whoever may write to the registry"]);
+    loud.says(&["warning: ", "UNVERIFIED: whoever may write there"]);
     let stream = world.run(&["pull", &what, "--unverified", "--output-dir", "-"]).exits(0).stdout;
     assert!(stream.starts_with("# UNVERIFIED: "), "{stream}");
 }

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{body::Body, http::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use sealift_registry::client::{ClientError, Credentials};
+use sealift_registry::client::{Checked, ClientError, Credentials};
 use sealift_verify::{artifact::Descriptor, reference::Repository};
 
 use crate::fake::{Fake, Seen, complain, reply};
@@ -60,7 +60,8 @@ fn token(seen: &Seen, number: usize, lifetime: &str) -> Response<Body> {
     let name = if seen.method == "POST" { "access_token" } else { "token" };
     match allowed && asked["service"] == "reg" {
         true => {
-            reply(200, &[], format!(r#"{{"{name}":"token-{number}:{}"{lifetime}}}"#, asked["scope"].replace(':', ".")))
+            let scope = asked.get("scope").map(|scope| scope.replace(':', ".")).unwrap_or_default();
+            reply(200, &[], format!(r#"{{"{name}":"token-{number}:{scope}"{lifetime}}}"#))
         }
         false => complain(401, "UNAUTHORIZED"),
     }
@@ -130,6 +131,18 @@ async fn refused_credentials_are_unauthorized_and_never_shown() {
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("hunter2") && !shown.contains(&BASE64_STANDARD.encode("me:hunter2")), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn credentials_are_tried_without_naming_a_repository() {
+    let fake = registry(|| 0, "").await;
+    assert_eq!(fake.client(basic("right")).check_credentials().await.unwrap(), Checked::Taken);
+    let asked = fake.seen().into_iter().find(|seen| seen.path == "/token").unwrap();
+    assert!(!asked.query.contains("scope"), "{}", asked.query);
+    let refused = fake.client(basic("wrong")).check_credentials().await.unwrap_err();
+    assert!(matches!(refused, ClientError::Unauthorized { .. }), "{refused:?}");
+    let open = Fake::start(|_| reply(200, &[], "{}")).await;
+    assert_eq!(open.client(basic("any")).check_credentials().await.unwrap(), Checked::NotAsked);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The container images that objects run.
 
 mod found;
+mod known;
 mod name;
 
 use std::collections::BTreeSet;

@@ -475,7 +475,7 @@ pub enum ParameterPlace {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DenySpec {
-    /// Digests of artifacts, statements or layers.
+    /// Digests of artifacts, statements, layers or images. An image that is named by a tag alone is not recognised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<Digest>,
     /// Ids of keys, `sha256:` over the DER public key. A certificate is denied by its own key or its fingerprint.

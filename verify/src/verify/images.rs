@@ -55,7 +55,11 @@ pub fn images_to_check(admitted: &Admitted, opened: &Opened, rendering: &Renderi
     }
     let Some(objects) = objects_of(admitted, opened, rendering) else { return BTreeSet::new() };
     // Nobody is asked about an image that no signature could save.
-    if admitted.policies.iter().any(|policy| named(policy, &objects).is_err()) {
+    if admitted
+        .policies
+        .iter()
+        .any(|policy| denied_image(policy, &objects).and_then(|()| named(policy, &objects)).is_err())
+    {
         return BTreeSet::new();
     }
     let asking = admitted.policies.iter().chain(&admitted.auditing).filter(|p| p.images.signed_by().is_some());
@@ -76,6 +80,7 @@ pub(super) fn judge(
 ) -> Result<(), (CheckId, Refusal)> {
     let Admitted { policies, auditing, limits, .. } = admitted;
     let judge = |policy: &Policy| {
+        denied_image(policy, objects)?;
         if !policy.images.demand_anything() {
             return Ok(None);
         }
@@ -110,6 +115,18 @@ pub(super) fn judge(
     Ok(())
 }
 
+/// What is on a deny list does not run, whether or not the policy has rules for images.
+fn denied_image(policy: &Policy, objects: &Objects) -> Result<(), Refusal> {
+    let digests = &policy.deny.digests;
+    if digests.is_empty() {
+        return Ok(());
+    }
+    match pinned(objects, &policy.images.places).iter().find(|image| digests.contains(&image.digest)) {
+        Some(image) => Err(Refusal::Denied { policy: policy.name.clone(), what: format!("image {image}") }),
+        None => Ok(()),
+    }
+}
+
 /// Whether the policy allows every image by its name.
 fn named(policy: &Policy, objects: &Objects) -> Result<(), Refusal> {
     for object in objects.iter() {
@@ -136,9 +153,6 @@ fn signed(
     largest: u64,
 ) -> Result<(), Refusal> {
     let unchecked = || Refusal::ImageUnchecked { policy: policy.name.clone(), image: image.to_string() };
-    if policy.deny.digests.contains(&image.digest) {
-        return Err(Refusal::Denied { policy: policy.name.clone(), what: format!("image {image}") });
-    }
     let images = images.ok_or_else(unchecked)?;
     let found = images.signatures.get(image).ok_or_else(unchecked)?;
     let signers = signers(policy, image, found, images, largest);

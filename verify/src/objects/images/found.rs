@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde_json::Value;
 
+use super::known;
 use crate::objects::{
     Object,
     pointer::{escaped, within},
@@ -65,11 +66,11 @@ impl Place {
 
 /// Every image that an object names, each place once, in the order of the places: containers, init and ephemeral
 /// containers and image volumes of anything shaped like a pod's spec, however deep in whatever kind, and what stands at
-/// `places`. Images that a controller adds by itself cannot be known here.
+/// `places` or where widely used kinds have it. Images that a controller adds by itself cannot be known here.
 pub fn find<'a>(object: &'a Object, places: &[Place]) -> Vec<Found<'a>> {
     let mut found = BTreeSet::new();
     walk(&object.value, &mut String::new(), &mut found);
-    for place in places.iter().filter(|place| place.is_in(object)) {
+    for place in places.iter().chain(known::places()).filter(|place| place.is_in(object)) {
         follow(&object.value, &place.steps, &mut String::new(), &mut found);
     }
     found.into_iter().collect()
@@ -81,10 +82,8 @@ fn walk<'a>(value: &'a Value, pointer: &mut String, found: &mut BTreeSet<Found<'
             for (name, field) in fields {
                 within(pointer, name, |pointer| {
                     match (name.as_str(), field) {
-                        (list, Value::Array(items)) if CONTAINERS.contains(&list) => {
-                            named(items, "/image", pointer, found);
-                        }
-                        ("volumes", Value::Array(items)) => named(items, "/image/reference", pointer, found),
+                        (list, items) if CONTAINERS.contains(&list) => named(items, "/image", pointer, found),
+                        ("volumes", items) => named(items, "/image/reference", pointer, found),
                         _ => {}
                     }
                     walk(field, pointer, found);
@@ -100,12 +99,18 @@ fn walk<'a>(value: &'a Value, pointer: &mut String, found: &mut BTreeSet<Found<'
     }
 }
 
-/// What stands at the same place in each of the items. An empty text is what a runtime takes for none.
-fn named<'a>(items: &'a [Value], at: &str, pointer: &str, found: &mut BTreeSet<Found<'a>>) {
-    for (index, item) in items.iter().enumerate() {
+/// What stands at the same place in each of the items, which some kinds keep by name. An empty text is what a runtime takes
+/// for none.
+fn named<'a>(items: &'a Value, at: &str, pointer: &str, found: &mut BTreeSet<Found<'a>>) {
+    let mut each = |name: &str, item: &'a Value| {
         if let Some(image) = item.pointer(at).and_then(Value::as_str).filter(|image| !image.is_empty()) {
-            found.insert(Found { pointer: format!("{pointer}/{index}{at}"), image });
+            found.insert(Found { pointer: format!("{pointer}/{}{at}", escaped(name)), image });
         }
+    };
+    match items {
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| each(&index.to_string(), item)),
+        Value::Object(items) => items.iter().for_each(|(name, item)| each(name, item)),
+        _ => {}
     }
 }
 
@@ -190,6 +195,46 @@ mod tests {
         let yaml = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x}\nspec:\n  \
                     properties: {containers: {items: {properties: {image: {type: string}}}}, image: {description: a}}\n";
         assert!(found(yaml, &[]).is_empty());
+    }
+
+    #[test]
+    fn containers_that_are_kept_by_name_are_containers() {
+        let yaml = "apiVersion: example.com/v1\nkind: App\nmetadata: {name: x}\nspec: {containers: {main/a: {image: one}, b: {}}, volumes: {v: {image: {reference: two}}}}\n";
+        assert_eq!(found(yaml, &[]), ["/spec/containers/main~1a/image one", "/spec/volumes/v/image/reference two"]);
+    }
+
+    /// Their controllers run these images in pods of their own, so rules for images that did not see them would not hold.
+    #[test]
+    fn images_of_widely_used_kinds_are_known_without_a_policys_help() {
+        let object = |kind: &str, spec: &str| {
+            let (kind, group) = kind.split_once('.').unwrap();
+            format!("apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n")
+        };
+        for (kind, spec, expected) in [
+            (
+                "CronWorkflow.argoproj.io",
+                "{workflowSpec: {templates: [{container: {image: a}}, {script: {image: b}, sidecars: [{image: c}]}]}}",
+                &["templates/0/container/image a", "templates/1/script/image b", "templates/1/sidecars/0/image c"][..],
+            ),
+            (
+                "Pipeline.tekton.dev",
+                "{tasks: [{taskSpec: {steps: [{image: a}, {ref: x}], stepTemplate: {image: b}}}], finally: [{taskSpec: {sidecars: [{image: c}]}}]}",
+                &["sidecars/0/image c", "stepTemplate/image b", "steps/0/image a"],
+            ),
+            (
+                "Prometheus.monitoring.coreos.com",
+                "{image: a, containers: [{image: b}]}",
+                &["containers/0/image b", "spec/image a"],
+            ),
+            ("Provider.pkg.crossplane.io", "{package: a}", &["spec/package a"]),
+            ("Provider.example.com", "{package: a}", &[]),
+        ] {
+            let found = found(&object(kind, spec), &[]);
+            assert_eq!(found.len(), expected.len(), "{kind}: {found:?}");
+            for (found, end) in found.iter().zip(expected) {
+                assert!(found.ends_with(end), "{kind}: {found} is not {end}");
+            }
+        }
     }
 
     #[test]

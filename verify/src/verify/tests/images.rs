@@ -179,3 +179,25 @@ fn whoever_leaves_the_images_out_gets_no_yes() {
     assert_eq!(reason(&decision), None, "what only watches decides nothing");
     assert!(decision.evidence.policies.iter().any(|record| !record.satisfied), "{}", decision.evidence);
 }
+
+/// It was looked for only where a policy wanted images signed.
+#[test]
+fn a_denied_image_does_not_run_whatever_else_is_asked_of_images() {
+    let key = key();
+    let world = released(release(PINNED, OPERATOR), &key);
+    let denying = |images: Value, digest: Digest| {
+        policy(&[("release", &key)], |v| {
+            v["spec"]["images"] = images;
+            v["spec"]["deny"] = json!({"digests": [digest]});
+        })
+        .unwrap()
+    };
+    let judge = |policies: &[Policy]| reason(&judged(&world, policies, &BTreeMap::new()).1);
+    let places = json!(["Database.example.com/spec/image"]);
+    for images in [json!({}), json!({"pinned": true}), json!({"repositories": ["**"]})] {
+        assert_eq!(judge(&[denying(images.clone(), image(PINNED).digest)]), Some(Reason::Denied), "{images}");
+        assert_eq!(judge(&[denying(images.clone(), Digest::of(b"another"))]), None, "{images}");
+    }
+    let elsewhere = |images| judge(&[denying(images, image(OPERATOR).digest)]);
+    assert_eq!((elsewhere(json!({"places": places})), elsewhere(json!({}))), (Some(Reason::Denied), None));
+}

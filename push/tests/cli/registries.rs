@@ -70,3 +70,37 @@ async fn the_whole_way_through_a_registry_that_is_hard_to_please() {
 fn base64(text: &str) -> String {
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, text)
 }
+
+/// The flags of a way to a registry that cannot be used are told apart from a registry that says no.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_there_is_what_flags_and_environment_say() {
+    let (world, registry) = (World::new().await, FaultyRegistry::start(Behaviour::default()));
+    let reference = format!("oci://{}/acme/shop:prod", registry.host());
+    let inspect = |more: &[&str]| run(&world, &[&["inspect", &reference], more].concat(), &[]);
+    inspect(&["--client-cert", "cosign.pub"]).exits(2).says(&["--client-key"]);
+    inspect(&["--client-cert", "cosign.pub", "--client-key", "missing"]).exits(6).says(&["missing cannot be read"]);
+    inspect(&["--client-cert", "cosign.pub", "--client-key", "cosign.pub"])
+        .exits(5)
+        .says(&["the client certificate and its key cannot be used"]);
+    inspect(&["--registry-identity", "cloud"]).exits(2).says(&["is not of the form [HOST[/PATH]=]aws|gcp|azure"]);
+    let named = format!("{}=azure", registry.host());
+    inspect(&["--registry-identity", &named]).exits(7).says(&["an identity of azure needs AZURE_TENANT_ID"]);
+    assert_eq!(registry.seen().len(), 0);
+    inspect(&["--registry-identity", "azure"]).exits(6);
+
+    // An address that is nobody's (RFC 5737), so that only the proxy can have been asked.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(proxy.accept().unwrap().0), &mut line).unwrap();
+        line
+    });
+    let far = ["inspect", "oci://192.0.2.1/acme/shop:prod"];
+    let failed = run(&world, &far, &[("HTTPS_PROXY", &address)]);
+    assert_eq!(asked.join().unwrap(), "CONNECT 192.0.2.1:443 HTTP/1.1\r\n");
+    failed.exits(4);
+    // What is on this machine is asked without it.
+    let local = ["inspect", &reference];
+    run(&world, &local, &[("HTTP_PROXY", &address), ("HTTPS_PROXY", &address)]).exits(6);
+}

@@ -4,10 +4,12 @@
 //! `main` parses, runs one command and prints its error once; [`exit`] says what the exit codes mean. Commands write
 //! through [`output::Output`] only: the product to stdout, everything else to stderr.
 
+mod annotation;
 mod approve;
 mod attest;
 mod audit;
 mod channel;
+mod ci;
 mod cli;
 mod cluster;
 mod completion;

@@ -10,7 +10,11 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 
-use crate::{failure::Failure, table::plain_lines};
+use crate::{
+    annotation,
+    failure::Failure,
+    table::{plain, plain_lines},
+};
 
 /// How a result is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -74,6 +78,8 @@ pub(crate) struct Output {
     /// A terminal that a person watches: only there, a line that rewrites itself is not noise.
     live: bool,
     status_shown: bool,
+    /// GitHub shows annotations beside the code.
+    annotates: bool,
     stdout: AutoStream<io::Stdout>,
     stderr: AutoStream<io::Stderr>,
 }
@@ -92,6 +98,7 @@ impl Output {
             quiet,
             live: io::stderr().is_terminal() && !in_ci && !quiet,
             status_shown: false,
+            annotates: std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
             stdout: AutoStream::new(io::stdout(), choice),
             stderr: AutoStream::new(io::stderr(), choice),
         }
@@ -161,6 +168,12 @@ impl Output {
         }
         if let Some(hint) = &failure.hint {
             self.say(format_args!("{} {hint}", paint(HINT, "hint:")));
+        }
+        if self.annotates {
+            let title = failure.hint.as_deref().unwrap_or("sealift");
+            for command in annotation::commands(title, &sealift_verify::chain(failure.error.as_ref())) {
+                self.say(plain(&command));
+            }
         }
     }
 

@@ -118,6 +118,7 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
             channel::Target { digest, manifest: artifact.manifest.clone(), position: statement.release.position() };
         promoted.moved = Some(channel.advance(&to, async |digest| own.position(digest).await).await?);
     }
+    promoted.tell(args.dotenv.as_deref())?;
     promoted.notes(output);
     promoted.write(output)?;
     Ok(promoted.moved.as_ref().map_or(Exit::Done, |moved| moved.exit(tag, output)))

@@ -116,7 +116,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
 
 /// Writes the product; what became of the channel is the exit code.
 fn finish(args: &PushArgs, pushed: &Pushed<'_>, output: &mut Output) -> Result<Exit, Failure> {
-    report::files(args.digest_file.as_deref(), pushed)?;
+    report::files(args.digest_file.as_deref(), args.dotenv.as_deref(), pushed)?;
     pushed.notes(args.format, output);
     match output.format {
         Format::Text => output.product(&pushed.shown)?,

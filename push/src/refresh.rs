@@ -5,6 +5,7 @@ use sealift_verify::{digest::Digest, duration::Duration, statement::Statement};
 use serde_json::json;
 
 use crate::{
+    ci,
     cli::refresh::RefreshArgs,
     exit::Exit,
     failure::{Failure, usage},
@@ -52,6 +53,16 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     if let Some(expires_at) = release.expires_at {
         output.note(format_args!("expires   {expires_at}"));
     }
+    let done = ci::Done {
+        what: "Refreshed",
+        reference: &client.shown(&place),
+        digest: place.digest,
+        statement: digest,
+        release,
+        signatory: Some(signatory),
+        channel: None,
+    };
+    done.tell(None)?;
     match output.format {
         Format::Text => output.product(client.shown(&place))?,
         Format::Json => output.json(&json!({

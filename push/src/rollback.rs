@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::{
     channel::{Channel, Target},
+    ci,
     cli::rollback::RollbackArgs,
     cluster,
     delivery::accepted_record,
@@ -86,6 +87,16 @@ pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit
             Some(moved)
         }
     };
+    let done = ci::Done {
+        what: "Rolled back to",
+        reference: &client.shown(&artifact.place),
+        digest: goal.digest,
+        statement: digest,
+        release: &statement.release,
+        signatory: Some(signatory),
+        channel: moved.as_ref().map(|moved| (tag, moved)),
+    };
+    done.tell(None)?;
     match output.format {
         Format::Text => output.product(&artifact.place)?,
         Format::Json => output.json(&json!({

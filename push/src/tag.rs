@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     channel::{Channel, Target},
+    ci,
     cli::tag::TagArgs,
     delivery::Settings,
     exit::Exit,
@@ -53,6 +54,16 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let named = Trusted { client: &client, repository, logical, trust: &trust, facts: &facts, line };
     let moved = channel.advance(&to, async |digest| named.position(digest).await).await?;
     moved.note(&args.tag, output);
+    let done = ci::Done {
+        what: "Tagged",
+        reference: &client.shown(&subject.place),
+        digest: *digest,
+        statement: *payload,
+        release: &statement.release,
+        signatory: None,
+        channel: Some((&args.tag, &moved)),
+    };
+    done.tell(None)?;
     match output.format {
         Format::Text => output.product(client.shown(&subject.place))?,
         Format::Json => output.json(&json!({

@@ -9,6 +9,7 @@ use sealift_verify::{
 };
 
 use crate::{
+    ci,
     cli::{RegistryAccess, verify::VerifyArgs},
     delivery::Settings,
     exit::Exit,
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
         Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
     write(&judged.decision.evidence, output)?;
+    ci::verdict(&judged.decision.evidence)?;
     match judged.decision.outcome {
         Ok(_) => complete(args, &judged.decision.evidence),
         Err(refusal) => {

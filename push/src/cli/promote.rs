@@ -55,6 +55,10 @@ pub(crate) struct PromoteArgs {
     /// Verify and say what would be signed and moved; sign and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Also write SEALIFT_DIGEST, SEALIFT_REFERENCE, SEALIFT_STATEMENT, SEALIFT_VERSION and SEALIFT_SEQUENCE to this file,
+    /// as GitLab's dotenv reports have them (on GitHub, $GITHUB_OUTPUT gets them by itself)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dotenv: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
     #[command(flatten)]

@@ -47,6 +47,10 @@ pub(crate) struct PushArgs {
     /// Also write the digest to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
+    /// Also write SEALIFT_DIGEST, SEALIFT_REFERENCE, SEALIFT_STATEMENT, SEALIFT_VERSION and SEALIFT_SEQUENCE to this file,
+    /// as GitLab's dotenv reports have them (on GitHub, $GITHUB_OUTPUT gets them by itself)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dotenv: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) render: RenderArgs,

@@ -1,10 +1,14 @@
 //! What a promotion says: notes, and its product.
 
+use std::path::Path;
+
 use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
 use serde_json::{Value, json};
 
 use crate::{
     channel::Moved,
+    ci,
+    failure::Failure,
     output::{Format, Output, OutputError},
     release,
     signing::{Signatory, Signed},
@@ -52,6 +56,20 @@ impl Promoted<'_> {
             (Some(tag), None, None) => output.note(format_args!("would move {tag}, which is new")),
             (None, _, _) => {}
         }
+    }
+
+    /// Tells the CI system of what was made.
+    pub(super) fn tell(&self, dotenv: Option<&Path>) -> Result<(), Failure> {
+        let done = ci::Done {
+            what: "Promoted",
+            reference: &self.shown,
+            digest: self.place.digest,
+            statement: self.payload,
+            release: &self.statement.release,
+            signatory: Some(self.signatory),
+            channel: self.tag.zip(self.moved.as_ref()),
+        };
+        done.tell(dotenv)
     }
 
     pub(super) fn write(&self, output: &mut Output) -> Result<(), OutputError> {

@@ -1,11 +1,6 @@
 //! What a push says and leaves behind: notes, JSON, a digest file, the outputs of a GitHub job.
 
-use std::{
-    env,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use sealift_registry::client::{Attached, AttachedBy};
 use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
@@ -14,8 +9,8 @@ use serde_json::{Value, json};
 use super::{package::Package, statement::layer_line};
 use crate::{
     channel::Moved,
+    ci,
     cli::push::FormatArg,
-    exit::Exit,
     failure::Failure,
     output::Output,
     pin::Pinning,
@@ -39,28 +34,21 @@ pub(super) struct Pushed<'a> {
     pub(super) moved: Option<(&'a str, &'a Moved)>,
 }
 
-/// A file beside the release could not be written. The release itself is pushed.
-#[derive(Debug, thiserror::Error)]
-#[error("the release is pushed, but {} cannot be written", path.display())]
-struct ReportError {
-    path: PathBuf,
-    #[source]
-    source: io::Error,
-}
-
-/// Writes the digest where the person and the CI system want it.
-pub(super) fn files(digest_file: Option<&Path>, pushed: &Pushed<'_>) -> Result<(), Failure> {
-    let Pinned { digest, .. } = pushed.reference;
-    let failed = |path: &Path, source| Failure::new(Exit::Failed, ReportError { path: path.to_owned(), source });
+/// Writes the digest where the person wants it, and tells the CI system.
+pub(super) fn files(digest_file: Option<&Path>, dotenv: Option<&Path>, pushed: &Pushed<'_>) -> Result<(), Failure> {
     if let Some(path) = digest_file {
-        fs::write(path, format!("{digest}\n")).map_err(|error| failed(path, error))?;
+        ci::write(path, |path| fs::write(path, format!("{}\n", pushed.reference.digest)))?;
     }
-    if let Some(path) = env::var_os("GITHUB_OUTPUT").filter(|path| !path.is_empty()).map(PathBuf::from) {
-        let lines = format!("digest={digest}\nreference={}\n", pushed.shown);
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(|error| failed(&path, error))?;
-    }
-    Ok(())
+    let done = ci::Done {
+        what: "Pushed",
+        reference: &pushed.shown,
+        digest: pushed.reference.digest,
+        statement: pushed.payload,
+        release: &pushed.statement.release,
+        signatory: Some(pushed.signatory),
+        channel: pushed.moved,
+    };
+    done.tell(dotenv)
 }
 
 impl Pushed<'_> {

@@ -15,6 +15,8 @@ mod cosign;
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod exits;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod keygen;

@@ -5,7 +5,7 @@ use std::{
 
 use sealift_registry::server::ServerOptions;
 
-use crate::support::{POD, SETTINGS, World};
+use crate::support::{POD, Run, SETTINGS, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_output_is_the_pinned_reference_and_nothing_else() {
@@ -32,6 +32,7 @@ async fn json_and_the_outputs_of_a_github_job_name_the_same_digest() {
     let to = world.oci(":prod");
     let mut command = world.command(&["push", &to, "-f", "manifests", "--key", "cosign.key", "-q", "-o", "json"]);
     command.env("GITHUB_OUTPUT", world.path("outputs")).args(["--version", "1.4.2", "--expires-in", "720h"]);
+    command.env("GITHUB_STEP_SUMMARY", world.path("summary")).args(["--dotenv", "build.env"]);
     command.envs([
         ("GITHUB_SERVER_URL", "https://git.example"),
         ("GITHUB_REPOSITORY", "acme/shop"),
@@ -45,11 +46,26 @@ async fn json_and_the_outputs_of_a_github_job_name_the_same_digest() {
     assert_eq!(document["statement"]["version"], "1.4.2");
     assert!(document["statement"]["expiresAt"].is_string());
     let expected = format!(
-        "digest={}\nreference={}\n",
+        "digest={}\nreference={}\nstatement={}\nversion=1.4.2\nsequence={}\n",
         document["digest"].as_str().unwrap(),
-        document["reference"].as_str().unwrap()
+        document["reference"].as_str().unwrap(),
+        document["statement"]["digest"].as_str().unwrap(),
+        document["statement"]["sequence"]
     );
     assert_eq!(world.read("outputs"), expected);
+    let dotenv: String = expected
+        .lines()
+        .map(|line| {
+            let (name, value) = line.split_once('=').unwrap();
+            format!("SEALIFT_{}={value}\n", name.to_uppercase())
+        })
+        .collect();
+    assert_eq!(world.read("build.env"), dotenv);
+    assert_eq!(
+        world.scrub(&world.read("summary")),
+        "### Pushed `acme/shop` `1.4.2`\n\n| | |\n|---|---|\n| artifact | `REGISTRY/acme/shop@sha256:…` |\n\
+         | statement | `sha256:…`, release 0.NOW, expires TIME |\n| signed by | `key …` |\n| channel | `prod`, new |\n\n"
+    );
     // What CI's variables say stands in the statement, and not in the artifact.
     let shown = world.run(&["inspect", &world.oci(":1.4.2"), "-o", "json"]).exits(0).json();
     let predicate = &shown["unverified"]["statements"][0]["predicate"];
@@ -214,4 +230,32 @@ async fn source_date_epoch_dates_the_artifact_and_nothing_else_does() {
     assert!(shown.json()["manifest"].get("annotations").is_none());
     let (code, found, _) = at(Some("yesterday"), "never");
     assert_eq!((code, found), (Some(5), 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_job_shows_errors_beside_the_line_and_verdicts_in_its_summary() {
+    let world = World::new().await;
+    let github = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", world.path("summary"));
+        Run::of(command.output().unwrap())
+    };
+    world.write("manifests/bad.yaml", "apiVersion: v1\nkind: Pod\n");
+    let prod = world.oci(":prod");
+    let bad = github(&["push", &prod, "-f", "manifests", "--key", "cosign.key"]).exits(5);
+    bad.says(&["\n::error file=manifests/bad.yaml,line=1,title="]);
+    world.run(&["push", &prod, "-f", "manifests/bad.yaml", "--key", "cosign.key"]).exits(5);
+    std::fs::remove_file(world.path("manifests/bad.yaml")).unwrap();
+    world.push("prod", &[]).exits(0);
+    let verify = ["verify", &prod, "--policy", "policy.yaml"];
+    github(&verify).exits(0);
+    github(&[&verify[..], &["--env", "stage"]].concat()).exits(3).says(&["\n::error title=", "::WrongEnvironment: "]);
+    let summary = world.scrub(&world.read("summary"));
+    for line in [
+        "### Accepted `REGISTRY/acme/shop@sha256:…`\n",
+        "### Refused `REGISTRY/acme/shop@sha256:…`: WrongEnvironment\n",
+        "| environment | `",
+    ] {
+        assert!(summary.contains(line), "{line:?} is missing from\n{summary}");
+    }
 }

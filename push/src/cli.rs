@@ -25,6 +25,7 @@ pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod status;
 pub(crate) mod tag;
+pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod verify_bundle;
 
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     Promote(Box<promote::PromoteArgs>),
     Refresh(refresh::RefreshArgs),
     Rollback(rollback::RollbackArgs),
+    Validate(validate::ValidateArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
     Policy(policy::PolicyArgs),
@@ -97,7 +99,7 @@ impl Command {
     /// True if the command's result can be written like this.
     pub(crate) fn can_write(&self, report: Report) -> bool {
         match (report, self) {
-            (Report::Text | Report::Json, _) | (_, Self::Verify(_) | Self::Audit(_)) => true,
+            (Report::Text | Report::Json, _) | (_, Self::Verify(_) | Self::Audit(_) | Self::Validate(_)) => true,
             (Report::Junit, Self::Policy(args)) => matches!(args.command, policy::PolicyCommand::Test(_)),
             (Report::Junit | Report::Sarif, _) => false,
         }
@@ -108,7 +110,7 @@ impl Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// How the result is written to standard output; JUnit and SARIF by verify and audit, JUnit by policy test too
+    /// How the result is written to standard output; JUnit and SARIF by verify, audit and validate, JUnit by policy test too
     #[arg(long, short = 'o', global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Report,
     /// Say nothing on standard error but warnings and errors

@@ -48,6 +48,7 @@ mod status;
 mod table;
 mod tag;
 mod transport;
+mod validate;
 mod verify;
 mod verify_bundle;
 mod yaml;
@@ -109,6 +110,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Promote(args) => promote::run(&args, output).await,
         Command::Rollback(args) => rollback::run(&args, output).await,
         Command::Refresh(args) => refresh::run(&args, output).await,
+        Command::Validate(args) => validate::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output).await,
         Command::Audit(args) => audit::run(&args, output).await,
         Command::Policy(args) => policy::run(&args, output).await,

@@ -20,6 +20,8 @@ pub(crate) struct Origin {
     run: Option<String>,
     /// How folders became manifests.
     render: Vec<Value>,
+    /// What they were held against.
+    validation: Option<Value>,
 }
 
 /// `SOURCE_DATE_EPOCH` is not a number of seconds.
@@ -50,6 +52,7 @@ impl Origin {
         Self {
             run: found.run,
             render: found.render,
+            validation: found.validation,
             reference: found.reference.filter(|_| !other),
             uri: self.uri.or(found.uri.filter(|_| !other)),
             revision: self.revision.or(found.revision.filter(|_| !other)),
@@ -61,14 +64,14 @@ impl Origin {
             let uri = format!("{server}/{name}");
             let run = variable("GITHUB_RUN_ID").map(|id| format!("{uri}/actions/runs/{id}"));
             let (revision, reference) = (variable("GITHUB_SHA"), variable("GITHUB_REF"));
-            return Self { revision, reference, run, uri: Some(uri), render: Vec::new() };
+            return Self { revision, reference, run, uri: Some(uri), ..Self::default() };
         }
         Self {
             uri: variable("CI_PROJECT_URL"),
             revision: variable("CI_COMMIT_SHA"),
             reference: variable("CI_COMMIT_TAG").or_else(|| variable("CI_COMMIT_BRANCH")),
             run: variable("CI_JOB_URL"),
-            render: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -88,14 +91,18 @@ impl Origin {
             uri: git(folder, &["config", "--get", "remote.origin.url"]).map(|uri| without_credentials(&uri)),
             revision: clean.then_some(revision),
             reference: git(folder, &["symbolic-ref", "-q", "HEAD"]).filter(|_| clean),
-            run: None,
-            render: Vec::new(),
+            ..Self::default()
         })
     }
 
     /// The same, with how folders became manifests.
     pub(crate) fn rendered(self, render: Vec<Value>) -> Self {
         Self { render, ..self }
+    }
+
+    /// The same, with what the manifests were held against.
+    pub(crate) fn validated(self, validation: Value) -> Self {
+        Self { validation: Some(validation), ..self }
     }
 
     /// The source as the statement says it.
@@ -114,6 +121,9 @@ impl Origin {
         }
         if !self.render.is_empty() {
             build["render"] = json!(self.render);
+        }
+        if let Some(validation) = &self.validation {
+            build["validation"] = validation.clone();
         }
         build
     }

@@ -1,5 +1,6 @@
 //! `sealift push`: manifests to a signed release. The steps in order; those marked *registry* send requests.
 
+mod dry_run;
 mod package;
 mod report;
 mod statement;
@@ -16,7 +17,7 @@ use sealift_verify::{
     reference::{Reference, Repository},
 };
 
-use self::{package::Package, report::Pushed, statement::Draft};
+use self::{dry_run::Drafted, package::Package, report::Pushed, statement::Draft};
 pub(crate) use self::{
     package::scope_of,
     statement::{expiry, expiry_after, is_channel, next_sequence, previous},
@@ -32,7 +33,7 @@ use crate::{
     output::{Format, Output},
     pin, release,
     render::{self, Rendered},
-    signing, transport,
+    signing, transport, validate,
 };
 
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -45,10 +46,11 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     output.progress("reading manifests");
     let Rendered { sources, builds } = render::sources(&args.files, &args.render, &limits, output).await?;
     let objects = manifests::read_with(&sources, &mut parameters, &limits)?;
+    validate::before_push(&objects, (&sources, &parameters), &args.validation, output)?;
     let pinning = pin::pin(objects, (&args.files, &sources), &args.pin, &args.registry, output).await?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&pinning, args.format.into(), annotations)?;
-    let origin = Origin::find(&args.origin, &args.files).rendered(builds);
+    let origin = Origin::find(&args.origin, &args.files).rendered(builds).validated(args.validation.to_json());
     // A person may be asked for a password on this line.
     output.clear_status();
     let signer = opening.signer().await?;
@@ -72,6 +74,20 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let taken = channel::resolve(&client, repository, &immutable).await?;
     if let Some(other) = taken.filter(|taken| *taken != package.digest) {
         return Err(statement::taken(&immutable, other));
+    }
+
+    if args.dry_run {
+        let drafted = Drafted {
+            repository,
+            package: &package,
+            pinning: &pinning,
+            statement: &statement,
+            signatory: signer.signatory(),
+            immutable: &immutable,
+            channel: target.tag.filter(|_| !args.no_tag),
+            head: head.map(|head| head.release.position()),
+        };
+        return drafted.write(output);
     }
 
     // registry: by digest first, so that nothing names what is not there.

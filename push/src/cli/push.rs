@@ -7,6 +7,7 @@ use sealift_verify::{artifact::Format, duration::Duration, parameters::Parameter
 
 use super::{
     RegistryAccess, address, assignment, pin::PushPinArgs, render::RenderArgs, repository, signer::SignerArgs,
+    validate::ValidationArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -44,6 +45,9 @@ pub(crate) struct PushArgs {
     /// Leave the channel tag where it is (the release is reachable by digest and by its immutable tag)
     #[arg(long)]
     pub(crate) no_tag: bool,
+    /// Do everything but write: render, pin, validate, pack, read the channel, and show the statement; nothing is signed
+    #[arg(long, conflicts_with = "digest_file")]
+    pub(crate) dry_run: bool,
     /// Also write the digest to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) digest_file: Option<PathBuf>,
@@ -60,6 +64,8 @@ pub(crate) struct PushArgs {
 
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
+    #[command(flatten)]
+    pub(crate) validation: ValidationArgs,
     #[command(flatten)]
     pub(crate) pin: PushPinArgs,
     #[command(flatten)]

@@ -15,6 +15,11 @@ pub fn render(records: &[Evidence]) -> Value {
         .iter()
         .map(|record| json!({"reference": record.reference, "outcome": record.outcome, "reason": record.reason, "stale": record.stale}))
         .collect();
+    document(CheckId::ALL.iter().map(rule).collect(), results, json!({"decisions": decisions}))
+}
+
+/// One run of this tool as a document: its rules, what came of them, and facts about the whole.
+pub fn document(rules: Vec<Value>, results: Vec<Value>, properties: Value) -> Value {
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -23,11 +28,11 @@ pub fn render(records: &[Evidence]) -> Value {
                 "name": "sealift",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                "rules": CheckId::ALL.iter().map(rule).collect::<Vec<_>>(),
+                "rules": rules,
             }},
             "columnKind": "unicodeCodePoints",
             "results": results,
-            "properties": {"decisions": decisions},
+            "properties": properties,
         }],
     })
 }

@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz interop bench fleet generate clean tools
+.PHONY: help demo test lint fuzz interop bench fleet generate kubernetes-schemas clean tools
 
 # Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
 on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
@@ -50,6 +50,10 @@ fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDA
 
 generate: ## Write the generated files of deploy/ anew
 	UPDATE_GENERATED=1 cargo test --workspace generated
+
+kubernetes-schemas: ## Write push/schemas/kubernetes.json anew, from published modules
+	cd testenv && go run ./cmd/kubernetes-schemas > ../push/schemas/kubernetes.json.new
+	mv push/schemas/kubernetes.json.new push/schemas/kubernetes.json
 
 clean: ## Remove what cargo built; the tools stay (testenv/build path says where)
 	cargo clean

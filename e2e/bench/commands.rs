@@ -48,7 +48,10 @@ impl Ground {
     pub(crate) fn push(&self, files: &Path, repository: &str, more: &[&str]) -> Result<String, Box<dyn Error>> {
         let target = format!("oci://{}/{repository}:prod", self.host);
         let mut command = self.sealift();
-        command.args(["push", &target, "--key", "cosign.key", "--env", "prod", "-q", "-f"]).arg(files).args(more);
+        command
+            .args(["push", &target, "--key", "cosign.key", "--env", "prod", "-q", "--allow-secrets", "-f"])
+            .arg(files)
+            .args(more);
         let output = succeed(&mut command)?;
         let text = String::from_utf8(output.stdout)?;
         Ok(text.trim().rsplit('@').next().unwrap_or_default().to_owned())

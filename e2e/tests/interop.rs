@@ -40,7 +40,18 @@ impl Ground {
     fn push(&self, repository: &str, files: &Path, format: &str) -> String {
         let target = format!("oci://{}/{repository}:prod", self.host);
         let files = files.to_string_lossy();
-        self.cli.succeed(&["push", &target, "-q", "-f", &files, "--key", &self.key, "--format", format])
+        self.cli.succeed(&[
+            "push",
+            &target,
+            "-q",
+            "-f",
+            &files,
+            "--key",
+            &self.key,
+            "--format",
+            format,
+            "--allow-secrets",
+        ])
     }
 
     fn inspect(&self, reference: &str) -> Value {

@@ -256,14 +256,16 @@ impl<'a> Check<'a> {
     }
 
     /// A whole object within another.
-    fn embedded(&mut self, fields: &Map<String, Value>, pointer: &str) {
+    fn embedded(&mut self, fields: &Map<String, Value>, pointer: &mut String) {
         for name in ["apiVersion", "kind"] {
             if fields.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
                 self.add(Rule::MissingField, pointer, format!("{name} of the embedded object is missing"));
             }
         }
-        if fields.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
-            self.add(Rule::WrongType, &format!("{pointer}/metadata"), "not an object");
+        if let Some(metadata) = fields.get("metadata").filter(|metadata| !metadata.is_null()) {
+            let mut inner = Check::new(self.definitions, Reader::BuiltIn, self.varying);
+            within(pointer, "metadata", |at| inner.value(&Schema::object_meta(), metadata, at));
+            self.found.append(&mut inner.found);
         }
     }
 

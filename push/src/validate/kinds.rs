@@ -13,9 +13,6 @@ use super::{
     schema::Schema,
 };
 
-/// What every object has, whoever defines the rest.
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-
 /// Everything that is known of kinds.
 pub(super) struct Kinds<'a> {
     catalogue: Catalogue,
@@ -34,8 +31,7 @@ fn said(rule: Rule, pointer: &str, message: impl Into<String>) -> Violation {
 
 impl<'a> Kinds<'a> {
     pub(super) fn new(version: Version, custom: &'a Custom) -> Self {
-        let metadata = Schema { reference: Some(OBJECT_META.to_owned()), ..Schema::default() };
-        Self { catalogue: Catalogue::of(version), custom, metadata }
+        Self { catalogue: Catalogue::of(version), custom, metadata: Schema::object_meta() }
     }
 
     /// What is wrong with an object, given where variables stand in it.

@@ -61,7 +61,15 @@ pub(super) enum Additional {
     Each(Box<Schema>),
 }
 
+/// What every object has, whoever defines the rest.
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 impl Schema {
+    /// The metadata of any object.
+    pub(super) fn object_meta() -> Self {
+        Self { reference: Some(OBJECT_META.to_owned()), ..Self::default() }
+    }
+
     /// The definition that this one only points at.
     pub(super) fn target(&self) -> Option<&str> {
         let reference = match (&self.reference, self.all_of.as_slice()) {

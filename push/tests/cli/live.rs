@@ -120,8 +120,8 @@ async fn a_delivery_is_planned_shown_and_remembered() {
         let name = format!("{namespace}/web");
         live.run(&["status", "-n", namespace]).exits(0).silent().says(&["no Deliveries in namespace"]);
         live.run(&["status", "-n", namespace, "web"]).exits(6).silent();
-        world.push("prod", &["--sequence", "7"]).exits(0);
-        world.push("prod", &["--sequence", "8"]).exits(0);
+        world.push("prod", &["--sequence", "7", "--allow-secrets"]).exits(0);
+        world.push("prod", &["--sequence", "8", "--allow-secrets"]).exits(0);
         let delivery = json!({
             "apiVersion": "sealift.dev/v1alpha1", "kind": "Delivery", "metadata": {"name": "web", "namespace": namespace},
             "spec": {"repository": format!("{}/acme/shop", world.registry.addr), "select": {"tag": "prod"}, "environment": "prod"},

@@ -53,6 +53,8 @@ mod signers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod validate;
+#[cfg(test)]
 mod verify;
 #[cfg(test)]
 mod verify_bundle;

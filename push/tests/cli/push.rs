@@ -31,6 +31,7 @@ async fn json_and_the_outputs_of_a_github_job_name_the_same_digest() {
     let world = World::new().await;
     let to = world.oci(":prod");
     let mut command = world.command(&["push", &to, "-f", "manifests", "--key", "cosign.key", "-q", "-o", "json"]);
+    command.args(["--namespace-exists", "shop"]);
     command.env("GITHUB_OUTPUT", world.path("outputs")).args(["--version", "1.4.2", "--expires-in", "720h"]);
     command.env("GITHUB_STEP_SUMMARY", world.path("summary")).args(["--dotenv", "build.env"]);
     command.envs([

@@ -120,7 +120,8 @@ impl World {
     /// Pushes the folder `manifests` to a tag, with more arguments.
     pub(crate) fn push(&self, tag: &str, more: &[&str]) -> Run {
         let to = self.oci(&format!(":{tag}"));
-        let arguments = ["push", &to, "-f", "manifests", "--key", "cosign.key", "--env", "prod"];
+        let arguments =
+            ["push", &to, "-f", "manifests", "--key", "cosign.key", "--env", "prod", "--namespace-exists", "shop"];
         self.run(&[&arguments[..], more].concat())
     }
 

@@ -125,16 +125,20 @@ fn is_curable(step: &Step, why: &Why, terms: &Terms) -> bool {
 
 /// Applies what was prepared, and records in the inventory how each object looked right after.
 ///
+/// That is not stored yet ([`store::write`] does): whatever ends the program before, the objects are named, and are looked at
+/// again since nothing is known of how they were left.
+///
 /// # Errors
-/// [`ApplyError`], with what was done until then. What was done is recorded in either case.
+/// [`ApplyError`], with what was done until then, which is stored then.
 pub async fn apply(access: Access<'_>, prepared: Prepared, inventory: &mut Inventory) -> Result<ChangeSet, ApplyError> {
     let mut done = ChangeSet::default();
-    let result = apply_stages(access, prepared, inventory, &mut done).await;
-    let stored = store::write(access.controller, inventory).await;
-    match (result, stored) {
-        (Err(error), _) => Err(error),
-        (Ok(()), Err(source)) => Err(ApplyError::Inventory { source, done }),
-        (Ok(()), Ok(_)) => Ok(done),
+    match apply_stages(access, prepared, inventory, &mut done).await {
+        Ok(()) => Ok(done),
+        Err(error) => {
+            // What went wrong is the answer, also where this goes wrong too.
+            let _ = store::write(access.controller, inventory).await;
+            Err(error)
+        }
     }
 }
 

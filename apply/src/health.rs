@@ -131,6 +131,25 @@ pub fn health(value: &Value, circumstances: &Circumstances) -> Health {
     }
 }
 
+/// The health of an object of a built-in kind that says all there is to say itself, whatever the time; `None` of others.
+pub fn by_itself(value: &Value) -> Option<Health> {
+    let (group, kind) = (group(value), value["kind"].as_str().unwrap_or_default());
+    let rule = builtin(group, kind).filter(|_| speaks_for_itself(group, kind))?;
+    Some(generic::settled(value).and_then(|()| rule(value)).map_or_else(|health| health, |()| Health::Healthy))
+}
+
+/// True for the built-in kinds of [`by_itself`]: whoever watches them need not ask how they fare.
+pub fn speaks_for_itself(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            | ("batch", "Job")
+            | ("", "Pod" | "ReplicationController" | "PersistentVolumeClaim" | "Service")
+            | ("policy", "PodDisruptionBudget")
+            | ("autoscaling", "HorizontalPodAutoscaler")
+    )
+}
+
 /// `Err` is anything but healthy.
 type Verdict = Result<(), Health>;
 

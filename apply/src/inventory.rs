@@ -101,6 +101,11 @@ impl Inventory {
         self.rows.is_empty()
     }
 
+    /// True if it is stored just as it is.
+    pub fn is_stored(&self) -> bool {
+        !self.chunks.iter().any(|chunk| chunk.dirty)
+    }
+
     /// The rows that no release wants any more: recorded − wanted.
     pub fn to_prune(&self, wanted: &BTreeSet<Key>) -> Vec<Row> {
         self.rows.iter().filter(|(key, _)| !wanted.contains(key)).map(|(_, (_, row))| row.clone()).collect()

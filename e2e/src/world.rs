@@ -239,6 +239,17 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Asks the controller to end, and waits until it has: what it put off is written then.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub fn stop_controller(&self) {
+        if let Some(mut process) = lock(&self.controller).take() {
+            let ended = process.terminate(Duration::from_secs(60));
+            assert!(ended.is_some_and(|status| status.success()), "it ended otherwise: {ended:?}");
+        }
+    }
+
     /// What the controller has logged.
     #[must_use]
     pub fn controller_log(&self) -> String {

@@ -95,7 +95,7 @@ impl<'a, 'b> Journey<'a, 'b> {
     /// Reconciles once more and sends no write of any sort, not even a dry-run. The controller is a new one, so nothing
     /// that it remembers hides what it would write.
     async fn assert_quiet(&self) {
-        self.world.kill_controller();
+        self.world.stop_controller();
         let mark = self.world.control_plane.audit().mark();
         let asked = self.world.request(self.of()).await;
         self.world.start_controller().await;

@@ -4,11 +4,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams},
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, api::DeleteParams};
 use sealift_apply::api::{Delivery, condition};
 use sealift_e2e::{
     Attacker, ControlPlane, KeyPair, Name, Process, Registry, World, binary, corpus, expected, free_port, is_ready,
@@ -207,11 +204,8 @@ async fn what_is_not_trusted_is_refused_with_its_reason_and_nothing_of_it_is_app
         attacker.move_tag("stable", second).await;
         assert!(is_ready(&world.reconcile(of).await));
 
-        let events: Api<Event> = Api::namespaced(world.client.clone(), of.0);
-        let events = events.list(&ListParams::default()).await.unwrap().items;
-        let reasons: BTreeSet<_> = events.iter().filter_map(|event| event.reason.as_deref()).collect();
         for reason in ["NoPolicy", "Applied", "Unsigned", "RolledBack", "NoTrustedSignature", "DigestMismatch"] {
-            assert!(reasons.contains(reason), "no event says {reason}: {reasons:?}");
+            world.event(reason).await;
         }
     })
     .await;
@@ -617,9 +611,7 @@ async fn everything_goes_to_the_target_namespace() {
         assert_eq!(world.owned_names(&uid).await, map_names(&["a"], &target));
         assert!(world.inventory(&uid).await.is_empty());
         assert!(world.controller_log().contains(&format!("ConfigMap {target}/a")), "{}", world.controller_log());
-        let events: Api<Event> = Api::namespaced(world.client.clone(), of.0);
-        let events = events.list(&ListParams::default()).await.unwrap().items;
-        assert!(events.iter().any(|event| event.reason.as_deref() == Some("Orphaned")));
+        world.event("Orphaned").await;
     })
     .await;
 }

@@ -19,6 +19,8 @@ mod images;
 mod judge;
 mod memory;
 mod order;
+pub(crate) mod outbox;
+mod owed;
 mod parameters;
 mod plan;
 mod policies;
@@ -64,6 +66,7 @@ pub use self::{
 };
 use self::{
     context::Memo,
+    owed::Untold,
     report::Report,
     schedule::When,
     status::About,
@@ -72,7 +75,7 @@ use self::{
 pub(crate) use self::{events::cut, memory::Known};
 use crate::{
     metrics::{Outcome, Stalled},
-    queue::{Key, Reasons, Taken},
+    queue::{Key, Reason, Reasons, Taken},
     workers::{Ended, Work},
 };
 
@@ -115,8 +118,7 @@ impl Work for Arc<Context> {
         self.metrics.stalled(Stalled::Reconcile);
         let (step, silence) = (*step, silence.as_secs());
         tracing::error!(delivery = %key, reason = "Stalled", step, silence, "no progress; the reconcile is ended and tried again");
-        let context = Self::clone(self);
-        tokio::spawn(async move { events::publish(&context, &delivery, &events::stalled(step, silence)).await });
+        self.outbox.put(&delivery, events::stalled(step, silence));
         pause
     }
 }
@@ -130,18 +132,28 @@ async fn bring_about(
 ) -> Result<Option<Duration>, ReconcileError> {
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
-    let previous = publish::current(&delivery, &memo);
-    if delivery.metadata.deletion_timestamp.is_some() || delivery.spec.suspend {
+    let is_going = delivery.metadata.deletion_timestamp.is_some();
+    if reasons.are_among(&[Reason::Owed]) && memo.untold.is_none() && !is_going {
+        owed::settle(context, &uid).await;
+        owed::remind(context, &Key::from(&*delivery), &uid, &memo);
+        return Ok(memo.next.map(|next| next.saturating_duration_since(tokio::time::Instant::now())));
+    }
+    let told = publish::current(&delivery, &memo);
+    let untold = memo.untold.take();
+    let previous = untold.as_ref().map_or_else(|| told.clone(), |untold| untold.status.clone());
+    if is_going || delivery.spec.suspend {
+        memo.next = None;
         context.tags.follow(&Key::from(&*delivery), Vec::new());
     }
-    if delivery.metadata.deletion_timestamp.is_some() {
+    if is_going {
+        owed::forget(context, &uid);
         let pause = finalize::finalize(context, &delivery, &mut memo, &previous).await?;
         context.metrics.reconciled(Outcome::Deleting, began.elapsed());
         return Ok(pause);
     }
     if delivery.spec.suspend {
         let next = status::suspended(&previous, about(&delivery));
-        tell(context, &delivery, &mut memo, &previous, &next, &Report::default()).await?;
+        tell(context, &delivery, &mut memo, &told, &next, &Report::default(), None).await?;
         context.remember(&uid, memo);
         context.metrics.reconciled(Outcome::Suspended, began.elapsed());
         return Ok(None);
@@ -165,8 +177,18 @@ async fn bring_about(
         memo.awaited = None;
     }
     let pause = pause(context, &delivery, &memo, &report, &next, followed);
+    memo.next = pause.and_then(|pause| tokio::time::Instant::now().checked_add(pause));
     record::record(context, &delivery, &mut memo, &next, &report);
-    let told = tell(context, &delivery, &mut memo, &previous, &next, &report).await;
+    let done = report.changes.changed().then(|| report.changes.to_string());
+    let done = done.or_else(|| untold.as_ref().and_then(|untold| untold.done.clone()));
+    let told = match untold.is_none() && owed::may_wait(&report) {
+        true => {
+            memo.untold = Some(Arc::new(Untold { status: next, done }));
+            Ok(())
+        }
+        false => tell(context, &delivery, &mut memo, &told, &next, &report, done.as_deref()).await,
+    };
+    owed::remind(context, &Key::from(&*delivery), &uid, &memo);
     context.remember(&uid, memo);
     told?;
     count(context, &report, began.elapsed());

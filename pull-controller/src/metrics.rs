@@ -37,6 +37,7 @@ struct Inner {
     refused: Family<ReasonLabel, Gauge>,
     audited: Family<ResultLabel, Counter>,
     drifted: Family<ResultLabel, Counter>,
+    events: Family<ResultLabel, Counter>,
     queue: Family<StateLabel, Gauge>,
     waited: Histogram,
     wakes: Family<ReasonLabel, Counter>,
@@ -53,6 +54,17 @@ pub enum Stalled {
     Reconcile,
     /// A loop of the program; it was begun anew.
     Loop,
+}
+
+/// What became of an Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// It was recorded.
+    Sent,
+    /// The API server did not take it.
+    Failed,
+    /// Too many waited.
+    Dropped,
 }
 
 /// How a tag came to be resolved.
@@ -178,6 +190,8 @@ impl Metrics {
         registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
         let drifted = Family::default();
         registry.register("drift", "Objects found to differ by what was done about it", drifted.clone());
+        let events = Family::default();
+        registry.register("events", "Kubernetes Events by what became of them", events.clone());
         let audited = Family::default();
         registry.register("audit_lines", "Lines of the audit log by what became of them", audited.clone());
         let queue = Family::default();
@@ -205,6 +219,7 @@ impl Metrics {
             requests,
             refused,
             audited,
+            events,
             drifted,
             queue,
             waited,
@@ -253,6 +268,16 @@ impl Metrics {
     /// A registry was asked.
     pub fn requested(&self, result: &'static str) {
         self.0.requests.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// An Event was sent, or was not.
+    pub fn told(&self, told: Told) {
+        let result = match told {
+            Told::Sent => "sent",
+            Told::Failed => "failed",
+            Told::Dropped => "dropped",
+        };
+        self.0.events.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// A line of the audit log was written or lost.

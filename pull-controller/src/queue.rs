@@ -77,7 +77,7 @@ struct Inner {
     fair: Fair,
     /// When a Delivery's own pause is over. Each run sets it anew.
     pauses: Timers,
-    /// When others want it looked at. A run before that does not take it away.
+    /// When what it owes is due. A run before that does not take it away.
     alarms: Timers,
     closed: bool,
 }
@@ -118,8 +118,8 @@ impl Queue {
         self.0.moved.notify_one();
     }
 
-    /// Wants it looked at when `at` has come, or earlier if that was wanted before.
-    pub fn wake_at(&self, key: &Key, at: Instant) {
+    /// It owes something that is due at `at`, or earlier if that was said before.
+    pub fn owes_at(&self, key: &Key, at: Instant) {
         self.inner().alarms.at_latest(key.clone(), at);
         self.0.moved.notify_one();
     }
@@ -197,7 +197,7 @@ impl Inner {
             self.fair.wake(&key, Reason::Due, now);
         }
         while let Some(key) = self.alarms.due(now) {
-            self.fair.wake(&key, Reason::Observed, now);
+            self.fair.wake(&key, Reason::Owed, now);
         }
     }
 }
@@ -236,15 +236,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_in_between_does_not_take_away_what_others_want_later() {
+    async fn a_run_in_between_does_not_take_away_what_is_owed_later() {
         let (queue, a) = (Queue::new(2), Key::new("n", "a"));
         let start = Instant::now();
-        queue.wake_at(&a, start + 30 * SECOND);
-        queue.wake_at(&a, start + 90 * SECOND);
+        queue.owes_at(&a, start + 30 * SECOND);
+        queue.owes_at(&a, start + 90 * SECOND);
         queue.wake(&a, Reason::Changed);
         queue.next().await.unwrap();
         queue.done(&a, Some(600 * SECOND));
-        assert!(queue.next().await.unwrap().reasons.has(Reason::Observed));
+        assert!(queue.next().await.unwrap().reasons.has(Reason::Owed));
         assert_eq!(start.elapsed().as_secs(), 30);
     }
 
@@ -270,7 +270,7 @@ mod tests {
         queue.next().await.unwrap();
         queue.forget(&a);
         queue.done(&a, None);
-        queue.wake_at(&a, Instant::now() + SECOND);
+        queue.owes_at(&a, Instant::now() + SECOND);
         queue.forget(&a);
         assert!(tokio::time::timeout(60 * SECOND, queue.next()).await.is_err());
     }

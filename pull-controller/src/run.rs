@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     audit::AuditLog,
-    controller::{Context, Policies, tags as followed},
+    controller::{Context, Policies, outbox, tags as followed},
     delivery_watch::{self, Deliveries},
     memory_watch::{self, follow_memory},
     metrics::{ByReadiness, Metrics},
@@ -143,13 +143,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _memory = kept(memory_watch::LOOP, &vitals, &metrics, following);
     let (tags, alive) = (context.tags(), vitals.clone());
     let _tags = kept(followed::LOOP, &vitals, &metrics, move || tags.clone().run(alive.clone()));
+    let (outbox, alive) = (context.outbox(), vitals.clone());
+    let _outbox = kept(outbox::LOOP, &vitals, &metrics, move || outbox.clone().run(alive.clone()));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), grace: GRACE };
     let mut stopped = stop;
     let stopping = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    workers::work(context, queue, bounds, vitals, stopping).await;
+    workers::work(Arc::clone(&context), queue, bounds, vitals, stopping).await;
+    context.settle().await;
     if let Some(audit) = audit {
         audit.end().await;
     }

@@ -17,7 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealift_apply::{api::DeliveryReference, cluster::Cluster, inventory::Key, observe::Known, owner::Meta};
+use sealift_apply::{
+    api::DeliveryReference, cluster::Cluster, health::Health, inventory::Key, observe::Known, owner::Meta,
+};
 use sealift_verify::objects::ObjectId;
 use tokio::sync::Notify;
 
@@ -129,7 +131,12 @@ impl Hub {
 
     /// What an answer of the cluster says of an object.
     pub fn saw(&self, key: Key, meta: Meta) {
-        self.state().seen(key, meta, Instant::now());
+        self.told(key, meta, None);
+    }
+
+    /// What a watch says of an object, and how it fares where that follows from it.
+    fn told(&self, key: Key, meta: Meta, told: Option<Health>) {
+        self.state().seen(key, meta, told, Instant::now());
         self.0.due.notify_one();
     }
 
@@ -261,6 +268,11 @@ impl Hub {
 }
 
 impl View<'_> {
+    /// How the object fares by the watch that tells of it. It says nothing of what a Delivery's own checks ask.
+    pub fn told(&self, key: &Key) -> Option<Health> {
+        self.hub.state().told(key, &self.account, Instant::now())
+    }
+
     /// True if the object was found healthy and has not moved since.
     pub fn is_healthy(&self, key: &Key) -> bool {
         self.hub.state().is_healthy(key, &self.account, Instant::now())

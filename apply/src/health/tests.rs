@@ -36,6 +36,37 @@ fn holds(kind: &str, cases: Vec<(char, &str, Value)>) {
 }
 
 #[test]
+fn what_a_watch_judges_by_itself_is_what_a_look_would_say_whenever_it_comes() {
+    let kinds = [
+        "apps/v1/Deployment",
+        "apps/v1/StatefulSet",
+        "apps/v1/DaemonSet",
+        "apps/v1/ReplicaSet",
+        "batch/v1/Job",
+        "v1/Pod",
+        "v1/ReplicationController",
+        "v1/PersistentVolumeClaim",
+        "v1/Service",
+        "policy/v1/PodDisruptionBudget",
+        "autoscaling/v2/HorizontalPodAutoscaler",
+    ];
+    let made = json!({"creationTimestamp": "2026-01-01T00:00:00Z", "generation": 2});
+    for kind in kinds {
+        for status in
+            [json!({}), json!({"observedGeneration": 2}), json!({"phase": "Running", "observedGeneration": 1})]
+        {
+            let object = object(kind, json!({"metadata": made, "spec": {"replicas": 1}, "status": status}));
+            let at = |now| health(&object, &Circumstances { now, has_status: true });
+            let told = by_itself(&object);
+            assert_eq!((told.clone(), told), (Some(at(Timestamp::MIN)), Some(at(Timestamp::MAX))), "{object}");
+        }
+    }
+    for kind in ["v1/ConfigMap", "v1/Secret", "apiextensions.k8s.io/v1/CustomResourceDefinition", "a.example/v1/Job"] {
+        assert_eq!(by_itself(&object(kind, json!({}))), None, "{kind}");
+    }
+}
+
+#[test]
 fn deployments() {
     let status = |value: Value| json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": value});
     holds(

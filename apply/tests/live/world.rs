@@ -178,6 +178,7 @@ impl Delivery {
         let prunes = plan.prunes().to_vec();
         let prepared = prepare(self.access(), plan, &mut inventory).await?;
         let mut done = apply(self.access(), prepared, &mut inventory).await?;
+        store::write(&self.controller, &mut inventory).await.unwrap();
         let pruned = prune(self.access(), &prunes, &mut inventory, Until::Accepted).await.unwrap();
         assert!(pruned.is_complete(), "{pruned:?}");
         done.extend(pruned.changes);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::Event;
 use kube::{
     Api, Resource as _,
     api::{DynamicObject, ListParams, ObjectMeta},
@@ -97,6 +98,48 @@ impl World<'_> {
     /// The names in the inventory.
     pub async fn inventory_names(&self, uid: &str) -> BTreeSet<Name> {
         self.inventory(uid).await.iter().map(|row| Name::from(&row.id())).collect()
+    }
+
+    /// Waits for an Event with this reason in the world's namespace; they are sent when there is time.
+    ///
+    /// # Panics
+    /// Where none comes.
+    pub async fn event(&self, reason: &str) {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.until(&format!("an event that says {reason}"), async || {
+            let listed = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let reasons: BTreeSet<_> = listed.items.into_iter().filter_map(|event| event.reason).collect();
+            if reasons.contains(reason) { Ok(()) } else { Err(format!("{reasons:?}")) }
+        })
+        .await;
+    }
+
+    /// Waits for so many Events with this reason, each about another object of the world's namespace.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    pub async fn event_of_each(&self, reason: &str, count: usize) {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.until(&format!("{count} objects of which an event says {reason}"), async || {
+            let listed = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let said = listed.items.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+            let about: BTreeSet<_> = said.filter_map(|event| event.involved_object.name).collect();
+            if about.len() >= count { Ok(()) } else { Err(format!("{} of them", about.len())) }
+        })
+        .await;
+    }
+
+    /// Waits until this Delivery's inventory says of each object how it was left; that is written when there is time.
+    ///
+    /// # Panics
+    /// Where it does not in time.
+    pub async fn confirmed(&self, uid: &str) {
+        self.until("every apply to be confirmed", async || {
+            let rows = self.inventory(uid).await;
+            let open: Vec<_> = rows.iter().filter(|row| row.content.is_none() || row.mark.is_none()).collect();
+            if open.is_empty() && !rows.is_empty() { Ok(()) } else { Err(format!("{} are not", open.len())) }
+        })
+        .await;
     }
 
     /// What this Delivery has accepted, if anything.

@@ -16,7 +16,7 @@ use sealift_apply::{
     drift::Contention,
     inventory::Inventory,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     cache::Cache,
@@ -24,6 +24,8 @@ use super::{
     images::ImageStore,
     judge::Accepted,
     memory::Known,
+    outbox::Outbox,
+    owed::{self, Owed, Untold},
     policies::Policies,
     record::Told,
     registries::Registries,
@@ -38,7 +40,7 @@ use crate::{
     metrics::Metrics,
     options::{Mirror, Options},
     platform::Platform,
-    queue::Queue,
+    queue::{Key, Queue},
     watch::Hub,
 };
 
@@ -60,7 +62,7 @@ pub struct Context {
     pub(super) images: ImageStore,
     pub(super) tags: Arc<Tags>,
     pub(super) metrics: Metrics,
-    pub(super) recorder: Recorder,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) audit: Option<AuditLog>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
@@ -69,6 +71,10 @@ pub struct Context {
     pub(super) known: Arc<Known>,
     /// Inventories as they were last stored: nobody else writes them, and who does makes the next write fail.
     pub(super) inventories: Cache<String, Inventory>,
+    /// Those that are to be stored when there is time.
+    pub(super) owed: Owed,
+    /// How many rows these may hold together.
+    most_owed: usize,
     queue: Queue,
     /// What happens to applied objects.
     pub(super) hub: Hub,
@@ -95,6 +101,10 @@ pub(super) struct Memo {
     pub(super) contention: Contention,
     /// What the audit log was last told.
     pub(super) audited: Option<Told>,
+    /// What is true and not written yet.
+    pub(super) untold: Option<Arc<Untold>>,
+    /// When it wants to be looked at again by itself.
+    pub(super) next: Option<Instant>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.
     pub(super) written: Option<(u64, DeliveryStatus)>,
 }
@@ -137,13 +147,19 @@ impl Context {
     ) -> std::io::Result<Self> {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
         Ok(Self {
-            recorder: Recorder::new(cluster.client().clone(), reporter),
+            outbox: Arc::new(Outbox::new(
+                Recorder::new(cluster.client().clone(), reporter),
+                queue.clone(),
+                metrics.clone(),
+            )),
             registries: Registries::new(options, platform),
             artifacts: Artifacts::new(budget(options), options.cache_dir.as_deref())?,
             images: ImageStore::new(options.mirror.clone()),
             tags: Arc::new(Tags::new(queue.clone(), metrics.clone())),
             known: Arc::default(),
             inventories: Cache::new(budget(options).inventories),
+            owed: Owed::default(),
+            most_owed: budget(options).inventories / ROW_BYTES,
             shortest: options.min_interval.get(),
             mirrors: options.mirror.clone(),
             default_account: options.default_service_account.clone(),
@@ -172,6 +188,11 @@ impl Context {
     /// What asks registries in the background.
     pub(crate) fn tags(&self) -> Arc<Tags> {
         Arc::clone(&self.tags)
+    }
+
+    /// What sends Events in the background.
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
     }
 
     /// How often a Delivery's selection is resolved.
@@ -229,6 +250,7 @@ impl Context {
         let mut memo = self.memo(uid);
         memo.failures += 1;
         let pause = schedule::after_failure(memo.failures - 1, random());
+        memo.next = Instant::now().checked_add(pause);
         self.remember(uid, memo);
         pause
     }
@@ -239,6 +261,29 @@ impl Context {
         self.inventories.put(inventory.owner().uid.clone(), inventory, bytes);
     }
 
+    /// Whether so many rows may wait to be stored.
+    pub(super) fn may_owe(&self, rows: usize) -> bool {
+        rows <= self.most_owed
+    }
+
+    /// Writes what is true and not written yet, since nothing comes after.
+    pub(crate) async fn settle(&self) {
+        owed::settle_all(self).await;
+    }
+
+    /// The Delivery, with the status that is true though it may not be written.
+    pub(super) fn delivery(&self, key: &Key) -> Option<Arc<Delivery>> {
+        let delivery = self.deliveries.get(&key.into())?;
+        let memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        match memos.get(delivery.metadata.uid.as_deref().unwrap_or_default()).and_then(|memo| memo.untold.as_ref()) {
+            Some(untold) => {
+                let status = Some(untold.status.clone());
+                Some(Arc::new(Delivery { status, ..Delivery::clone(&delivery) }))
+            }
+            None => Some(delivery),
+        }
+    }
+
     /// What the watch of the memory of trust fills.
     pub(crate) fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known)
@@ -247,6 +292,7 @@ impl Context {
     /// Forgets a Delivery that is gone.
     pub(super) fn forget(&self, uid: &str) {
         self.inventories.take(&uid.to_owned());
+        owed::forget(self, uid);
         self.memos.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.hub.disown(uid);
     }

@@ -23,11 +23,12 @@ use super::{
     context::{Context, Memo},
     depends, drift,
     follow::Follower,
-    health::{health, looked_again},
+    health::{Trust, health, looked_again},
     hold,
     judge::{Judge, Judged},
     memory,
     order::{self, Order},
+    owed,
     plan::{Sight, planned},
     prune::pruned,
     publish,
@@ -73,7 +74,7 @@ pub(super) async fn deliver(
     let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
     let view = context.hub.view(&owner.namespace, name);
     if spec.hold.is_none()
-        && reasons.are_among(&[Reason::Health, Reason::Due])
+        && reasons.are_among(&[Reason::Health, Reason::Due, Reason::Owed])
         && let Some(looked) = looked_again(access, delivery, memo, &policies, &view, &checks).await
     {
         *report = looked;
@@ -129,7 +130,7 @@ pub(super) async fn deliver(
     let asked = asked || awaits_approval;
     let freshness = Freshness::of(interval, asked, changed);
     let depends = |judged: Judged| match verify::is_new(&judged.verified, previous) {
-        true => depends::met(delivery, |key| context.deliveries.get(&key.into())).map(|()| judged),
+        true => depends::met(delivery, |key| context.delivery(key)).map(|()| judged),
         false => Ok(judged),
     };
     let judged = match selected {
@@ -161,7 +162,7 @@ pub(super) async fn deliver(
     progress::step("plan");
     let is_new = is_chosen && verify::is_new(&verified, previous);
     // Whatever ends this early, from here to the end of the prune the inventory may name what is not so.
-    let (trusted, kept) = (std::mem::take(&mut memo.trusted), context.inventories.take(&owner.uid));
+    let (trusted, kept) = (std::mem::take(&mut memo.trusted), owed::taken(context, &owner.uid).await?);
     context.remember(&owner.uid, memo.clone());
     // Approved is an effect on the cluster as it is, so that is looked at.
     let demanded = verified.approvals().are_demanded();
@@ -178,7 +179,8 @@ pub(super) async fn deliver(
     let work = applied(access, &context.known, plan, &mut inventory, &remembered, &verified, now, report);
     let done = told_if_slow(work, async {
         let Some(working) = working else { return };
-        if let Err(error) = publish::status(context, delivery, memo, previous, &working).await {
+        let written = publish::current(delivery, memo);
+        if let Err(error) = publish::status(context, delivery, memo, &written, &working).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "that it works was not written");
         }
     })
@@ -198,17 +200,18 @@ pub(super) async fn deliver(
     }
     memo.trusted = gone.is_ok();
     report.objects = Some(inventory.len());
-    if gone.is_ok() {
-        context.keep_inventory(inventory);
-    }
+    match gone {
+        Ok(()) => owed::keep(context, inventory).await,
+        Err(_) => owed::write(context, &mut inventory).await,
+    };
 
     // 5. cluster: did it help?
     progress::step("health");
     let removed = drift::removed_on_purpose(&report.changes);
     let held_back = |id: &_| report.changes.waiting.contains(id) || removed.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    let known = previous.observed_generation == delivery.metadata.generation && !asked;
-    report.health = Some(health(&account, known.then_some(&view), &ids, &report.changes, &checks).await);
+    let trust = if changed || asked { Trust::Writes } else { Trust::Watches };
+    report.health = Some(health(&account, &view, trust, &ids, &report.changes, &checks).await);
     memo.awaited = Awaited::after(delivery, &policies, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)

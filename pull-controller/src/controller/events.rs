@@ -1,26 +1,15 @@
-//! One Event for each change of verdict or applied release. *pure*, and the edge that sends it, *cluster*
+//! One Event for each change of verdict or applied release. *pure*
 
-use std::time::Duration;
+use kube::runtime::events::{Event, EventType};
+use sealift_apply::api::{Condition, DeliveryStatus, HoldState, HoldStatus, condition};
 
-use kube::{
-    Resource as _,
-    runtime::events::{Event, EventType},
-};
-use sealift_apply::api::{Condition, Delivery, DeliveryStatus, HoldState, HoldStatus, condition};
-
-use super::{
-    context::Context,
-    report::Report,
-    status::{PROGRESSING, READY},
-};
+use super::status::{PROGRESSING, READY};
 
 /// The API server refuses a longer note.
 const NOTE_LIMIT: usize = 1000;
-/// An event is worth no longer wait.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// What there is to tell, if anything: a repetition is none.
-pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Report) -> Option<Event> {
+/// What there is to tell, if anything: a repetition is none. `done` is what was done to objects, in words.
+pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, done: Option<&str>) -> Option<Event> {
     let ready = condition(&next.conditions, READY)?;
     let word = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
     let turned = condition(&previous.conditions, READY).map(word) != Some(word(ready));
@@ -32,7 +21,7 @@ pub(super) fn news(previous: &DeliveryStatus, next: &DeliveryStatus, report: &Re
     if ready.reason == PROGRESSING && !released || !(turned || other || released) {
         return None;
     }
-    let changes = if report.changes.changed() { format!(" ({})", report.changes) } else { String::new() };
+    let changes = done.map(|done| format!(" ({done})")).unwrap_or_default();
     Some(Event {
         type_: if ready.status == "False" { EventType::Warning } else { EventType::Normal },
         reason: ready.reason.clone(),
@@ -108,16 +97,4 @@ pub(crate) fn cut(mut note: String) -> String {
     let end = (0..=note.len().min(NOTE_LIMIT)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
     note.truncate(end);
     note
-}
-
-/// Sends an event. That it cannot be sent (a namespace that is going away takes none) is no reason to stop.
-pub(super) async fn publish(context: &Context, delivery: &Delivery, event: &Event) {
-    let reference = delivery.object_ref(&());
-    match tokio::time::timeout(CALL_LIMIT, context.recorder.publish(event, &reference)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::debug!(reason = %event.reason, error = &error as &dyn std::error::Error, "the event was not recorded");
-        }
-        Err(_) => tracing::debug!(reason = %event.reason, "the event was not recorded in time"),
-    }
 }

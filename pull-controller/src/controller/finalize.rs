@@ -176,5 +176,5 @@ async fn orphaned(context: &Context, delivery: &Delivery, rows: &[Row], why: &'s
         action: "Finalize".to_owned(),
         secondary: None,
     };
-    events::publish(context, delivery, &event).await;
+    context.outbox.put(delivery, event);
 }

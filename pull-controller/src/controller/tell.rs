@@ -16,7 +16,8 @@ use super::{
     stop::{Stop, Verdict, chain},
 };
 
-/// Writes status, event and log line, if there is something new to say.
+/// Writes status, event and log line, if there is something new to say since `previous`, which was told. `done` is what was
+/// done to objects, in words.
 pub(super) async fn tell(
     context: &Context,
     delivery: &Delivery,
@@ -24,6 +25,7 @@ pub(super) async fn tell(
     previous: &DeliveryStatus,
     next: &DeliveryStatus,
     report: &Report,
+    done: Option<&str>,
 ) -> Result<(), ReconcileError> {
     // Before this one, the reconcile may have written that it began.
     let written = publish::current(delivery, memo);
@@ -31,20 +33,20 @@ pub(super) async fn tell(
     for event in drift::events(previous.drift.as_ref(), next.drift.as_ref()) {
         let note = event.note.as_deref().unwrap_or_default();
         tracing::info!(delivery = %name(delivery), reason = %event.reason, "{note}");
-        events::publish(context, delivery, &event).await;
+        context.outbox.put(delivery, event);
     }
     if let Some(event) = events::standing(previous, next) {
         let digest = next.last_applied.as_ref().map(|last| last.digest.to_string()).unwrap_or_default();
         let note = event.note.as_deref().unwrap_or_default();
         tracing::warn!(delivery = %name(delivery), %digest, reason = %event.reason, "{note}");
-        events::publish(context, delivery, &event).await;
+        context.outbox.put(delivery, event);
     }
     if let Some(event) = events::hold(previous, next) {
         let note = event.note.as_deref().unwrap_or_default();
         tracing::warn!(delivery = %name(delivery), reason = %event.reason, "{note}");
-        events::publish(context, delivery, &event).await;
+        context.outbox.put(delivery, event);
     }
-    let Some(event) = events::news(previous, next, report) else { return Ok(()) };
+    let Some(event) = events::news(previous, next, done) else { return Ok(()) };
     if let Some(Stop::Apply(error)) = &report.stop {
         // Condition and event hold the first few.
         for refused in error.objects() {
@@ -57,7 +59,7 @@ pub(super) async fn tell(
         delivery = %name(delivery), %digest, verdict, reason = %event.reason,
         "{}", event.note.as_deref().unwrap_or_default()
     );
-    events::publish(context, delivery, &event).await;
+    context.outbox.put(delivery, event);
     Ok(())
 }
 

@@ -32,8 +32,32 @@ struct Item {
 #[derive(Debug, Default)]
 struct Space {
     waiting: VecDeque<Key>,
+    /// Those that end what was begun. They take every other turn: what is new does not hold them up, nor they what is new.
+    ending: VecDeque<Key>,
+    /// Whether the last turn was one of theirs.
+    ended: bool,
     running: usize,
     has_turn: bool,
+}
+
+impl Space {
+    fn take(&mut self) -> Option<Key> {
+        let (first, second) = match self.ended {
+            true => (&mut self.waiting, &mut self.ending),
+            false => (&mut self.ending, &mut self.waiting),
+        };
+        let key = first.pop_front();
+        self.ended = key.is_some() != self.ended;
+        key.or_else(|| second.pop_front())
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.ending.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// What may begin now.
@@ -72,7 +96,7 @@ impl Fair {
             None => {
                 item.wanted = Some((now, reason.into()));
                 if !item.runs {
-                    self.line_up(key);
+                    self.line_up(key, reason.ends_what_was_begun());
                 }
             }
         }
@@ -86,7 +110,7 @@ impl Fair {
         let namespace = self.turns.pop_front()?;
         let space = self.spaces.get_mut(&namespace)?;
         space.has_turn = false;
-        let key = space.waiting.pop_front()?;
+        let key = space.take()?;
         space.running += 1;
         self.running += 1;
         self.waiting -= 1;
@@ -101,18 +125,17 @@ impl Fair {
     pub(super) fn done(&mut self, key: &Key) {
         let Some(item) = self.items.get_mut(key).filter(|item| item.runs) else { return };
         item.runs = false;
-        let again = item.wanted.is_some();
-        if !again {
+        let again = item.wanted.map(|(_, reasons)| reasons.end_what_was_begun());
+        if again.is_none() {
             self.items.remove(key);
         }
         self.running -= 1;
         if let Some(space) = self.spaces.get_mut(&key.namespace) {
             space.running -= 1;
         }
-        if again {
-            self.line_up(key);
-        } else {
-            self.give_turn(key.namespace.clone());
+        match again {
+            Some(ends) => self.line_up(key, ends),
+            None => self.give_turn(key.namespace.clone()),
         }
     }
 
@@ -125,10 +148,11 @@ impl Fair {
         }
         self.items.remove(key);
         let Some(space) = self.spaces.get_mut(&key.namespace) else { return };
-        let before = space.waiting.len();
+        let before = space.len();
         space.waiting.retain(|waiting| waiting != key);
-        self.waiting -= before - space.waiting.len();
-        if space.waiting.is_empty() && std::mem::take(&mut space.has_turn) {
+        space.ending.retain(|waiting| waiting != key);
+        self.waiting -= before - space.len();
+        if space.is_empty() && std::mem::take(&mut space.has_turn) {
             self.turns.retain(|namespace| *namespace != key.namespace);
         }
         self.give_turn(key.namespace.clone());
@@ -144,8 +168,10 @@ impl Fair {
         self.running
     }
 
-    fn line_up(&mut self, key: &Key) {
-        self.spaces.entry(key.namespace.clone()).or_default().waiting.push_back(key.clone());
+    fn line_up(&mut self, key: &Key, ends: bool) {
+        let space = self.spaces.entry(key.namespace.clone()).or_default();
+        let line = if ends { &mut space.ending } else { &mut space.waiting };
+        line.push_back(key.clone());
         self.waiting += 1;
         self.give_turn(key.namespace.clone());
     }
@@ -153,9 +179,9 @@ impl Fair {
     /// Lets the namespace take turns if it can use one, and drops it once it has nothing left.
     fn give_turn(&mut self, namespace: String) {
         let Some(space) = self.spaces.get_mut(&namespace) else { return };
-        if space.waiting.is_empty() && space.running == 0 {
+        if space.is_empty() && space.running == 0 {
             self.spaces.remove(&namespace);
-        } else if !space.waiting.is_empty() && space.running < self.share && !space.has_turn {
+        } else if !space.is_empty() && space.running < self.share && !space.has_turn {
             space.has_turn = true;
             self.turns.push_back(namespace);
         }

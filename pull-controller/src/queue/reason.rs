@@ -19,10 +19,12 @@ pub enum Reason {
     Health,
     /// A Delivery it depends on became ready.
     Dependency,
+    /// Something it has found or done is still to be written.
+    Owed,
 }
 
 impl Reason {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Changed, "changed"),
         (Self::Due, "due"),
         (Self::Policy, "policy"),
@@ -30,7 +32,13 @@ impl Reason {
         (Self::Observed, "observed"),
         (Self::Health, "health"),
         (Self::Dependency, "dependency"),
+        (Self::Owed, "owed"),
     ];
+
+    /// True if what woke it ends something that was begun, and is short.
+    pub(super) fn ends_what_was_begun(self) -> bool {
+        matches!(self, Self::Health | Self::Owed)
+    }
 
     fn bit(self) -> u8 {
         1 << self as u8
@@ -55,6 +63,11 @@ impl Reasons {
     /// True if there are no others than these.
     pub fn are_among(self, reasons: &[Reason]) -> bool {
         reasons.iter().fold(self.0, |left, reason| left & !reason.bit()) == 0
+    }
+
+    /// True if all of them end what was begun.
+    pub(super) fn end_what_was_begun(self) -> bool {
+        Reason::ALL.into_iter().all(|(reason, _)| !self.has(reason) || reason.ends_what_was_begun())
     }
 
     /// The names of those there are.

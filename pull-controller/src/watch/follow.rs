@@ -1,18 +1,29 @@
 //! One watch: metadata of the objects of a kind that some Delivery owns. *cluster*
+//!
+//! Built-in kinds whose health follows from the object alone are watched whole, judged as they come and dropped: managed
+//! fields, which are metadata, are most of such an object, and nobody need ask how it fares.
 
-use std::{collections::HashSet, future::Future, pin::pin, time::Duration};
+use std::{collections::HashSet, fmt::Debug, future::Future, time::Duration};
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, stream::BoxStream};
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::DynamicObject,
-    core::PartialObjectMeta,
+    Api, Client, Resource as _,
+    api::{ApiResource, DynamicObject, ObjectMeta},
+    core::{DynamicResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event},
     },
 };
-use sealift_apply::{api::OWNER_LABEL, cluster::Resource, inventory::Key, owner::Meta};
+use sealift_apply::{
+    api::OWNER_LABEL,
+    cluster::Resource,
+    health::{Health, by_itself, speaks_for_itself},
+    inventory::Key,
+    owner::Meta,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Hub, scopes::Scope};
 
@@ -54,13 +65,16 @@ pub(super) async fn follow(hub: Hub, scope: Scope, resource: Resource, client: C
 }
 
 async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client, streaming: bool) -> End {
-    let api: Api<PartialObjectMeta<DynamicObject>> = match &scope.namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &resource.api),
-        None => Api::all_with(client, &resource.api),
-    };
     let config = watcher::Config::default().labels(OWNER_LABEL);
     let config = if streaming { config.streaming_lists() } else { config };
-    let mut events = pin!(watcher::watcher(api, config).default_backoff());
+    let mut events: BoxStream<'_, _> = match speaks_for_itself(&scope.kind.group, &scope.kind.kind) {
+        true => sights(api::<DynamicObject>(scope, resource, client), config, |object| whole(scope, resource, object))
+            .boxed(),
+        false => {
+            let api = api::<PartialObjectMeta<DynamicObject>>(scope, resource, client);
+            sights(api, config, |object| Sight::of(scope, &object.metadata, None)).boxed()
+        }
+    };
     let (mut listing, mut began) = (HashSet::new(), tokio::time::Instant::now());
     let mut listed = false;
     let mut refused_since = None;
@@ -85,17 +99,16 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
                 listing.clear();
                 began = tokio::time::Instant::now();
             }
-            Some(Ok(Event::InitApply(object))) => {
-                let key = key(scope, &object);
-                hub.saw(key.clone(), Meta::of(&object.metadata));
+            Some(Ok(Event::InitApply(Sight { key, meta, health }))) => {
+                hub.told(key.clone(), meta, health);
                 listing.insert(key);
             }
             Some(Ok(Event::InitDone)) => {
                 listed = true;
                 hub.listed(scope, &std::mem::take(&mut listing));
             }
-            Some(Ok(Event::Apply(object))) => hub.saw(key(scope, &object), Meta::of(&object.metadata)),
-            Some(Ok(Event::Delete(object))) => hub.went(key(scope, &object), &Meta::of(&object.metadata)),
+            Some(Ok(Event::Apply(Sight { key, meta, health }))) => hub.told(key, meta, health),
+            Some(Ok(Event::Delete(Sight { key, meta, health: _ }))) => hub.went(key, &meta),
             Some(Err(error)) => match code(&error) {
                 Some(403 | 404)
                     if listed && refused_since.get_or_insert_with(tokio::time::Instant::now).elapsed() < DOUBTED =>
@@ -114,13 +127,66 @@ async fn followed(hub: &Hub, scope: &Scope, resource: &Resource, client: Client,
     }
 }
 
-fn key(scope: &Scope, object: &PartialObjectMeta<DynamicObject>) -> Key {
-    Key {
-        group: scope.kind.group.clone(),
-        kind: scope.kind.kind.clone(),
-        namespace: object.namespace(),
-        name: object.name_any(),
+/// What is kept of an object that a watch brings.
+struct Sight {
+    key: Key,
+    meta: Meta,
+    health: Option<Health>,
+}
+
+impl Sight {
+    fn of(scope: &Scope, metadata: &ObjectMeta, health: Option<Health>) -> Self {
+        let key = Key {
+            group: scope.kind.group.clone(),
+            kind: scope.kind.kind.clone(),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone().unwrap_or_default(),
+        };
+        Self { key, meta: Meta::of(metadata), health }
     }
+}
+
+fn api<K>(scope: &Scope, resource: &Resource, client: Client) -> Api<K>
+where
+    K: kube::Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    match &scope.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource.api),
+        None => Api::all_with(client, &resource.api),
+    }
+}
+
+/// The events of a watch, each reduced before the next one comes.
+fn sights<'a, K>(
+    api: Api<K>,
+    config: watcher::Config,
+    sight: impl Fn(K) -> Sight + Send + 'a,
+) -> impl Stream<Item = Result<Event<Sight>, watcher::Error>> + Send + 'a
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Clone,
+{
+    watcher::watcher(api, config).default_backoff().map(move |event| {
+        Ok(match event? {
+            Event::Init => Event::Init,
+            Event::InitApply(object) => Event::InitApply(sight(object)),
+            Event::InitDone => Event::InitDone,
+            Event::Apply(object) => Event::Apply(sight(object)),
+            Event::Delete(object) => Event::Delete(sight(object)),
+        })
+    })
+}
+
+/// The rules go by kind and API version, which items of a list do not name.
+fn whole(scope: &Scope, resource: &Resource, mut object: DynamicObject) -> Sight {
+    let mut value = std::mem::take(&mut object.data);
+    let metadata = ObjectMeta { managed_fields: None, ..object.meta().clone() };
+    if let (Value::Object(fields), Ok(metadata)) = (&mut value, serde_json::to_value(metadata)) {
+        fields.insert("apiVersion".to_owned(), resource.api.api_version.clone().into());
+        fields.insert("kind".to_owned(), resource.api.kind.clone().into());
+        fields.insert("metadata".to_owned(), metadata);
+    }
+    Sight::of(scope, &object.metadata, by_itself(&value))
 }
 
 fn code(error: &watcher::Error) -> Option<u16> {

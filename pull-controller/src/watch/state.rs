@@ -10,6 +10,7 @@ use sealift_apply::{
     api::{DeliveryReference, Mark},
     cluster::Resource,
     drift::{LOOK_PAUSE, Verdict, stays_away, verdict},
+    health::Health,
     inventory::Key,
     owner::Meta,
     takeover::Managers,
@@ -27,10 +28,19 @@ const GONE_FOR: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 struct Object {
     seen: Option<Meta>,
+    /// How it fared when it was seen so, where the watch tells.
+    told: Option<Health>,
     gone: Option<Gone>,
     /// The version at which it was found healthy.
     healthy: Option<String>,
     expected: Option<Expected>,
+}
+
+impl Object {
+    /// How it fares as it was seen last.
+    fn told(&self) -> Option<&Health> {
+        self.told.as_ref().filter(|_| self.seen.is_some())
+    }
 }
 
 #[derive(Debug)]
@@ -136,16 +146,25 @@ impl State {
         }
     }
 
-    /// An object was seen, by a watch or in an answer. What is older than what is known says nothing.
-    pub(super) fn seen(&mut self, key: Key, meta: Meta, now: Instant) {
+    /// An object was seen, by a watch or in an answer; `told` is how it fares, where that follows from it. What is older than
+    /// what is known says nothing.
+    pub(super) fn seen(&mut self, key: Key, meta: Meta, told: Option<Health>, now: Instant) {
         let key = Arc::new(key);
         let object = self.objects.entry(Arc::clone(&key)).or_default();
+        let same = object.seen.as_ref().is_some_and(|seen| seen.resource_version == meta.resource_version);
+        if same && object.told.is_none() && told.is_some() {
+            // The answer to our write was faster than the watch, which tells more.
+            object.told = told;
+            self.moved(&key, now);
+            return;
+        }
         let known = object.seen.as_ref().and_then(version).max(object.gone.as_ref().and_then(|gone| gone.version));
         // Versions of one object grow. What is no number cannot be compared, and counts as new.
         if version(&meta).is_some_and(|version| Some(version) <= known) {
             return;
         }
         object.seen = Some(meta);
+        object.told = told;
         object.gone = None;
         self.moved(&key, now);
     }
@@ -236,8 +255,15 @@ impl State {
         owner.stirred = stirred;
         owner.waits = waits;
         if stirred || !owner.moved.is_empty() {
-            self.call(&uid, now + DEBOUNCE);
+            let pause = if stirred && self.is_over(&uid) { Duration::ZERO } else { DEBOUNCE };
+            self.call(&uid, now + pause);
         }
+    }
+
+    /// True if watches tell that all a Delivery waits for has settled: whatever else happens, that is worth a look.
+    fn is_over(&self, uid: &str) -> bool {
+        let settled = |key: &Key| self.objects.get(key).and_then(Object::told).is_some_and(Health::is_settled);
+        self.owners.get(uid).is_some_and(|owner| !owner.waits.is_empty() && owner.waits.iter().all(settled))
     }
 
     /// What was applied for a Delivery from now on. True if other kinds or namespaces are to be followed than before.
@@ -411,6 +437,13 @@ impl State {
         Some(self.objects.get(key)?.seen.as_ref()?.resource_version.clone())
     }
 
+    /// How an object fares by the watch that tells of it, if that can be relied on.
+    pub(super) fn told(&self, key: &Key, account: &Account, now: Instant) -> Option<Health> {
+        let told = self.objects.get(key)?.told()?;
+        self.scopes.covers(&Need::of(key, account), now).ok()?;
+        Some(told.clone())
+    }
+
     /// An object was found healthy after it was seen at this version.
     pub(super) fn healthy(&mut self, key: &Key, version: String) {
         if let Some(object) = self.objects.get_mut(key) {
@@ -430,10 +463,11 @@ impl State {
         let Some(expected) = self.objects.get(key).and_then(|object| object.expected.as_ref()) else { return };
         let uid = Arc::clone(&expected.owner);
         let at = self.wants(key, now);
+        let pause = if self.is_over(&uid) { Duration::ZERO } else { DEBOUNCE };
         let Some(owner) = self.owners.get_mut(&uid) else { return };
         let waited_for = owner.waits.contains(&**key) || owner.busy;
         owner.stirred |= waited_for;
-        let soon = (waited_for && !owner.busy).then_some(now + DEBOUNCE);
+        let soon = (waited_for && !owner.busy).then_some(now + pause);
         if at.is_some() {
             self.mark_moved(&uid, Arc::clone(key));
         }

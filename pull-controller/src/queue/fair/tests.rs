@@ -75,6 +75,24 @@ fn what_is_gone_waits_no_more_and_does_not_run_again() {
     assert!(fair.items.is_empty() && fair.spaces.is_empty() && fair.turns.is_empty());
 }
 
+#[test]
+fn what_ends_what_was_begun_and_what_is_new_take_turns() {
+    let (mut fair, now) = (Fair::new(1), Instant::now());
+    for n in 0..4 {
+        fair.wake(&key("n", &format!("new-{n}")), Reason::Changed, now);
+    }
+    for n in 0..3 {
+        fair.wake(&key("n", &format!("begun-{n}")), if n == 1 { Reason::Owed } else { Reason::Health }, now);
+    }
+    let mut order = vec![];
+    while let Some(turn) = fair.next() {
+        fair.done(&turn.key);
+        order.push(turn.key.name);
+    }
+    assert_eq!(order, ["begun-0", "new-0", "begun-1", "new-1", "begun-2", "new-2", "new-3"]);
+    assert!(fair.items.is_empty() && fair.spaces.is_empty() && fair.turns.is_empty());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wake(u8, u8),
@@ -125,7 +143,8 @@ proptest! {
             match step {
                 Step::Wake(space, name) => {
                     let key = key(&space.to_string(), &name.to_string());
-                    fair.wake(&key, Reason::Due, now);
+                    // Whether it ends what was begun decides its turn within the namespace only.
+                    fair.wake(&key, if name % 2 == 0 { Reason::Due } else { Reason::Health }, now);
                     owed.wanted.insert(key);
                 }
                 Step::Begin => {

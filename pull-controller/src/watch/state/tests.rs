@@ -67,7 +67,7 @@ fn settled(now: Instant) -> State {
     let seen = Observed::As(first("shop").fingerprint());
     state.own(applied("shop", &[("ConfigMap", "a")], Some(seen), false), now);
     state.scopes.moves(now);
-    state.seen(Key::of(&id("ConfigMap", "a")), first("shop"), now);
+    state.seen(Key::of(&id("ConfigMap", "a")), first("shop"), None, now);
     state.scopes.listed(&scope());
     state.end("shop-uid", HashSet::new(), now);
     state
@@ -90,16 +90,38 @@ fn woken(state: &mut State, by: Instant) -> Vec<String> {
 const SOON: Duration = Duration::from_secs(2);
 
 #[test]
+fn a_watch_that_tells_of_health_wakes_at_once_when_all_that_was_waited_for_has_settled() {
+    let now = Instant::now();
+    let mut state = settled(now);
+    let account = ("apps".to_owned(), "deployer".to_owned());
+    let status = |version| meta("shop", version, THEN, json!({}));
+    state.end("shop-uid", HashSet::from([key()]), now);
+    assert_eq!(state.told(&key(), &account, now), None, "nobody has told");
+    state.seen(key(), status(11), Some(Health::Progressing("1 of 2".into())), now);
+    assert!(woken(&mut state, now).is_empty(), "what is on its way is told a little later, once for all of it");
+    state.seen(key(), status(12), None, now);
+    state.seen(key(), status(12), Some(Health::Healthy), now);
+    assert_eq!(woken(&mut state, now), ["shop health"], "also where our own answer was faster than the watch");
+    assert_eq!(state.told(&key(), &account, now), Some(Health::Healthy));
+    // Of a later version that nobody judged nothing is known, nor of one that a broken watch has told.
+    state.seen(key(), status(13), None, now);
+    assert_eq!(state.told(&key(), &account, now), None);
+    state.seen(key(), status(14), Some(Health::Healthy), now);
+    state.scopes.unsure(&scope(), now);
+    assert_eq!(state.told(&key(), &account, now), None);
+}
+
+#[test]
 fn whoever_applied_an_object_is_woken_once_when_it_differs_and_not_when_its_status_moves() {
     let now = Instant::now();
     let mut state = settled(now);
     assert!(woken(&mut state, now + SOON).is_empty());
     let status =
         json!({"writers": [{"manager": "kcm", "operation": "Update", "subresource": "status", "time": LATER}]});
-    state.seen(key(), meta("shop", 11, THEN, status), now);
+    state.seen(key(), meta("shop", 11, THEN, status), None, now);
     assert!(woken(&mut state, now + SOON).is_empty());
     for version in 12..20 {
-        state.seen(key(), drifted("shop", version), now);
+        state.seen(key(), drifted("shop", version), None, now);
     }
     assert!(woken(&mut state, now).is_empty(), "events that come together wake once");
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
@@ -114,12 +136,12 @@ fn what_was_applied_just_now_wakes_nobody_however_late_its_event_comes() {
     // Our own write is seen before its answer is recorded, and what was before it after that.
     let mut next = applied("shop", &[("ConfigMap", "a")], Some(Observed::As(first("shop").fingerprint())), false);
     next.objects[0].mark = meta("shop", 12, LATER, json!({})).mark;
-    state.seen(key(), meta("shop", 12, LATER, json!({})), now);
+    state.seen(key(), meta("shop", 12, LATER, json!({})), None, now);
     assert!(woken(&mut state, now + SOON).is_empty(), "not while it is being reconciled");
     state.own(next, now);
     state.end("shop-uid", HashSet::new(), now);
     assert!(woken(&mut state, now + SOON).is_empty());
-    state.seen(key(), drifted("shop", 11), now);
+    state.seen(key(), drifted("shop", 11), None, now);
     assert!(woken(&mut state, now + SOON).is_empty(), "an older event says nothing");
 }
 
@@ -128,12 +150,12 @@ fn what_is_taken_back_within_a_second_of_being_put_right_is_seen() {
     let now = Instant::now();
     let mut state = settled(now);
     let taken = |version| meta("shop", version, THEN, json!({"uid": "o2"}));
-    state.seen(key(), taken(11), now);
+    state.seen(key(), taken(11), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
     state.begin(&delivery("shop"));
     // Put right as version 12, and taken back as 13 with all times equal: only the version tells them apart.
-    state.seen(key(), taken(13), now);
-    state.seen(key(), first("shop"), now);
+    state.seen(key(), taken(13), None, now);
+    state.seen(key(), first("shop"), None, now);
     let answered = Some(Observed::As(first("shop").fingerprint()));
     state.own(applied("shop", &[("ConfigMap", "a")], answered, true), now);
     state.end("shop-uid", HashSet::new(), now);
@@ -145,7 +167,7 @@ fn what_moves_while_it_is_reconciled_is_looked_at_afterwards() {
     let now = Instant::now();
     let mut state = settled(now);
     state.begin(&delivery("shop"));
-    state.seen(key(), drifted("shop", 12), now);
+    state.seen(key(), drifted("shop", 12), None, now);
     assert!(woken(&mut state, now + SOON).is_empty());
     state.own(applied("shop", &[("ConfigMap", "a")], Some(Observed::As(first("shop").fingerprint())), false), now);
     state.end("shop-uid", HashSet::new(), now);
@@ -157,14 +179,14 @@ fn what_was_judged_once_is_left_until_it_moves_again() {
     let now = Instant::now();
     let mut state = settled(now);
     let other = drifted("shop", 12);
-    state.seen(key(), other.clone(), now);
+    state.seen(key(), other.clone(), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
     // The mode is report: nothing was put right.
     state.own(applied("shop", &[("ConfigMap", "a")], Some(Observed::As(other.fingerprint())), true), now);
     state.end("shop-uid", HashSet::new(), now);
     assert!(woken(&mut state, now + SOON).is_empty());
     assert!(state.is_settled(&key(), &other, now));
-    state.seen(key(), drifted("shop", 13), now);
+    state.seen(key(), drifted("shop", 13), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
 }
 
@@ -173,12 +195,12 @@ fn a_closer_look_is_taken_once_a_minute_and_none_is_lost() {
     let now = Instant::now();
     let mut state = settled(now);
     let again = |version| meta("shop", version, &format!("2026-01-01T00:00:{version}Z"), json!({}));
-    state.seen(key(), again(11), now);
+    state.seen(key(), again(11), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"]);
     let seen = Some(Observed::As(again(11).fingerprint()));
     state.own(applied("shop", &[("ConfigMap", "a")], seen, true), now);
     state.end("shop-uid", HashSet::new(), now);
-    state.seen(key(), again(12), now + SOON);
+    state.seen(key(), again(12), None, now + SOON);
     assert!(woken(&mut state, now + 2 * SOON).is_empty());
     assert!(state.is_resting(&key(), &again(12), now + SOON), "a plan made for another reason leaves it too");
     assert!(!state.is_resting(&key(), &drifted("shop", 12), now + SOON), "what certainly drifted does not rest");
@@ -202,12 +224,12 @@ fn what_goes_wakes_unless_it_was_to_go() {
             None => json!({}),
         };
         let last = meta("shop", 12, THEN, more);
-        state.seen(Key::of(&id(kind, "a")), last.clone(), now);
+        state.seen(Key::of(&id(kind, "a")), last.clone(), None, now);
         state.went(Key::of(&id(kind, "a")), &last, now);
         assert_eq!(woken(&mut state, now + SOON), wanted, "{kind} owned by {owner:?}");
         assert_eq!(state.went_with_owner(&Key::of(&id(kind, "a"))), owner.is_some());
         // An answer that was on its way does not bring it back.
-        state.seen(Key::of(&id(kind, "a")), first("shop"), now);
+        state.seen(Key::of(&id(kind, "a")), first("shop"), None, now);
         assert!(state.objects[&Key::of(&id(kind, "a"))].seen.is_none());
     }
 }
@@ -227,16 +249,16 @@ fn a_new_list_tells_what_went_while_nobody_watched() {
 fn health_is_waited_for_by_events_of_the_objects_that_lack_it() {
     let now = Instant::now();
     let mut state = settled(now);
-    state.seen(key(), meta("shop", 11, THEN, json!({})), now);
+    state.seen(key(), meta("shop", 11, THEN, json!({})), None, now);
     assert!(woken(&mut state, now + SOON).is_empty(), "nothing is waited for");
     state.begin(&delivery("shop"));
     state.end("shop-uid", HashSet::from([key()]), now);
     assert!(woken(&mut state, now + SOON).is_empty());
-    state.seen(key(), meta("shop", 12, THEN, json!({})), now);
+    state.seen(key(), meta("shop", 12, THEN, json!({})), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop health"]);
     // What moved between the look and its end is not missed.
     state.begin(&delivery("shop"));
-    state.seen(key(), meta("shop", 13, THEN, json!({})), now);
+    state.seen(key(), meta("shop", 13, THEN, json!({})), None, now);
     state.end("shop-uid", HashSet::from([key()]), now);
     assert_eq!(woken(&mut state, now + SOON), ["shop health"]);
 }
@@ -245,9 +267,9 @@ fn health_is_waited_for_by_events_of_the_objects_that_lack_it() {
 fn what_was_handed_over_is_its_new_owners_to_follow() {
     let now = Instant::now();
     let mut state = settled(now);
-    state.seen(key(), first("other"), now);
+    state.seen(key(), first("other"), None, now);
     let observed = Some(Observed::As(meta("other", 11, THEN, json!({})).fingerprint()));
-    state.seen(key(), meta("other", 11, THEN, json!({})), now);
+    state.seen(key(), meta("other", 11, THEN, json!({})), None, now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"], "its label is another Delivery's");
     state.own(applied("other", &[("ConfigMap", "a")], observed, false), now);
     state.end("other-uid", HashSet::new(), now);

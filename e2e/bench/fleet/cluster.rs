@@ -19,7 +19,7 @@ use sealift_registry::server::{self, Requests, Running, ServerOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Arguments, Artifacts, Failed, application};
+use crate::{Arguments, Artifacts, Failed, application, door::Door};
 
 /// Deliveries are spread over so many namespaces.
 const TENANTS: usize = 10;
@@ -33,6 +33,7 @@ pub(crate) struct Fleet {
     pub(crate) apps: usize,
     pub(crate) artifacts: Artifacts,
     registry: Running,
+    door: Door,
     validation: Option<String>,
     concurrent: usize,
     key: KeyPair,
@@ -43,13 +44,15 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) async fn new(control_plane: &'static ControlPlane, arguments: &Arguments) -> Result<Self, Failed> {
         let cli = Cli::new();
+        // In this process, so that its requests can be counted.
+        let registry = server::spawn(ServerOptions::default()).await?;
         let fleet = Self {
             control_plane,
             client: control_plane.client().await,
             apps: arguments.apps,
             artifacts: arguments.artifacts,
-            // In this process, so that its requests can be counted.
-            registry: server::spawn(ServerOptions::default()).await?,
+            door: Door::to(registry.addr).await?,
+            registry,
             validation: arguments.validation.clone(),
             concurrent: arguments.concurrent,
             key: KeyPair::generate(&cli, "release"),
@@ -104,7 +107,7 @@ impl Fleet {
     pub(crate) fn start_controller(&self) -> Result<Process, Failed> {
         let mut run = Command::new(binary("sealift-controller"));
         run.args(["run", "--metrics-listen", "127.0.0.1:0", "--plain-http-host", &self.host()]);
-        run.args(["--concurrent", &self.concurrent.to_string()]);
+        run.args(["--concurrent", &self.concurrent.to_string(), "--min-interval", "1s"]);
         run.env("KUBECONFIG", self.control_plane.kubeconfig()).env("RUST_LOG", "warn");
         Ok(Process::start("sealift-controller", run, &self.folder.path().join("controller.log"))?)
     }
@@ -179,12 +182,17 @@ impl Fleet {
 
     /// Asks for a look now; of one Delivery where all share an artifact, since the others follow.
     pub(crate) async fn ask(&self, token: &str) -> Result<(), Failed> {
-        let asked = match self.artifacts {
-            Artifacts::Shared => 1,
+        self.ask_from(0, token).await
+    }
+
+    /// The same, but for the first so many.
+    pub(crate) async fn ask_from(&self, first: usize, token: &str) -> Result<(), Failed> {
+        let last = match self.artifacts {
+            Artifacts::Shared => first + 1,
             Artifacts::Each => self.apps,
         };
         let patch = json!({"metadata": {"annotations": {"reconcile.sealift.dev/requestedAt": token}}});
-        stream::iter(0..asked)
+        stream::iter(first..last)
             .map(Ok::<_, Failed>)
             .try_for_each_concurrent(AT_ONCE, async |app| {
                 let api: Api<Delivery> = Api::namespaced(self.client.clone(), &Self::tenant(app));
@@ -196,7 +204,17 @@ impl Fleet {
 
     /// `127.0.0.1:PORT` of the registry.
     pub(crate) fn host(&self) -> String {
-        self.registry.addr.to_string()
+        self.door.address.to_string()
+    }
+
+    /// What stands before the registry.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Whether everything is dry-run first.
+    pub(crate) fn dry_runs(&self) -> bool {
+        self.validation.as_deref().is_none_or(|validation| validation == "dryRun")
     }
 
     /// Requests that the registry has answered so far.

@@ -12,6 +12,15 @@ use serde_json::{Value, json};
 
 use crate::{Failed, application};
 
+/// Both, as they were taken last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// A.
+    pub(crate) bare: Duration,
+    /// B.
+    pub(crate) owed: Duration,
+}
+
 /// Requests in flight.
 const AT_ONCE: usize = 16;
 

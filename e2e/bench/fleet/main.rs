@@ -5,11 +5,14 @@
 //! same run, on the same API server: A, a bare loop of 16 concurrent server-side applies, one request an object; B, the
 //! same with the four writes that a controller which survives a crash and a rollback owes each application.
 
+mod aims;
 mod application;
 mod cluster;
+mod door;
 mod limits;
 mod meter;
 mod scenarios;
+mod trouble;
 mod watching;
 
 use std::{error::Error, io::Write as _, process::ExitCode, sync::Arc};

@@ -9,6 +9,9 @@ use crate::Failed;
 /// Ticks a second of the times in `/proc`; Linux has had 100 on every architecture for decades.
 const TICKS: f64 = 100.0;
 
+/// Nothing is put off for longer.
+const QUIET: Duration = Duration::from_secs(7);
+
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
@@ -37,6 +40,13 @@ impl Usage {
         let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
     }
 
+    /// Resident memory now, in MiB.
+    pub(crate) fn resident(process: u32) -> Result<f64, Failed> {
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the kernel tells no memory")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+    }
+
     pub(crate) fn since(self, earlier: Self) -> String {
         format!("{:.2} CPU-seconds, peak {:.0} MiB", self.cpu - earlier.cpu, self.peak)
     }
@@ -58,6 +68,20 @@ impl Requests {
             *verbs.entry(word(request)).or_default() += 1;
         }
         Self(verbs)
+    }
+
+    /// Waits until the controller has asked nothing for longer than it puts anything off, so that what it writes later counts.
+    pub(crate) async fn until_quiet(control_plane: &ControlPlane, mark: AuditMark) -> Self {
+        let mut before = None;
+        loop {
+            let requests = Self::of_controller(control_plane, mark);
+            let count = requests.but_watches();
+            if before == Some(count) {
+                return requests;
+            }
+            before = Some(count);
+            tokio::time::sleep(QUIET).await;
+        }
     }
 
     pub(crate) fn but_watches(&self) -> usize {

@@ -18,11 +18,13 @@ use sealift_registry::server::Requests as RegistryRequests;
 use serde_json::json;
 
 use crate::{
-    Failed, application,
+    Failed,
+    aims::{self, Measured},
+    application,
     cluster::Fleet,
-    limits,
+    limits::{self, Limits},
     meter::{Requests, Usage},
-    say,
+    say, trouble,
     watching::{Watching, applied, healthy},
 };
 
@@ -45,22 +47,42 @@ pub(crate) enum Scenario {
     Chain,
     /// One application of 10,000 objects.
     Big,
+    /// A tenth of the applications never becomes healthy, while the others are upgraded.
+    Failing,
+    /// The registry is gone for a minute, and something is changed by hand meanwhile.
+    RegistryDown,
+    /// Sixty intervals, an hour of them where they last a minute, and what memory does.
+    Steady,
 }
 
 /// What the scenarios leave behind for those after them.
-struct State {
-    controller: Option<Process>,
-    digests: BTreeMap<String, String>,
-    watching: Watching,
-    upgrades: usize,
+pub(crate) struct State {
+    pub(crate) controller: Option<Process>,
+    pub(crate) digests: BTreeMap<String, String>,
+    pub(crate) watching: Watching,
+    pub(crate) upgrades: usize,
+    limits: Option<Limits>,
+}
+
+impl State {
+    /// The controller that an install has started.
+    pub(crate) fn controller(&self) -> Result<u32, Failed> {
+        Ok(self.controller.as_ref().ok_or("install comes first")?.id())
+    }
+
+    /// What the next upgrade requests of CPU.
+    pub(crate) fn next_cpu(&mut self) -> &'static str {
+        self.upgrades += 1;
+        if self.upgrades.is_multiple_of(2) { application::CPU_BEFORE } else { application::CPU_AFTER }
+    }
 }
 
 pub(crate) async fn measure(fleet: &Arc<Fleet>, scenarios: &[Scenario]) -> Result<(), Failed> {
     let watching = Watching::new(fleet.client.clone());
-    let mut state = State { controller: None, digests: BTreeMap::new(), watching, upgrades: 0 };
+    let mut state = State { controller: None, digests: BTreeMap::new(), watching, upgrades: 0, limits: None };
     for scenario in scenarios {
         match scenario {
-            Scenario::Limits => take_limits(fleet).await?,
+            Scenario::Limits => state.limits = Some(take_limits(fleet).await?),
             Scenario::Install => install(fleet, &mut state).await?,
             Scenario::Upgrade => upgrade(fleet, &mut state, false).await?,
             Scenario::Kill => upgrade(fleet, &mut state, true).await?,
@@ -68,12 +90,15 @@ pub(crate) async fn measure(fleet: &Arc<Fleet>, scenarios: &[Scenario]) -> Resul
             Scenario::Drift => drift(fleet, &mut state).await?,
             Scenario::Chain => chain(fleet, &mut state).await?,
             Scenario::Big => big(fleet, &mut state).await?,
+            Scenario::Failing => trouble::failing(fleet, &mut state).await?,
+            Scenario::RegistryDown => trouble::registry_down(fleet, &mut state).await?,
+            Scenario::Steady => trouble::steady(fleet, &mut state).await?,
         }
     }
     Ok(())
 }
 
-async fn take_limits(fleet: &Fleet) -> Result<(), Failed> {
+async fn take_limits(fleet: &Fleet) -> Result<Limits, Failed> {
     let namespaces = ["limit-a", "limit-b"];
     for namespace in namespaces {
         fleet.kubectl(&["create", "namespace", namespace])?;
@@ -88,7 +113,7 @@ async fn take_limits(fleet: &Fleet) -> Result<(), Failed> {
     for namespace in namespaces {
         fleet.kubectl(&["delete", "namespace", namespace, "--wait=true"])?;
     }
-    Ok(())
+    Ok(Limits { bare, owed })
 }
 
 /// Declared while no controller runs, so that what is timed is the controller and not who declares.
@@ -99,19 +124,15 @@ async fn install(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     let started = Instant::now();
     let controller = fleet.start_controller()?;
     let used = Usage::of(controller.id())?;
-    settled(fleet, state, "install", started).await?;
-    report(fleet, controller.id(), used, mark, &pulled)?;
+    settled(fleet, state, "install", started, Some(Measured::Install)).await?;
+    report(fleet, controller.id(), used, mark, &pulled).await?;
     state.controller = Some(controller);
     Ok(())
 }
 
 async fn upgrade(fleet: &Fleet, state: &mut State, kill: bool) -> Result<(), Failed> {
     let Some(controller) = state.controller.take() else { return Err("install comes first".into()) };
-    state.upgrades += 1;
-    let cpu = match state.upgrades % 2 {
-        0 => application::CPU_BEFORE,
-        _ => application::CPU_AFTER,
-    };
+    let cpu = state.next_cpu();
     let mut controller = controller;
     Usage::reset_peak(controller.id());
     let mut used = Usage::of(controller.id())?;
@@ -128,22 +149,36 @@ async fn upgrade(fleet: &Fleet, state: &mut State, kill: bool) -> Result<(), Fai
         controller = fleet.start_controller()?;
         used = Usage::of(controller.id())?;
     }
-    settled(fleet, state, if kill { "upgrade, killed and restarted at a third" } else { "upgrade" }, started).await?;
-    report(fleet, controller.id(), used, mark, &pulled)?;
+    let (what, measured) = match kill {
+        true => ("upgrade, killed and restarted at a third", None),
+        false => ("upgrade", Some(Measured::Upgrade)),
+    };
+    settled(fleet, state, what, started, measured).await?;
+    report(fleet, controller.id(), used, mark, &pulled).await?;
     state.controller = Some(controller);
     Ok(())
 }
 
-async fn settled(fleet: &Fleet, state: &State, what: &str, started: Instant) -> Result<(), Failed> {
-    let State { digests, watching, .. } = state;
+async fn settled(
+    fleet: &Fleet,
+    state: &State,
+    what: &str,
+    started: Instant,
+    measured: Option<Measured>,
+) -> Result<(), Failed> {
+    let State { digests, watching, limits, .. } = state;
     let all = watching.until("are applied", fleet.apps, fleet.patience(), |d| applied(d, digests)).await?;
     let well = watching.until("are ready", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;
     let seconds = |then: Instant| then.duration_since(started).as_secs_f64();
     say(&format!("{what}: applied {:.2} s, ready {:.2} s", seconds(all), seconds(well)));
+    if let (Some(measured), Some(limits)) = (measured, limits) {
+        say(&aims::line(measured, fleet.dry_runs(), all.duration_since(started), *limits));
+    }
     Ok(())
 }
 
-fn report(
+/// CPU and memory once all is ready, and every request until nothing more is asked.
+pub(crate) async fn report(
     fleet: &Fleet,
     controller: u32,
     used: Usage,
@@ -151,7 +186,7 @@ fn report(
     pulled: &RegistryRequests,
 ) -> Result<(), Failed> {
     say(&format!("  {}", Usage::of(controller)?.since(used)));
-    let requests = Requests::of_controller(fleet.control_plane, mark);
+    let requests = Requests::until_quiet(fleet.control_plane, mark).await;
     say(&format!("  {requests}, {:.1} an application", requests.but_watches() as f64 / fleet.apps as f64));
     let pulls = fleet.pulls().since(pulled);
     let parts: Vec<_> = pulls.iter().map(|(method, endpoint, count)| format!("{count} {method} {endpoint}")).collect();
@@ -172,18 +207,30 @@ async fn idle(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let now = Usage::of(controller.id())?;
     say(&format!("idle for 12 intervals: {:.2} % of a core", now.share(used, started.elapsed())));
-    report(fleet, controller.id(), used, mark, &pulled)?;
+    report(fleet, controller.id(), used, mark, &pulled).await?;
     fleet.declare(&json!({})).await?;
     state.watching.until("are ready", fleet.apps, fleet.patience(), quiet).await?;
     Ok(())
 }
 
-/// `kubectl scale`-like changes of a field that we own.
+/// A field that we own, changed as `kubectl edit` does.
 async fn drift(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
-    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let controller = state.controller()?;
     let changed = fleet.apps.min(100);
     let mark = fleet.control_plane.audit().mark();
-    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    let (used, pulled) = (Usage::of(controller)?, fleet.pulls());
+    let (written, right) = change_by_hand(fleet, changed).await?;
+    say(&format!(
+        "one field changed by hand in {changed} objects: written in {:.2} s, all put right after {:.2} s",
+        written.as_secs_f64(),
+        right.as_secs_f64()
+    ));
+    report(fleet, controller, used, mark, &pulled).await
+}
+
+/// Changes a field of so many Deployments, and waits until all are put right: how long each of the two took from the start.
+pub(crate) async fn change_by_hand(fleet: &Fleet, changed: usize) -> Result<(Duration, Duration), Failed> {
+    let started = Instant::now();
     let by_hand = json!({"spec": {"revisionHistoryLimit": 7}});
     stream::iter((0..changed).map(Ok::<_, Failed>))
         .try_for_each_concurrent(16, async |app| {
@@ -211,12 +258,7 @@ async fn drift(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
         }
         left.retain(|app| still.contains(app));
     }
-    say(&format!(
-        "one field changed by hand in {changed} objects: written in {:.2} s, all put right after {:.2} s",
-        written.as_secs_f64(),
-        started.elapsed().as_secs_f64()
-    ));
-    report(fleet, controller.id(), used, mark, &pulled)
+    Ok((written, started.elapsed()))
 }
 
 async fn chain(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
@@ -237,7 +279,7 @@ async fn chain(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     let is_link = |d: &sealift_apply::api::Delivery| d.name_any().starts_with("chain-") && is_ready(d);
     let done = state.watching.until("of the chain are ready", 10, fleet.patience(), is_link).await?;
     say(&format!("a chain of ten: ready {:.2} s", done.duration_since(started).as_secs_f64()));
-    report(fleet, controller.id(), used, mark, &pulled)
+    report(fleet, controller.id(), used, mark, &pulled).await
 }
 
 async fn big(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
@@ -258,5 +300,5 @@ async fn big(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     let limit = Duration::from_secs(600);
     let done = state.watching.until("of 10,000 objects are ready", 1, limit, |d| healthy(d, &digests)).await?;
     say(&format!("one Delivery of {OBJECTS} objects: ready {:.2} s", done.duration_since(started).as_secs_f64()));
-    report(fleet, controller.id(), used, mark, &pulled)
+    report(fleet, controller.id(), used, mark, &pulled).await
 }

@@ -292,11 +292,11 @@ fn an_object_that_is_made_while_a_list_comes_in_is_not_taken_for_gone_once_its_e
     let mut state = settled(now);
     state.listed(&scope(), &HashSet::new(), now);
     assert_eq!(woken(&mut state, now + SOON), ["shop drift"], "it is not on the list");
-    state.seen(key(), first("shop"), now);
+    state.seen(key(), first("shop"), None, now);
     assert!(woken(&mut state, now + SOON).is_empty());
     assert_eq!(state.version(&key()).as_deref(), Some("10"), "the event of the very write that was answered");
     // What a watch saw go is not brought back by what is as old.
     state.went(key(), &first("shop"), now);
-    state.seen(key(), first("shop"), now);
+    state.seen(key(), first("shop"), None, now);
     assert_eq!(state.version(&key()), None);
 }

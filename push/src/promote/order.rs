@@ -50,12 +50,12 @@ mod tests {
     #[test]
     fn what_is_newer_where_the_release_comes_from_is_not_replaced() {
         let source = stated("staging", 20, "2026-11-02T00:00:00Z");
-        let at = |sequence| Some(Position { epoch: 0, sequence });
+        let at = |sequence| Some(Position { epoch: source.release.epoch, sequence });
         let straight = |issued: &str| Some(stated("prod", 99, issued));
         let cases = [
             ("older in staging", at(19), straight("2026-11-03T00:00:00Z"), true),
             ("newer in staging", at(21), None, false),
-            ("a later epoch in staging", Some(Position { epoch: 1, sequence: 1 }), None, false),
+            ("a later epoch in staging", Some(Position { epoch: 3, sequence: 1 }), None, false),
             ("unknown altogether", None, None, true),
             ("released here only, earlier", None, straight("2026-11-01T00:00:00Z"), true),
             ("released here only, later", None, straight("2026-11-03T00:00:00Z"), false),

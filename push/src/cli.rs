@@ -5,6 +5,7 @@ pub(crate) mod attest;
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod diff;
+pub(crate) mod copy;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod list;
@@ -82,6 +83,7 @@ pub(crate) enum Command {
     Audit(audit::AuditArgs),
     Policy(policy::PolicyArgs),
     VerifyBundle(verify_bundle::VerifyBundleArgs),
+    Copy(Box<copy::CopyArgs>),
     Inspect(inspect::InspectArgs),
     Diff(Box<diff::DiffArgs>),
     List(list::ListArgs),

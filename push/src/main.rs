@@ -13,6 +13,7 @@ mod ci;
 mod cli;
 mod cluster;
 mod completion;
+mod copy;
 mod delivery;
 mod diff;
 mod exit;
@@ -115,6 +116,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Audit(args) => audit::run(&args, output).await,
         Command::Policy(args) => policy::run(&args, output).await,
         Command::VerifyBundle(args) => verify_bundle::run(&args, output),
+        Command::Copy(args) => copy::run(&args, output).await,
         Command::Inspect(args) => inspect::run(&args, output).await,
         Command::List(args) => list::run(&args, output).await,
         Command::Diff(args) => diff::run(&args, output).await,

@@ -39,17 +39,32 @@ pub(crate) async fn run(args: &ServeArgs, output: &mut Output) -> Result<Exit, F
         let hint = "another program may have the port: --listen 127.0.0.1:0 takes a free one";
         failed(ServeError::Listen { address: args.listen, source }).hint(hint)
     })?;
-    let store = args.dir.clone().map_or(Store::Memory, Store::Layout);
+    let store = match (&args.dir, &args.layout, &args.as_repository) {
+        (Some(dir), _, _) => Store::Layout(dir.clone()),
+        (None, Some(layout), Some(repository)) => {
+            Store::ReadAs { layout: layout.clone(), name: repository.path().to_owned() }
+        }
+        (None, _, _) => Store::Memory,
+    };
     let options = ServerOptions { store, read_only: args.read_only, ..ServerOptions::default() };
     // Announced before the store is open: connections wait in the listener's queue until it is.
     match output.format {
         Format::Text => output.product(address)?,
         Format::Json => output.json(&json!({"schema": "sealift.dev/registry/v1", "listen": address.to_string()}))?,
     }
-    let place = args.dir.as_ref().map_or_else(|| "memory".to_owned(), |dir| dir.display().to_string());
-    output.note(format_args!(
-        "registry on http://{address}, content in {place}; push to oci://{address}/REPO:TAG; Ctrl-C stops it"
-    ));
+    match (&args.layout, &args.as_repository) {
+        (Some(layout), Some(repository)) => output.note(format_args!(
+            "registry on http://{address}, content of {}; pull from oci://{address}/{}:TAG --as {repository}; Ctrl-C stops it",
+            layout.display(),
+            repository.path()
+        )),
+        _ => {
+            let place = args.dir.as_ref().map_or_else(|| "memory".to_owned(), |dir| dir.display().to_string());
+            output.note(format_args!(
+                "registry on http://{address}, content in {place}; push to oci://{address}/REPO:TAG; Ctrl-C stops it"
+            ));
+        }
+    }
     if !address.ip().is_loopback() {
         output.warn("everybody who reaches this address can read and, unless --read-only, replace everything");
     }

@@ -77,6 +77,14 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     Ok(moved.exit(&args.tag, output))
 }
 
+/// Any tag, a channel or not.
+pub(crate) fn tag_name(text: &str) -> Result<String, String> {
+    match sealift_verify::reference::is_tag(text) {
+        true => Ok(text.to_owned()),
+        false => Err("not a tag: letters, digits, '_', '.' and '-', at most 128".to_owned()),
+    }
+}
+
 /// A tag that a channel can be.
 pub(crate) fn channel_name(text: &str) -> Result<String, String> {
     if !sealift_verify::reference::is_tag(text) {

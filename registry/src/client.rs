@@ -19,6 +19,7 @@ mod error;
 mod guard;
 mod login;
 mod page;
+mod pieces;
 mod proxy;
 mod pull;
 mod push;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use reqwest::{Certificate, Method, RequestBuilder, Url};
 use sealift_verify::{artifact::Limits, reference::Repository};
 
+pub(crate) use self::pieces::Upload;
 #[cfg(test)]
 pub(crate) use self::referrers::CREATED;
 pub use self::{

@@ -1,6 +1,7 @@
 //! Where artifacts live: OCI registries, and a small one to serve them.
 
 pub mod client;
+pub mod copy;
 pub mod docker_config;
 pub mod fetch;
 pub mod identity;

@@ -43,6 +43,7 @@ mod list_endpoints;
 mod manifest;
 mod manifest_endpoints;
 mod range;
+mod read_as;
 mod route;
 mod service;
 mod spool;
@@ -69,6 +70,14 @@ pub enum Store {
     /// `repo/path:tag`, or `repo/path@sha256:…` for a manifest without a tag. After a restart a repository has these
     /// manifests and the blobs they name. Descriptors written by other tools are kept and not served.
     Layout(PathBuf),
+    /// In an OCI image layout, a folder or a tar file, that other tools wrote for one repository and that is read as
+    /// `name`. A tar is read where it lies. What comes into it later is not seen; nothing is ever written.
+    ReadAs {
+        /// The folder or the tar file.
+        layout: PathBuf,
+        /// The repository's path, which the layout does not know.
+        name: String,
+    },
 }
 
 /// A user and a password for HTTP Basic authentication.
@@ -86,6 +95,7 @@ pub struct ServerOptions {
     /// Where content is kept.
     pub store: Store,
     /// Refuses every request that would change something with 405. A layout has to exist then, and is not written to.
+    /// [`Store::ReadAs`] implies it.
     pub read_only: bool,
     /// Who may use the registry; without, everyone.
     pub credentials: Option<Credentials>,

@@ -10,6 +10,7 @@ mod folder;
 mod index;
 mod layout;
 mod media;
+mod opened;
 mod place;
 
 use bytes::Bytes;
@@ -24,7 +25,12 @@ pub use self::{
     layout::Layout,
     place::{Address, AddressError, Location, Place},
 };
-use crate::client::{Attached, Client, ClientError, Put, PutAs, Referrers};
+pub(crate) use self::{
+    layout::{Entering, described, media_type_of},
+    media::Incoming,
+    opened::Opened,
+};
+use crate::client::{At, Attached, Client, ClientError, Put, PutAs, Referrers};
 
 /// The file that says that the rest is a layout.
 pub(crate) const MARKER: &str = "oci-layout";
@@ -144,6 +150,27 @@ impl Store {
             Self::Registry(client) => client.blob_within(repository, blob, limit, progress).await,
             Self::Layout(layout) => layout.blob_within(blob, limit).await,
         }
+    }
+
+    /// At most `length` bytes of a blob from `from`, which is before its end. Whoever puts the pieces together hashes them.
+    pub(crate) async fn piece(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        from: u64,
+        length: usize,
+    ) -> Result<Bytes, ClientError> {
+        match self {
+            Self::Registry(client) => client.piece(repository, blob, from, length).await,
+            Self::Layout(layout) => layout.piece(&blob.digest, from, length).await,
+        }
+    }
+
+    /// What is said of content that is not what its digest says.
+    pub(crate) fn mismatch(&self, repository: &Repository, expected: &Digest, actual: Digest) -> ClientError {
+        let host = self.location(repository).to_string();
+        let at = At { host, repository: repository.path().to_owned(), path: format!("@{expected}") };
+        ClientError::DigestMismatch { at: Box::new(at), expected: *expected, actual }
     }
 
     /// True if the blob is there.

@@ -11,6 +11,8 @@ mod cluster;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod copy;
+#[cfg(test)]
 mod cosign;
 #[cfg(test)]
 mod diff;

@@ -104,6 +104,9 @@ pub enum Fault {
     /// The tag of the referrers fallback holds something else than an index.
     #[error("the tag holds no image index")]
     NotAnIndex,
+    /// Another part of a blob than was asked for, or all of it.
+    #[error("a part of the blob was asked for, and something else was sent")]
+    NoRange,
     /// Pages that lead nowhere.
     #[error("the link to the next page cannot be followed")]
     Link,

@@ -19,13 +19,13 @@ const OCTETS: &str = "application/octet-stream";
 
 /// Where a session goes on, and from which byte.
 #[derive(Clone, Debug)]
-struct Session {
-    url: Url,
-    from: usize,
+pub(super) struct Session {
+    pub(super) url: Url,
+    pub(super) from: usize,
 }
 
 /// What became of a request to take a blob from another repository.
-enum Opened {
+pub(super) enum Opened {
     Mounted,
     Session(Session),
 }
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// Opens a session, or has the blob mounted.
-    async fn open(
+    pub(super) async fn open(
         &self,
         repository: &Repository,
         source: Option<&Repository>,
@@ -189,7 +189,7 @@ impl Client {
     }
 
     /// A request about a session. It may live on another host, so the error says which.
-    fn session_call(&self, method: Method, repository: &Repository, url: &Url, body: Bytes) -> Call {
+    pub(super) fn session_call(&self, method: Method, repository: &Repository, url: &Url, body: Bytes) -> Call {
         let path = url.path().to_owned();
         Call {
             method,
@@ -206,7 +206,7 @@ impl Client {
 }
 
 /// Where the session goes on.
-fn place(call: &Call, answer: &Response) -> Result<Option<Url>, ClientError> {
+pub(super) fn place(call: &Call, answer: &Response) -> Result<Option<Url>, ClientError> {
     let Some(location) = answer.headers().get(header::LOCATION) else { return Ok(None) };
     let url = location.to_str().ok().and_then(|location| call.url.join(location).ok());
     url.map(Some).ok_or_else(|| ClientError::protocol(call.at.clone(), Fault::UploadTarget))

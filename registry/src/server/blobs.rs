@@ -18,6 +18,7 @@ use super::{
     catalogue::Catalogue,
     content_digest::ContentDigest,
     folder::Folder,
+    read_as::ReadAs,
     spool::{Budget, Held, Sealed, Spool},
 };
 
@@ -27,6 +28,8 @@ pub(super) enum Blobs {
     Memory { held: Mutex<HashMap<ContentDigest, Arc<Held>>>, budget: Budget },
     /// An OCI image layout.
     Folder(Folder),
+    /// One that is only read.
+    ReadAs(Arc<ReadAs>),
 }
 
 const READ_SIZE: u64 = 64 * 1024;
@@ -41,6 +44,7 @@ impl Blobs {
         match self {
             Self::Memory { budget, .. } => Ok(Spool::in_memory(budget)),
             Self::Folder(folder) => Spool::in_file(folder.upload_path(&random_id()?)).await,
+            Self::ReadAs(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -61,6 +65,7 @@ impl Blobs {
         match self {
             Self::Memory { .. } => Ok(()),
             Self::Folder(folder) => folder.record(catalogue).await,
+            Self::ReadAs(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -72,6 +77,7 @@ impl Blobs {
                 Ok(())
             }
             Self::Folder(folder) => folder.remove(digest).await,
+            Self::ReadAs(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
 
@@ -80,6 +86,7 @@ impl Blobs {
         match self {
             Self::Memory { .. } => Ok(self.held(digest).map(|held| held.bytes.len() as u64)),
             Self::Folder(folder) => found(tokio::fs::metadata(folder.blob_path(digest)).await.map(|file| file.len())),
+            Self::ReadAs(layout) => layout.size(*digest).await,
         }
     }
 
@@ -88,6 +95,7 @@ impl Blobs {
         match self {
             Self::Memory { .. } => Ok(self.held(digest).map(|held| held.bytes.clone())),
             Self::Folder(folder) => found(tokio::fs::read(folder.blob_path(digest)).await.map(Bytes::from)),
+            Self::ReadAs(layout) => layout.bytes(*digest).await,
         }
     }
 
@@ -105,13 +113,14 @@ impl Blobs {
                 file.seek(io::SeekFrom::Start(start)).await?;
                 Ok(Body::from_stream(stream::try_unfold((file, length), next_piece)))
             }
+            Self::ReadAs(layout) => Ok(layout.body(*digest, start, length)),
         }
     }
 
     fn held(&self, digest: &ContentDigest) -> Option<Arc<Held>> {
         match self {
             Self::Memory { held, .. } => held.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned(),
-            Self::Folder(_) => None,
+            Self::Folder(_) | Self::ReadAs(_) => None,
         }
     }
 }

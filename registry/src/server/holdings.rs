@@ -6,7 +6,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::{
     Store, blobs::Blobs, catalogue::Catalogue, content_digest::ContentDigest, folder::Folder, manifest::Manifest,
-    spool::Sealed,
+    read_as::ReadAs, spool::Sealed,
 };
 
 /// What the registry has.
@@ -34,6 +34,11 @@ impl Holdings {
                 let open = move || Folder::open(&root, read_only);
                 let (folder, catalogue) = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
                 (Blobs::Folder(folder), catalogue)
+            }
+            Store::ReadAs { layout, name } => {
+                let open = move || ReadAs::open(&layout, &name);
+                let (layout, catalogue) = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
+                (Blobs::ReadAs(Arc::new(layout)), catalogue)
             }
         };
         Ok(Self { catalogue: RwLock::new(catalogue), blobs })

@@ -41,6 +41,21 @@ struct IndexFile {
     manifests: Vec<Value>,
 }
 
+/// The same of a layout that other tools wrote for one repository, which is read as `name`: by tag alone, or by whole
+/// references to a repository of that path.
+pub(super) fn entry_of(descriptor: &Value, name: &str) -> Option<Entry> {
+    let entry = entry(descriptor)?;
+    let tag = match descriptor["annotations"][REF_NAME].as_str() {
+        Some(tag) if is_tag(tag) => Some(tag.to_owned()),
+        Some(reference) => reference
+            .rsplit_once(':')
+            .filter(|(of, tag)| (*of == name || of.ends_with(&format!("/{name}"))) && is_tag(tag))
+            .map(|(_, tag)| tag.to_owned()),
+        None => None,
+    };
+    Some(Entry { name: Some((name.to_owned(), tag)), ..entry })
+}
+
 /// Reads a descriptor; nothing if it is not one.
 pub(super) fn entry(descriptor: &Value) -> Option<Entry> {
     let digest = ContentDigest::parse(descriptor["digest"].as_str()?)?;

@@ -40,6 +40,8 @@ pub(super) struct Call {
 
 impl Service {
     pub(super) async fn open(options: ServerOptions) -> std::io::Result<Self> {
+        let read_only = options.read_only || matches!(options.store, super::Store::ReadAs { .. });
+        let options = ServerOptions { read_only, ..options };
         let holdings = Holdings::open(options.store.clone(), options.read_only, options.memory_limit).await?;
         let uploads = Uploads::new(options.open_uploads, options.idle_timeout);
         Ok(Self { options, holdings: Arc::new(holdings), uploads, counters: Arc::default() })

@@ -26,7 +26,7 @@ const BLOCK: u64 = 512;
 
 /// What a tar holds of a layout.
 #[derive(Debug)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     file: File,
     entries: HashMap<String, Entry>,
 }
@@ -244,16 +244,6 @@ impl Contents {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         let left = usize::try_from(entry.size.saturating_sub(from)).unwrap_or(usize::MAX);
         folder::piece(&self.file, entry.at + from.min(entry.size), length.min(left)).map(Some)
-    }
-
-    /// Where an entry's content is, and how long it is.
-    pub(crate) fn place(&self, name: &str) -> Option<(u64, u64)> {
-        self.entries.get(name).map(|entry| (entry.at, entry.size))
-    }
-
-    /// The file itself.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
     }
 }
 

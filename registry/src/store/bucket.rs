@@ -184,7 +184,7 @@ impl Bucket {
 
 /// An object that comes in parts and is there once the last one is.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     upload: Box<dyn MultipartUpload>,
     bucket: Bucket,
     name: String,

@@ -152,7 +152,7 @@ pub(super) fn replace(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 
 /// A blob on its way into a folder. What has arrived outlives the process, so that the next one goes on from there.
 #[derive(Debug)]
-pub(super) struct Arriving {
+pub(crate) struct Arriving {
     file: File,
     path: PathBuf,
     root: PathBuf,

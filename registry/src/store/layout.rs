@@ -54,11 +54,11 @@ enum About {
 
 /// A manifest to enter into the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entering {
+pub(crate) struct Entering {
     /// The manifest, with what it says of itself.
-    pub manifest: Descriptor,
+    pub(crate) manifest: Descriptor,
     /// The tag that names it from now on.
-    pub tag: Option<String>,
+    pub(crate) tag: Option<String>,
 }
 
 impl Layout {

@@ -258,14 +258,14 @@ impl Media {
 
 impl Incoming {
     /// How much was there already.
-    pub(super) fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         match self {
             Self::File(arriving, _) => arriving.arrived,
             Self::Parts(..) => 0,
         }
     }
 
-    pub(super) async fn add(self, piece: Bytes) -> Result<Self, ClientError> {
+    pub(crate) async fn add(self, piece: Bytes) -> Result<Self, ClientError> {
         match self {
             Self::File(mut arriving, location) => {
                 let work = move || {
@@ -291,7 +291,7 @@ impl Incoming {
     }
 
     /// Puts the blob into place if it is the right one.
-    pub(super) async fn finish(self) -> Result<(), ClientError> {
+    pub(crate) async fn finish(self) -> Result<(), ClientError> {
         match self {
             Self::File(arriving, location) => {
                 let digest = arriving.digest();
@@ -316,7 +316,7 @@ impl Incoming {
     }
 
     /// Leaves what arrived for another attempt where that is possible, and takes it back where not.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         if let Self::Parts(parts, ..) = self {
             parts.abort().await;
         }

@@ -48,7 +48,7 @@ pub enum SurveyError {
     #[error("more than {MOST_MANIFESTS} manifests, or {MOST_BYTES} bytes of them, belong to what is to be copied")]
     TooMuch,
     /// Not all signatures can be listed, so not all could be copied.
-    #[error("more refers to {0} than can be listed: what is left out could be its signature")]
+    #[error("not everything that refers to {0} can be listed and read: what is left out could be its signature")]
     Referrers(Digest),
     /// A manifest names content in a way that cannot be followed.
     #[error("the manifest {0} cannot be read")]
@@ -118,7 +118,8 @@ pub async fn survey(from: Side<'_>, roots: &[Digest]) -> Result<Survey, SurveyEr
         let refers = referrer_entry(&bytes).is_some();
         survey.referrers += usize::from(refers);
         let listed = from.store.referrers(&from.pin(digest), MOST_REFERRERS).await?;
-        if !listed.complete {
+        // A signature that is damaged here would be missing there.
+        if !listed.complete || listed.unreadable > 0 {
             return Err(SurveyError::Referrers(digest));
         }
         left.extend(listed.descriptors.iter().map(|referrer| referrer.digest));

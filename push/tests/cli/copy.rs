@@ -180,20 +180,22 @@ async fn what_was_cut_is_gone_on_with_and_what_was_changed_is_refused() {
     assert_eq!(world.verdict("oci-layout:cut:prod").0, 0);
 
     // Changed content is never copied on, and never accepted where it lies.
-    for path in blobs("whole") {
+    for (number, path) in blobs("whole").into_iter().enumerate() {
+        // What is there already would not be asked for.
+        let bad = format!("bad-{number}");
         let before = fs::read(&path).unwrap();
         let mut bytes = before.clone();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let run = world.run(&["copy", "oci-layout:whole:prod", "oci-layout:bad", "--as", &logical]);
+        let run = world.run(&["copy", "oci-layout:whole:prod", &format!("oci-layout:{bad}"), "--as", &logical]);
         // A changed signature is no signature any more for a verdict; a copy leaves nothing out.
         assert_ne!(run.code, 0, "{path:?}: {}", run.stdout);
+        assert!(!world.path(&bad).join("index.json").exists(), "nothing has a name there");
         fs::write(&path, before).unwrap();
     }
-    assert!(!world.path("bad/index.json").exists(), "nothing has a name there");
     world
-        .run(&["copy", "oci-layout:whole:prod", "oci-layout:bad", "--as", &logical, "--policy", "policy.yaml"])
+        .run(&["copy", "oci-layout:whole:prod", "oci-layout:good", "--as", &logical, "--policy", "policy.yaml"])
         .exits(0);
 }
 

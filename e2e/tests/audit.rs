@@ -65,8 +65,14 @@ async fn a_cluster_keeps_why_a_delivery_took_what_it_runs_and_the_log_says_the_s
         world.reconcile((namespace, "web")).await;
         world.refused((namespace, "web"), "WrongEnvironment").await;
         assert_eq!(auditor.succeed(&by_delivery), text);
-        let logged = auditor.succeed(&[&by_delivery[..], &["--records", log]].concat());
-        assert!(logged.starts_with(&text) && logged.contains("REFUSED WrongEnvironment"), "{logged}");
+        // The log has a writer of its own, which nobody waits for.
+        world
+            .until("the refusal to be logged", async || {
+                let logged = auditor.succeed(&[&by_delivery[..], &["--records", log]].concat());
+                assert!(logged.starts_with(&text), "{logged}");
+                if logged.contains("REFUSED WrongEnvironment") { Ok(()) } else { Err(logged) }
+            })
+            .await;
 
         for (line, code) in [
             (&["audit", "delivery/nobody", "-n", namespace][..], 6),

@@ -65,20 +65,20 @@ impl Name<'_> {
 #[derive(Debug)]
 pub enum Store {
     /// A registry, as one identity.
-    Registry(Client),
+    Registry(Box<Client>),
     /// An OCI image layout.
-    Layout(Layout),
+    Layout(Box<Layout>),
 }
 
 impl From<Client> for Store {
     fn from(client: Client) -> Self {
-        Self::Registry(client)
+        Self::Registry(Box::new(client))
     }
 }
 
 impl From<Layout> for Store {
     fn from(layout: Layout) -> Self {
-        Self::Layout(layout)
+        Self::Layout(Box::new(layout))
     }
 }
 

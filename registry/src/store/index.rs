@@ -106,7 +106,8 @@ impl Index {
                     untagged.push(without_name(entry));
                 }
                 // The manifest itself is listed once more below; without a name it then need not be.
-                !replaced && !(one.name.is_none() && one.descriptor.digest == manifest.digest)
+                let repeated = one.name.is_none() && one.descriptor.digest == manifest.digest;
+                !(replaced || repeated)
             });
         }
         for entry in untagged {

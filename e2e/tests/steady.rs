@@ -15,6 +15,18 @@ fn map(world: &World<'_>, file: &str, name: &str, value: &str) -> PathBuf {
     world.cli.write(&format!("{file}.yaml"), map.to_string())
 }
 
+/// A workload: it is healthy a moment after it was applied.
+fn workload(world: &World<'_>, name: &str) -> PathBuf {
+    let labels = json!({"app": name});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "registry.example/app:1"}]},
+        }},
+    });
+    world.cli.write(&format!("{name}-workload.yaml"), deployment.to_string())
+}
+
 async fn value(world: &World<'_>, name: &str) -> Option<String> {
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
     maps.get_opt(name).await.unwrap()?.data?.remove("value")
@@ -145,7 +157,10 @@ async fn a_chain_of_ten_is_delivered_in_order_without_waiting_for_an_interval() 
         let names: Vec<String> = (0..10).map(|n| format!("link-{n}")).collect();
         let digests: Vec<_> = names
             .iter()
-            .map(|name| world.push(&format!("{name}:stable"), &[&map(world, name, name, "1")], &[]))
+            .map(|name| {
+                let files = [map(world, name, name, "1"), workload(world, name)];
+                world.push(&format!("{name}:stable"), &files.each_ref().map(|file| file.as_path()), &[])
+            })
             .collect();
         world.start_controller().await;
         for n in (0..10).rev() {

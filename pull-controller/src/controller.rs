@@ -180,6 +180,10 @@ async fn bring_about(
     memo.next = pause.and_then(|pause| tokio::time::Instant::now().checked_add(pause));
     record::record(context, &delivery, &mut memo, &next, &report);
     let done = report.changes.changed().then(|| report.changes.to_string());
+    if untold.is_some() {
+        // Whoever depends on it is woken by the write that follows, and must not find what was true before.
+        context.remember(&uid, memo.clone());
+    }
     let done = done.or_else(|| untold.as_ref().and_then(|untold| untold.done.clone()));
     let told = match untold.is_none() && owed::may_wait(&report) {
         true => {

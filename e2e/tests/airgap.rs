@@ -1,0 +1,230 @@
+//! Releases where no network leads: copied out of a registry, carried over, and delivered from what was carried, under
+//! the very statements that were signed at home.
+
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use sealift_e2e::{Attacker, Cli, ControlPlane, Edge, ObjectStorage, Registry, World, policy};
+use sealift_verify::digest::Digest;
+use serde_json::{Value, json};
+
+/// Where releases are made, and the ways from there.
+struct Home<'a> {
+    world: &'a World<'a>,
+    cli: Cli,
+    registry: Registry,
+    policy: String,
+}
+
+impl<'a> Home<'a> {
+    /// With a policy, there and in the cluster, for what the key of the world signed for this home's registry.
+    async fn of(world: &'a World<'a>, cli: Cli) -> Self {
+        let registry = Registry::embedded();
+        let policy = policy(&world.namespace, &[&format!("{}/acme/*", registry.host())], &world.key);
+        let policy = world.put_policy(policy).await.display().to_string();
+        Self { world, cli, registry, policy }
+    }
+
+    /// The logical repository, whose name stays the same wherever its bytes are.
+    fn repository(&self, app: &str) -> String {
+        format!("{}/acme/{app}", self.registry.host())
+    }
+
+    /// The same as the place that it is at home.
+    fn place(&self, app: &str) -> String {
+        format!("oci://{}", self.repository(app))
+    }
+
+    /// What a release of an application puts into the cluster.
+    fn manifest(&self, app: &str, value: &str) -> String {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": app}, "data": {"value": value},
+        });
+        self.cli.write(&format!("{app}-{value}.json"), map.to_string()).display().to_string()
+    }
+
+    /// Signs and pushes to a place, as the repository of the application.
+    fn push(&self, app: &str, value: &str, place: &str) -> Digest {
+        let (file, key) = (self.manifest(app, value), self.world.key.private().display().to_string());
+        let to = format!("{place}:prod");
+        let pushed = self.cli.run(&["push", &to, "--as", &self.repository(app), "-f", &file, "--key", &key]);
+        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+        pushed.digest()
+    }
+
+    /// Releases to the registry at home.
+    fn release(&self, app: &str, value: &str) -> Digest {
+        self.push(app, value, &self.place(app))
+    }
+
+    /// Copies `from:prod` to a place where the policy accepts it, and gives the digest of the statement.
+    fn copy(&self, app: &str, from: &str, to: &str) -> Digest {
+        let from = format!("{from}:prod");
+        let copy = ["copy", &from, to, "--as", &self.repository(app), "--policy", &self.policy, "-o", "json"];
+        let copied: Value = serde_json::from_str(&self.cli.succeed(&copy)).unwrap();
+        assert_eq!(copied["verified"], true);
+        copied["artifacts"][0]["claimedStatements"][0]["digest"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Makes a Delivery of an application, which looks only when it is asked to.
+    async fn deliver(&self, app: &str, account: &str) {
+        let mut spec = self.world.following(app, "prod", account);
+        (spec["repository"], spec["interval"]) = (json!(self.repository(app)), json!("1h"));
+        self.world.deliver(&self.world.namespace, app, spec).await;
+    }
+
+    /// Waits until a release runs, and gives the digest of the statement it was verified by.
+    async fn delivered(&self, app: &str, release: Digest) -> Digest {
+        let delivery = self.world.delivered((&self.world.namespace, app), release).await;
+        delivery.status.unwrap().last_applied.unwrap().statement.unwrap()
+    }
+
+    /// What runs of an application.
+    async fn value(&self, app: &str) -> Option<String> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
+        maps.get_opt(app).await.unwrap().and_then(|map| map.data?.remove("value"))
+    }
+}
+
+/// The file of content in a layout.
+fn blob(layout: &Path, digest: Digest) -> PathBuf {
+    layout.join("blobs/sha256").join(digest.hex())
+}
+
+/// The layer of an artifact in a layout.
+fn layer(layout: &Path, artifact: Digest) -> Digest {
+    let manifest: Value = serde_json::from_slice(&fs::read(blob(layout, artifact)).unwrap()).unwrap();
+    manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_carried_over_is_delivered_from_a_served_tar_and_from_a_folder() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "airgap", async |world| {
+        let mut home = Home::of(world, Cli::new()).await;
+        let here = home.cli.home().to_owned();
+        let there = |name: &str| here.join("there").join(name);
+        let folder = |name: &str| format!("oci-layout:{}", there("oci").join(name).display());
+        let tar = |name: &str| here.join(format!("{name}.tar")).display().to_string();
+
+        let (shop, tools) = (home.release("shop", "1"), home.release("tools", "1"));
+        let signed = ["shop", "tools"].map(|app| home.copy(app, &home.place(app), &tar(app)));
+        let next = home.release("tools", "2");
+        home.copy("tools", &home.place("tools"), &tar("next"));
+        home.registry.stop();
+
+        // Nothing but these files comes over.
+        fs::create_dir(there("")).unwrap();
+        let carried = ["shop", "tools", "next"].map(|name| {
+            let file = there(&format!("{name}.tar"));
+            fs::rename(tar(name), &file).unwrap();
+            file
+        });
+        let [shop_tar, tools_tar, next_tar] = carried.each_ref().map(|file| file.display().to_string());
+        let edge = Edge::serve(&carried[0], &home.repository("shop"));
+        assert_eq!(home.copy("tools", &tools_tar, &folder("tools")), signed[1], "copied on, and not signed anew");
+        let mirrors = [
+            format!("--mirror={}={}/acme/shop", home.repository("shop"), edge.host()),
+            format!("--mirror={}/acme={}", home.registry.host(), folder("").trim_end_matches('/')),
+            format!("--plain-http-host={}", edge.host()),
+        ];
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller_with(&mirrors.each_ref().map(String::as_str)).await;
+        for (app, release, statement) in [("shop", shop, signed[0]), ("tools", tools, signed[1])] {
+            home.deliver(app, account).await;
+            assert_eq!(home.delivered(app, release).await, statement, "{app}: the statement of home");
+            assert_eq!(home.value(app).await.as_deref(), Some("1"));
+        }
+
+        // Damaged on the disk: what runs stays, until the disk has what was signed again.
+        home.copy("tools", &next_tar, &folder("tools"));
+        let layer = layer(&there("oci/tools"), next);
+        let whole = fs::read(blob(&there("oci/tools"), layer)).unwrap();
+        Attacker::corrupt(&there("oci/tools"), layer);
+        let of = (world.namespace.as_str(), "tools");
+        world.reconcile(of).await;
+        world.refused(of, "DigestMismatch").await;
+        assert_eq!(home.value("tools").await.as_deref(), Some("1"));
+        fs::write(blob(&there("oci/tools"), layer), whole).unwrap();
+        world.reconcile(of).await;
+        home.delivered("tools", next).await;
+        assert_eq!(home.value("tools").await.as_deref(), Some("2"));
+
+        // As another repository it is not copied, and brought there all the same it is not believed.
+        let (from, other) = (format!("{shop_tar}:prod"), folder("other"));
+        let refused = home.cli.run(&["copy", &from, &other, "--as", &home.repository("other")]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("error: WrongRepository:"), "{}", refused.stderr);
+        assert!(!there("oci/other").exists(), "nothing was written");
+        home.copy("shop", &shop_tar, &other);
+        home.deliver("other", account).await;
+        world.refused((of.0, "other"), "WrongRepository").await;
+        let other = world.deliveries(of.0).get("other").await.unwrap().status.unwrap();
+        assert!(other.last_applied.is_none(), "nothing of it was applied");
+    })
+    .await;
+}
+
+/// Run by `make interop`.
+#[tokio::test]
+async fn object_storage_holds_releases_as_a_registry_does() {
+    let Some(storage) = ObjectStorage::start("releases") else { return };
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "bucket", async |world| {
+        let mut cli = Cli::new();
+        for (name, value) in storage.environment() {
+            world.set_controller_env(name, &value);
+            cli = cli.with_env(name, &value);
+        }
+        let mut home = Home::of(world, cli).await;
+        let place = |app: &str| format!("s3://releases/mirror/{app}");
+        let verify = |home: &Home<'_>, place: &str, app: &str| {
+            let (place, logical) = (format!("{place}:prod"), home.repository(app));
+            home.cli.run(&["verify", &place, "--as", &logical, "--policy", &home.policy])
+        };
+
+        // Pushed into the bucket, and copied into it, and from there to a tar.
+        let shop = home.push("shop", "1", &place("shop"));
+        assert_eq!(verify(&home, &place("shop"), "shop").code, 0, "{}", storage.log());
+        let listed = home.cli.succeed(&["list", &place("shop")]);
+        assert!(listed.contains("prod"), "{listed}");
+        let tools = home.release("tools", "1");
+        let signed = home.copy("tools", &home.place("tools"), &place("tools"));
+        assert_eq!(home.copy("tools", &place("tools"), "tools.tar"), signed);
+        assert_eq!(verify(&home, "tools.tar", "tools").code, 0);
+        let strange = home.cli.run(&["copy", &format!("{}:prod", place("tools")), &home.place("other")]);
+        assert_eq!(strange.code, 3, "{}", strange.stderr);
+
+        home.registry.stop();
+        let account = world.namespace_account(&world.namespace);
+        let mirror = format!("--mirror={}/acme=s3://releases/mirror", home.registry.host());
+        world.start_controller_with(&[&mirror]).await;
+        for (app, release) in [("shop", shop), ("tools", tools)] {
+            home.deliver(app, account).await;
+            let statement = home.delivered(app, release).await;
+            assert!(app != "tools" || statement == signed, "the statement of home");
+            assert_eq!(home.value(app).await.as_deref(), Some("1"));
+        }
+        let of = (world.namespace.as_str(), "shop");
+        let second = home.push("shop", "2", &place("shop"));
+        world.reconcile(of).await;
+        home.delivered("shop", second).await;
+        assert_eq!(home.value("shop").await.as_deref(), Some("2"));
+
+        let third = home.push("shop", "3", &place("shop"));
+        let layout = storage.bucket("releases").join("mirror/shop");
+        Attacker::corrupt(&layout, layer(&layout, third));
+        assert_eq!(verify(&home, &place("shop"), "shop").code, 3);
+        world.reconcile(of).await;
+        world.refused(of, "DigestMismatch").await;
+        assert_eq!(home.value("shop").await.as_deref(), Some("2"));
+        assert!(!world.controller_log().contains(&storage.environment()[3].1), "no secret is logged");
+    })
+    .await;
+}

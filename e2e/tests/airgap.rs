@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use sealift_e2e::{Attacker, Cli, ControlPlane, Edge, ObjectStorage, Registry, World, policy};
+use sealift_e2e::{Attacker, Cli, ControlPlane, Cosign, Edge, ObjectStorage, Registry, World, policy};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 
@@ -23,10 +23,11 @@ struct Home<'a> {
 }
 
 impl<'a> Home<'a> {
-    /// With a policy, there and in the cluster, for what the key of the world signed for this home's registry.
-    async fn of(world: &'a World<'a>, cli: Cli) -> Self {
+    /// With a policy, there and in the cluster, for what the key of the world signed for this home's registry, changed.
+    async fn of(world: &'a World<'a>, cli: Cli, change: impl FnOnce(&mut Value)) -> Self {
         let registry = Registry::embedded();
-        let policy = policy(&world.namespace, &[&format!("{}/acme/*", registry.host())], &world.key);
+        let mut policy = policy(&world.namespace, &[&format!("{}/acme/*", registry.host())], &world.key);
+        change(&mut policy);
         let policy = world.put_policy(policy).await.display().to_string();
         Self { world, cli, registry, policy }
     }
@@ -63,12 +64,18 @@ impl<'a> Home<'a> {
         self.push(app, value, &self.place(app))
     }
 
-    /// Copies `from:prod` to a place where the policy accepts it, and gives the digest of the statement.
-    fn copy(&self, app: &str, from: &str, to: &str) -> Digest {
+    /// Copies `from:prod` to a place where the policy accepts it.
+    fn copied(&self, app: &str, from: &str, to: &str) -> Value {
         let from = format!("{from}:prod");
         let copy = ["copy", &from, to, "--as", &self.repository(app), "--policy", &self.policy, "-o", "json"];
         let copied: Value = serde_json::from_str(&self.cli.succeed(&copy)).unwrap();
         assert_eq!(copied["verified"], true);
+        copied
+    }
+
+    /// The same, of a release; gives the digest of its statement.
+    fn copy(&self, app: &str, from: &str, to: &str) -> Digest {
+        let copied = self.copied(app, from, to);
         copied["artifacts"][0]["claimedStatements"][0]["digest"].as_str().unwrap().parse().unwrap()
     }
 
@@ -107,7 +114,7 @@ fn layer(layout: &Path, artifact: Digest) -> Digest {
 async fn what_was_carried_over_is_delivered_from_a_served_tar_and_from_a_folder() {
     let Some(control_plane) = ControlPlane::shared() else { return };
     World::run(control_plane, "airgap", async |world| {
-        let mut home = Home::of(world, Cli::new()).await;
+        let mut home = Home::of(world, Cli::new(), |_| ()).await;
         let here = home.cli.home().to_owned();
         let there = |name: &str| here.join("there").join(name);
         let folder = |name: &str| format!("oci-layout:{}", there("oci").join(name).display());
@@ -171,6 +178,65 @@ async fn what_was_carried_over_is_delivered_from_a_served_tar_and_from_a_folder(
     .await;
 }
 
+/// By the real cosign, who knows nothing of Sealift: in a bundle, and under a tag of the artifact's digest as it was done
+/// before there were referrers.
+#[tokio::test]
+async fn what_cosign_signed_is_carried_over_and_believed_there_by_cosign_and_by_the_cluster() {
+    let Some(cosign) = Cosign::find() else { return };
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "vendor", async |world| {
+        let _ = cosign.succeed(&["generate-key-pair", "--output-key-prefix", "vendor"]);
+        let public = fs::read_to_string(cosign.home().join("vendor.pub")).unwrap();
+        let mut home = Home::of(world, Cli::new(), |policy| {
+            policy["spec"]["authorities"] = json!([{"name": "vendor", "key": {"pem": public}}]);
+            policy["spec"]["require"] = json!({"anyOf": ["vendor"]});
+            policy["spec"]["release"]["statement"] = json!("optional");
+            policy["spec"]["transparency"] = json!({"legacySignatures": true});
+        })
+        .await;
+        // Nobody has stated anything about either of these.
+        for (app, form) in [("older", "false"), ("newer", "true")] {
+            home.release(app, "1");
+            let artifact = Attacker::at(&home.repository(app)).unsigned_twin("prod").await;
+            let form = format!("--new-bundle-format={form}");
+            let pinned = format!("{}@{artifact}", home.repository(app));
+            let sign = ["sign", "--key", "vendor.key", "--allow-http-registry", "--tlog-upload=false"];
+            let _ = cosign.succeed(&[&sign[..], &["--use-signing-config=false", &form, &pinned]].concat());
+        }
+        let artifacts = ["older", "newer"].map(|app| {
+            let copied = home.copied(app, &home.place(app), &format!("{app}.tar"));
+            let artifact: Digest = copied["artifacts"][0]["digest"].as_str().unwrap().parse().unwrap();
+            let tags = match app {
+                "older" => json!([format!("sha256-{}.sig", artifact.hex())]),
+                _ => json!([]),
+            };
+            assert_eq!(copied["legacyTags"], tags, "{copied:#}");
+            artifact
+        });
+        home.registry.stop();
+
+        let mut options = Vec::new();
+        let edges = ["older", "newer"].map(|app| {
+            let edge = Edge::serve(&home.cli.home().join(format!("{app}.tar")), &home.repository(app));
+            options.push(format!("--mirror={}={}/acme/{app}", home.repository(app), edge.host()));
+            options.push(format!("--plain-http-host={}", edge.host()));
+            edge
+        });
+        let account = world.namespace_account(&world.namespace);
+        world.start_controller_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        for ((app, artifact), edge) in ["older", "newer"].into_iter().zip(artifacts).zip(&edges) {
+            let pinned = format!("{}/acme/{app}@{artifact}", edge.host());
+            let verify = ["verify", "--key", "vendor.pub", "--allow-http-registry", "--insecure-ignore-tlog", &pinned];
+            let _ = cosign.succeed(&[&verify[..], &[&format!("--new-bundle-format={}", app == "newer")]].concat());
+            home.deliver(app, account).await;
+            let delivery = world.delivered((&world.namespace, app), artifact).await;
+            assert_eq!(delivery.status.unwrap().last_applied.unwrap().statement, None);
+            assert_eq!(home.value(app).await.as_deref(), Some("1"));
+        }
+    })
+    .await;
+}
+
 /// Run by `make interop`.
 #[tokio::test]
 async fn object_storage_holds_releases_as_a_registry_does() {
@@ -182,7 +248,7 @@ async fn object_storage_holds_releases_as_a_registry_does() {
             world.set_controller_env(name, &value);
             cli = cli.with_env(name, &value);
         }
-        let mut home = Home::of(world, cli).await;
+        let mut home = Home::of(world, cli, |_| ()).await;
         let place = |app: &str| format!("s3://releases/mirror/{app}");
         let verify = |home: &Home<'_>, place: &str, app: &str| {
             let (place, logical) = (format!("{place}:prod"), home.repository(app));

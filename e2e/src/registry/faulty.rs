@@ -86,6 +86,8 @@ pub enum What {
     Whole,
     /// The tokens issued so far are not taken any more.
     Expire,
+    /// The request is never answered.
+    Silence,
 }
 
 /// A request as it arrived.
@@ -264,6 +266,7 @@ impl Shared {
                 return reply(*status, &headers, *body);
             }
             Some(What::Expire) => locked(&self.tokens).clear(),
+            Some(What::Silence) => std::future::pending().await,
             _ => {}
         }
         // Storage asks for the signature in the URL, and is shown nothing else.

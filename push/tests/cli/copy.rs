@@ -6,8 +6,14 @@ use std::{
     process::{Child, Stdio},
 };
 
-use sealift_e2e::Tool;
-use sealift_registry::{client::ClientConfig, server::ServerOptions};
+use sealift_e2e::{
+    Tool,
+    faulty::{Behaviour, Fault, FaultyRegistry, What},
+};
+use sealift_registry::{
+    client::{ClientConfig, PutAs},
+    server::ServerOptions,
+};
 use sealift_verify::digest::Digest;
 use serde_json::Value;
 
@@ -199,6 +205,113 @@ async fn what_was_cut_is_gone_on_with_and_what_was_changed_is_refused() {
         .exits(0);
 }
 
+/// A file of the layout in `folder`, by what it holds.
+fn content(world: &World, folder: &str, digest: &str) -> std::path::PathBuf {
+    world.path(folder).join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_at_the_destination_is_found_and_said() {
+    let world = World::new().await;
+    let pushed = digest_of(&world.push("prod", &[]).exits(0));
+    let copy = |to: &str| world.run(&["copy", &world.oci(":prod"), to, "--as", &world.logical()]);
+    let verify = |place: &str| world.run(&["verify", place, "--as", &world.logical(), "--policy", "policy.yaml"]);
+    copy("oci-layout:there").exits(0);
+    copy("there.tar").exits(0);
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(content(&world, "there", &pushed.to_string())).unwrap()).unwrap();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+
+    // The same size and other bytes: whoever changed them, they are not written over without a word.
+    for digest in [layer, &pushed.to_string()] {
+        let path = content(&world, "there", digest);
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[whole.len() / 2] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let refused = copy("oci-layout:there").exits(3).silent();
+        refused.says(&["oci-layout:there", digest, "treat the place as compromised or broken"]);
+        verify("oci-layout:there:prod").exits(3);
+        fs::remove_file(&path).unwrap();
+        copy("oci-layout:there").exits(0);
+        assert_eq!(fs::read(&path).unwrap(), whole, "what was taken away is brought again");
+    }
+    // Cut short, as where a disk was full: no name has to be taken away for that.
+    let path = content(&world, "there", layer);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    copy("oci-layout:there").exits(0);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    verify("oci-layout:there:prod").exits(0);
+
+    // In a tar the bytes stand where they were written.
+    let mut tar = fs::read(world.path("there.tar")).unwrap();
+    let at = tar.windows(whole.len()).position(|window| window == whole).unwrap();
+    tar[at + whole.len() / 2] ^= 1;
+    fs::write(world.path("there.tar"), tar).unwrap();
+    copy("there.tar").exits(3).silent().says(&["oci-archive:there.tar", layer]);
+    verify("there.tar:prod").exits(3);
+}
+
+/// Content so large that it goes in pieces, in an artifact of nobody in particular.
+const LARGE: usize = 20 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_killed_goes_on_where_it_was() {
+    let world = World::new().await;
+    let large: Vec<u8> = (0..LARGE).map(|at| (at >> 12) as u8).collect();
+    let digest = Digest::of(&large);
+    let path: &'static str = format!("/blobs/{digest}").leak();
+    // The first two pieces arrive, and then nothing: twice, for a folder and for a tar.
+    let silent = |spare| Fault { method: "GET", path, spare, times: 1, what: What::Silence };
+    let source = FaultyRegistry::start(Behaviour { faults: vec![silent(2), silent(6)], ..Behaviour::default() });
+    let repository = format!("{}/acme/large", source.host()).parse().unwrap();
+    let client = sealift_registry::client::Client::new(source.host(), ClientConfig::default()).unwrap();
+    let layer = client.push_blob(&repository, "application/octet-stream", large.into()).await.unwrap();
+    let config = client.push_blob(&repository, "application/vnd.oci.empty.v1+json", "{}".into()).await.unwrap();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example", "config": config, "layers": [layer],
+    });
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    client.put_manifest(&repository, PutAs::Tag("a"), media_type, manifest.to_string().into()).await.unwrap();
+
+    for (to, unfinished) in [("oci-layout:there", "there/.sealift-registry"), ("there.tar", ".there.tar.sealift")] {
+        let (from, requests) = (format!("oci://{repository}:a"), source.count("GET", path));
+        let copy = ["copy", &from, to, "-o", "json"];
+        let mut killed = Served(world.command(&copy).stderr(Stdio::null()).spawn().unwrap());
+        let partial = || partial(&world.path(unfinished), &format!("{}.partial", digest.hex()));
+        wait_for(|| source.count("GET", path) == requests + 3 && partial() == Some(16 << 20));
+        let _ = killed.0.kill();
+        let _ = killed.0.wait();
+        assert!(!world.path("there/index.json").exists() || to == "there.tar", "nothing has a name");
+        assert!(!world.path("there.tar").exists());
+
+        let copied = world.run(&copy).exits(0).json();
+        assert!(copied["blobs"]["bytes"].as_u64().unwrap() <= (4 << 20) + 2, "{copied}");
+        assert!(copied["readBackBytes"].as_u64().unwrap() > LARGE as u64, "{copied}");
+        let asked: Vec<_> =
+            source.seen().into_iter().filter(|seen| seen.path.ends_with(path) && seen.method == "GET").collect();
+        let ranges: Vec<_> = asked[requests + 3..].iter().map(|seen| seen.headers["range"].to_str().unwrap()).collect();
+        assert!(ranges[0].starts_with("bytes=16777216-"), "{ranges:?}");
+        assert_eq!(partial(), None, "nothing is left over");
+    }
+}
+
+/// How much of a blob has arrived: the folder may lie in another one that is named for it.
+fn partial(folder: &std::path::Path, name: &str) -> Option<u64> {
+    let found = fs::metadata(folder.join(name)).or_else(|_| fs::metadata(folder.join(".sealift-registry").join(name)));
+    found.ok().map(|found| found.len())
+}
+
+fn wait_for(done: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed().as_secs() < 120, "it did not come to that");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn large_blobs_go_in_pieces_and_indexes_go_whole() {
     let (Some(oras), world) = (Tool::find("oras"), World::new().await) else { return };
@@ -276,7 +389,7 @@ async fn signatures_under_tags_of_their_own_are_copied_too() {
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": layer, "layers": [layer],
     });
     let tag = format!("sha256-{}.sig", pushed.hex());
-    let name = sealift_registry::client::PutAs::Tag(&tag);
+    let name = PutAs::Tag(&tag);
     client
         .put_manifest(&repository, name, "application/vnd.oci.image.manifest.v1+json", manifest.to_string().into())
         .await

@@ -228,7 +228,9 @@ impl Arriving {
 pub(super) fn keep(root: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), FolderError> {
     again(|| {
         prepare(root)?;
-        if open(&root.join(Name::Blob(digest).path()))?.is_some() {
+        let there = open(&root.join(Name::Blob(digest).path()))?;
+        // A file that was cut short is replaced.
+        if there.is_some_and(|(_, size)| size == bytes.len() as u64) {
             return Ok(());
         }
         Ok(replace(root, &Name::Blob(digest).path(), bytes)?)

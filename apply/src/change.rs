@@ -160,6 +160,9 @@ pub enum Why {
     /// The live object is being deleted.
     #[error("the object is being deleted; it is applied again once it is gone")]
     Terminating,
+    /// It was not sent, since whoever applies was asked to come to an end.
+    #[error("not sent: the process is stopping, and the next one goes on")]
+    Stopping,
     /// The cluster said no, or nothing.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -169,7 +172,7 @@ impl Why {
     /// True if it may go by itself.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Terminating | Self::OwnedByDelivery { .. } => true,
+            Self::Terminating | Self::Stopping | Self::OwnedByDelivery { .. } => true,
             Self::Cluster(error) => error.is_transient(),
             Self::UnknownKind { .. }
             | Self::NoNamespace

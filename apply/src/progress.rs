@@ -1,11 +1,15 @@
 //! Telling whoever watches over a piece of work that it gets on.
 //!
 //! A task that only waits looks like one that hangs. So whoever runs it gives it a [`Progress`], each step says when it
-//! begins, and every answer of the cluster counts as getting on. Outside of such a task all of this does nothing.
+//! begins, and every answer of the cluster counts as getting on. The other way round, the work is asked by it to come to an
+//! end. Outside of such a task all of this does nothing.
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,11 +21,18 @@ tokio::task_local! {
 
 /// How far a piece of work got, and when it last got on. Clones are about the same work.
 #[derive(Clone, Debug)]
-pub struct Progress(Arc<Mutex<(Instant, &'static str)>>);
+pub struct Progress(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// When it last got on, and with which step.
+    last: Mutex<(Instant, &'static str)>,
+    is_ending: AtomicBool,
+}
 
 impl Default for Progress {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new((Instant::now(), "begin"))))
+        Self(Arc::new(Shared { last: Mutex::new((Instant::now(), "begin")), is_ending: AtomicBool::new(false) }))
     }
 }
 
@@ -33,12 +44,17 @@ impl Progress {
 
     /// The step it is at, and for how long nothing was heard of it.
     pub fn silence(&self) -> (&'static str, Duration) {
-        let (at, step) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, step) = *self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         (step, at.elapsed())
     }
 
+    /// Asks it to come to an end: what it has sent is answered, and it sends no further objects.
+    pub fn end_soon(&self) {
+        self.0.is_ending.store(true, Ordering::Relaxed);
+    }
+
     fn note(&self, step: Option<&'static str>) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         *inner = (Instant::now(), step.unwrap_or(inner.1));
     }
 }
@@ -51,6 +67,11 @@ pub fn step(name: &'static str) {
 /// The work at hand got on.
 pub fn made() {
     let _ = CURRENT.try_with(|progress| progress.note(None));
+}
+
+/// True once the work at hand was asked to come to an end.
+pub fn is_ending() -> bool {
+    CURRENT.try_with(|progress| progress.0.is_ending.load(Ordering::Relaxed)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -71,6 +92,9 @@ mod tests {
             assert_eq!(watched.silence(), ("fetch", second));
         });
         work.await;
+        assert!(!watched.clone().over(async { is_ending() }).await);
+        watched.end_soon();
+        assert!(watched.clone().over(async { is_ending() }).await && !is_ending());
         step("nobody watches");
         made();
         assert_eq!(watched.silence(), ("fetch", second));

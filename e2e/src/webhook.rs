@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Says {
     /// Let it in.
     Allow,
+    /// Let it in, after so long.
+    AllowAfter(Duration),
     /// Refuse it with these words.
     Deny(&'static str),
     /// Let it in, with another value at this JSON pointer.
@@ -137,9 +139,11 @@ fn answer(
     let review: Value = serde_json::from_slice(&body).ok()?;
     let request = &review["request"];
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-    let mut response = json!({"uid": request["uid"], "allowed": matches!(says, Says::Allow | Says::Sets(..))});
+    let mut response =
+        json!({"uid": request["uid"], "allowed": matches!(says, Says::Allow | Says::AllowAfter(_) | Says::Sets(..))});
     match says {
         Says::Allow => {}
+        Says::AllowAfter(pause) => thread::sleep(pause),
         Says::Sets(path, value) => {
             let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
             response["patchType"] = json!("JSONPatch");

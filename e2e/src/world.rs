@@ -244,8 +244,16 @@ impl<'a> World<'a> {
     /// # Panics
     /// Where it does not end in time.
     pub fn stop_controller(&self) {
+        self.stop_controller_within(Duration::from_secs(60));
+    }
+
+    /// The same with a limit.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub fn stop_controller_within(&self, limit: Duration) {
         if let Some(mut process) = lock(&self.controller).take() {
-            let ended = process.terminate(Duration::from_secs(60));
+            let ended = process.terminate(limit);
             assert!(ended.is_some_and(|status| status.success()), "it ended otherwise: {ended:?}");
         }
     }

@@ -29,8 +29,10 @@ use crate::{
     workers::{self, Bounds},
 };
 
-/// How long reconciles that have begun may take once somebody said stop.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long reconciles that have begun may go on once somebody said stop, before they are asked to come to an end.
+const LEAVE: Duration = Duration::from_secs(10);
+/// How long they may take in all. With what is written after, that is 20 seconds, of the 30 that a pod has.
+const GRACE: Duration = Duration::from_secs(15);
 /// How long a loop of ours may give no sign of life.
 const LOOP_BOUND: Duration = Duration::from_secs(60);
 
@@ -146,7 +148,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (outbox, alive) = (context.outbox(), vitals.clone());
     let _outbox = kept(outbox::LOOP, &vitals, &metrics, move || outbox.clone().run(alive.clone()));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
-    let bounds = Bounds { stall: options.stall_timeout.get(), grace: GRACE };
+    let bounds = Bounds { stall: options.stall_timeout.get(), leave: LEAVE, grace: GRACE };
     let mut stopped = stop;
     let stopping = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;

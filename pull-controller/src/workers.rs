@@ -21,7 +21,10 @@ const LOOP: &str = "workers";
 pub(crate) struct Bounds {
     /// A look that made no progress for so long is ended.
     pub(crate) stall: Duration,
-    /// How long looks that have begun may take once somebody said stop.
+    /// How long looks that have begun may go on as if nothing were once somebody said stop: what is applied whole is better
+    /// than half of it.
+    pub(crate) leave: Duration,
+    /// How long they may take then in all.
     pub(crate) grace: Duration,
 }
 
@@ -53,8 +56,8 @@ struct Running {
     aborted: Option<(Instant, &'static str, Duration)>,
 }
 
-/// Takes turns until `stop` resolves, then waits for what has begun as long as the grace lasts. What is dropped then is
-/// safe to drop: the inventory was written before anything it names.
+/// Takes turns until `stop` resolves, then waits for what has begun as long as the grace lasts, and asks it to come to an end
+/// before. What is dropped then is safe to drop: the inventory was written before anything it names.
 pub(crate) async fn work(
     work: impl Work,
     queue: Queue,
@@ -68,7 +71,8 @@ pub(crate) async fn work(
     let mut ticks = interval(BEAT.min(bounds.stall / 4).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = std::pin::pin!(stop);
-    let mut end: Option<Instant> = None;
+    let (mut end, mut asked): (Option<Instant>, _) = (None, false);
+    let last = bounds.grace.saturating_sub(bounds.leave);
     while end.is_none() || !tasks.is_empty() {
         tokio::select! {
             () = &mut stop, if end.is_none() => {
@@ -99,6 +103,11 @@ pub(crate) async fn work(
             _ = ticks.tick() => {
                 vitals.beat(LOOP);
                 running.values_mut().for_each(|running| running.look_after(bounds.stall, &vitals));
+            }
+            () = sleep_until(end.map_or_else(Instant::now, |end| end - last)), if end.is_some() && !asked => {
+                asked = true;
+                tracing::info!(left = tasks.len(), "stopping: what is left sends what it has begun, and nothing else");
+                running.values().for_each(|running| running.progress.end_soon());
             }
             () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {
                 tracing::warn!(left = tasks.len(), "stopping: what is left is broken off and taken up at the next start");
@@ -135,7 +144,8 @@ mod tests {
     use crate::queue::Reason;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const BOUNDS: Bounds = Bounds { stall: Duration::from_secs(300), grace: Duration::from_secs(20) };
+    const BOUNDS: Bounds =
+        Bounds { stall: Duration::from_secs(300), leave: Duration::from_secs(11), grace: Duration::from_secs(20) };
 
     /// Does what the Delivery's name says, and keeps a record.
     #[derive(Clone, Default)]
@@ -159,6 +169,11 @@ mod tests {
                 match key.name.as_str() {
                     "quick" => {}
                     "slow" => sleep(10 * SECOND).await,
+                    "stage" => {
+                        while !progress::is_ending() {
+                            sleep(4 * SECOND).await;
+                        }
+                    }
                     "endless" => sleep(3600 * SECOND).await,
                     "hangs" => {
                         progress::step("fetch");
@@ -211,6 +226,8 @@ mod tests {
         assert_eq!((acts.count("end slow"), took.as_secs()), (1, 10));
         queue.wake(&Key::new("n", "quick"), Reason::Changed);
         assert_eq!(queue.next().await, None);
+        let (acts, took, _) = run(&["stage"], SECOND).await;
+        assert_eq!((acts.count("end stage"), took.as_secs()), (1, 12), "it was asked to end at 1 + 11");
         let (acts, took, _) = run(&["endless", "slow"], SECOND).await;
         assert_eq!((acts.count("end endless"), acts.count("end slow"), took.as_secs()), (0, 1, 21));
     }

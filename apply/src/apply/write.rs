@@ -13,7 +13,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Write},
     inventory::{Inventory, Key},
     plan::{Asked, Step, Terms, Todo},
-    takeover,
+    progress, takeover,
 };
 
 /// Writes a stage. What was written is recorded as it comes; what was not is returned.
@@ -48,6 +48,9 @@ async fn write(
     let mut surprises = 0;
     loop {
         let Some(value) = step.todo.value() else { return (step, None) };
+        if progress::is_ending() {
+            return (step, Some(Err(Why::Stopping)));
+        }
         let why = match send(access.account, terms, &step, value, patience).await {
             Ok(live) => return (step, Some(Ok(live))),
             Err(why) => why,

@@ -31,6 +31,7 @@ use crate::{
     observe::{Seen, Unknown, look_at, owners},
     order::Stage,
     plan::{Claim, Plan, Preview, Refusal, Step, Terms, Todo, again},
+    terminating,
 };
 
 /// Who sends what: objects as the Delivery's account, inventories as the controller.
@@ -72,10 +73,11 @@ pub async fn prepare(access: Access<'_>, plan: Plan, inventory: &mut Inventory) 
     // Stored in either case: a refused object may be one that another Delivery is to hand over.
     let not_stored = |source| ApplyError::Inventory { source, done: ChangeSet::default() };
     store::write(access.controller, inventory).await.map_err(not_stored)?;
-    match refused.is_empty() {
-        true => Ok(Prepared { plan }),
-        false => Err(ApplyError::Refused { stage: None, refused, done: ChangeSet::default() }),
+    if refused.is_empty() {
+        return Ok(Prepared { plan });
     }
+    terminating::explain(access.controller, refused.iter_mut().map(|refused| (&refused.id, &mut refused.why))).await;
+    Err(ApplyError::Refused { stage: None, refused, done: ChangeSet::default() })
 }
 
 /// Asks about every object, and answers with what is refused for good: of the first stage that changes something
@@ -134,7 +136,9 @@ pub async fn apply(access: Access<'_>, prepared: Prepared, inventory: &mut Inven
     let mut done = ChangeSet::default();
     match apply_stages(access, prepared, inventory, &mut done).await {
         Ok(()) => Ok(done),
-        Err(error) => {
+        Err(mut error) => {
+            let refused = error.objects_mut().iter_mut().map(|refused| (&refused.id, &mut refused.why));
+            terminating::explain(access.controller, refused).await;
             // What went wrong is the answer, also where this goes wrong too.
             let _ = store::write(access.controller, inventory).await;
             Err(error)

@@ -158,8 +158,11 @@ pub enum Why {
         message: String,
     },
     /// The live object is being deleted.
-    #[error("the object is being deleted; it is applied again once it is gone")]
-    Terminating,
+    #[error("the object is being deleted; it is applied again once it is gone{}", in_brackets(held.as_deref()))]
+    Terminating {
+        /// What holds it, as far as that is known.
+        held: Option<String>,
+    },
     /// It was not sent, since whoever applies was asked to come to an end.
     #[error("not sent: the process is stopping, and the next one goes on")]
     Stopping,
@@ -168,11 +171,15 @@ pub enum Why {
     Cluster(#[from] ClusterError),
 }
 
+fn in_brackets(text: Option<&str>) -> String {
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
 impl Why {
     /// True if it may go by itself.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Terminating | Self::Stopping | Self::OwnedByDelivery { .. } => true,
+            Self::Terminating { .. } | Self::Stopping | Self::OwnedByDelivery { .. } => true,
             Self::Cluster(error) => error.is_transient(),
             Self::UnknownKind { .. }
             | Self::NoNamespace

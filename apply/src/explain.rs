@@ -16,6 +16,7 @@ use crate::{
     diff::{FieldChange, changes},
     options::Options,
     plan::{Preview, Step, Todo},
+    terminating,
 };
 
 const ANEW: &str = "deleted and created anew: a field that changes is immutable";
@@ -60,7 +61,10 @@ pub async fn explain(account: &Cluster, mut preview: Preview) -> Vec<Difference>
     });
     let refused: Vec<_> = refused.collect();
     let prunes = preview.prunes.clone();
-    refused.into_iter().chain(differences(account, &preview, &prunes).await).collect()
+    let mut all: Vec<_> = refused.into_iter().chain(differences(account, &preview, &prunes).await).collect();
+    let refused = all.iter_mut().filter_map(|difference| Some((&difference.id, difference.refused.as_mut()?)));
+    terminating::explain(account, refused).await;
+    all
 }
 
 /// The same for what the plan does not refuse already, and for these deletions.

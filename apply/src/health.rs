@@ -77,7 +77,7 @@ impl fmt::Display for Health {
 }
 
 /// A controller's words, fit for one line of a terminal: no control characters, no runs of blanks, not too long.
-struct Plain<'a>(&'a str);
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,7 @@ pub mod presume;
 pub mod progress;
 pub mod prune;
 pub mod takeover;
+pub mod terminating;
 
 /// The field manager of everything Sealift applies.
 pub const FIELD_MANAGER: &str = "sealift";

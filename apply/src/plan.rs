@@ -342,7 +342,7 @@ fn may_have(
         }
         LiveOwner::Nobody | LiveOwner::Elsewhere(_) | LiveOwner::Delivery { .. } => {}
     }
-    if meta.deleting { Err(Why::Terminating) } else { Ok(None) }
+    if meta.deleting { Err(Why::Terminating { held: None }) } else { Ok(None) }
 }
 
 impl Preview {

@@ -1,10 +1,12 @@
-//! What an application costs from its Delivery to its last object, counted in the API server's audit log; and how objects
-//! that others manage are taken over.
+//! What an application costs from its Delivery to its last object, counted in the API server's audit log; how objects
+//! that others manage are taken over; and what is said of a namespace that does not go.
 
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use std::path::PathBuf;
 
+use kube::api::DeleteParams;
+use sealift_apply::api::{Delivery, condition};
 use sealift_e2e::{AuditMark, ControlPlane, World};
 use serde_json::{Value, json};
 
@@ -157,6 +159,54 @@ async fn what_another_tool_manages_is_refused_and_taken_over_once_the_delivery_s
         world.deliver(of.0, of.1, spec).await;
         world.delivered(of, digest).await;
         assert_eq!(data(), r#"{"value":"1"}"#, "what the other tool had set beside the release is gone");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_holds_a_namespace_that_does_not_go_is_told_by_release_plan_and_deletion() {
+    /// The server's own words.
+    const HELD: &str = "finalizers remaining: example.com/never";
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "stuck", async |world| {
+        world.trust().await;
+        let account = world.cluster_account(&world.namespace);
+        world.start_controller().await;
+        let of = (world.namespace.as_str(), "app");
+        let inner = format!("{}-inner", world.namespace);
+        let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": inner}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "stuck", "namespace": inner, "finalizers": ["example.com/never"]}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [space, map]});
+        let file = world.cli.write("app.yaml", list.to_string());
+        let digest = world.push("app:stable", &[&file], &[]);
+        let mut spec = world.following("app", "stable", account);
+        (spec["interval"], spec["deletionPolicy"]) = (json!("1h"), json!("Wait"));
+        world.deliver(of.0, of.1, spec).await;
+        world.delivered(of, digest).await;
+
+        world.kubectl(&["delete", "namespace", &inner, "--wait=false"]);
+        let come_upon = async || {
+            let found = world.kubectl(&["get", "namespace", &inner, "-o", "jsonpath={.status.conditions}"]);
+            if found.contains(HELD) { Ok(()) } else { Err(found) }
+        };
+        world.until("the server to come upon the finalizer", come_upon).await;
+        let says = |delivery: &Delivery| {
+            let ready = delivery.status.as_ref().and_then(|status| condition(&status.conditions, "Ready"));
+            ready.is_some_and(|ready| ready.status == "False" && ready.message.contains(HELD))
+        };
+        world.request(of).await;
+        world.wait_for(of, "a release that names what holds the namespace", says).await;
+        let file = file.display().to_string();
+        let plan = world.cli.run(&["plan", "-f", &file, "--delivery", &format!("{}/{}", of.0, of.1)]);
+        assert!(plan.code == 4 && plan.stdout.contains(HELD), "{plan:?}");
+
+        world.deliveries(of.0).delete(of.1, &DeleteParams::default()).await.unwrap();
+        let says = |delivery: &Delivery| delivery.metadata.deletion_timestamp.is_some() && says(delivery);
+        world.wait_for(of, "a deletion that names what holds the namespace", says).await;
+        let free = r#"{"metadata":{"finalizers":null}}"#;
+        world.kubectl(&["patch", "configmap", "stuck", "-n", &inner, "--type=merge", "-p", free]);
+        world.gone(of).await;
     })
     .await;
 }

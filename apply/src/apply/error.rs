@@ -59,6 +59,14 @@ impl ApplyError {
         }
     }
 
+    pub(super) fn objects_mut(&mut self) -> &mut [Refused] {
+        match self {
+            Self::Refused { refused, .. } => refused,
+            Self::Failed { failed, .. } => failed,
+            Self::Inventory { .. } => &mut [],
+        }
+    }
+
     /// The stages of which something was applied before it went wrong, in order.
     pub fn applied(&self) -> Vec<Stage> {
         applied(self.done())

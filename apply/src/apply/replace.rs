@@ -70,7 +70,7 @@ async fn gone(account: &Cluster, step: &Step, uid: &str) -> Result<(), Why> {
             Some(_) | None => return Ok(()),
         }
         if Instant::now() > until {
-            return Err(Why::Terminating);
+            return Err(Why::Terminating { held: None });
         }
         sleep(delay).await;
         delay = (delay * 2).min(Duration::from_secs(1));

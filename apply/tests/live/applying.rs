@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is test code, which clippy does not see outside of tests")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealift_apply::{
     api::{APPLY_ANNOTATION, Adopt, IMMUTABLE_ANNOTATION, Immutable, OWNER_LABEL, Validation},
@@ -13,7 +13,9 @@ use sealift_apply::{
     health::HealthChecks,
     inventory::Key,
     order::Stage,
+    prune::Until,
     takeover::Managers,
+    terminating,
 };
 use sealift_e2e::{Request, Says, Webhook};
 use sealift_verify::objects::identity;
@@ -447,10 +449,23 @@ async fn a_namespace_that_does_not_go_is_told_and_tried_again() {
         delivery.deliver(&[space.clone(), within(stuck.clone())]).await.unwrap();
         delivery.kubectl(&["delete", "namespace", &inner, "--wait=false"]);
         let new = within(delivery.config_map("new", "1"));
-        let error = delivery.deliver(&[new]).await.unwrap_err();
-        assert!(error.is_transient() && error.to_string().contains("because it is being terminated"), "{error}");
-        let error = delivery.deliver(&[space]).await.unwrap_err();
-        assert!(error.is_transient() && error.to_string().contains("is being deleted"), "{error}");
+        // What holds it is told once the server has come upon it.
+        let held = "finalizers remaining: example.com/never";
+        let until = Instant::now() + Duration::from_secs(120);
+        for (value, words) in [(new, "because it is being terminated"), (space, "is being deleted")] {
+            loop {
+                let error = delivery.deliver(std::slice::from_ref(&value)).await.unwrap_err();
+                assert!(error.is_transient() && error.to_string().contains(words), "{error}");
+                if error.to_string().contains(held) {
+                    break;
+                }
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        }
+        let left = delivery.delete_all(Until::Gone).await.deleting;
+        let told = terminating::told(&delivery.controller, &left).await;
+        assert!(told.iter().any(|told| told.contains(&inner) && told.contains(held)), "{left:?}: {told:?}");
         delivery.kubectl(&[
             "patch",
             "configmap",

@@ -16,6 +16,7 @@ use sealift_apply::{
     cluster::ClusterError,
     inventory::{Inventory, store},
     prune::{Pruned, Until, prune},
+    terminating,
 };
 
 use super::{
@@ -114,7 +115,7 @@ async fn work(context: &Context, delivery: &Delivery, owner: &DeliveryReference)
         let until = if policy == DeletionPolicy::Wait { Until::Gone } else { Until::Accepted };
         let pruned = prune(access, &rows, &mut inventory, until).await?;
         context.metrics.changed(&pruned.changes);
-        return Ok(if pruned.is_complete() { Left::Nothing } else { unfinished(&pruned) });
+        return Ok(if pruned.is_complete() { Left::Nothing } else { unfinished(context, &pruned).await });
     };
     // Whoever goes away may no longer say what happens elsewhere.
     let within: Vec<Row> = rows.into_iter().filter(|row| row.namespace.as_ref() == Some(&owner.namespace)).collect();
@@ -138,10 +139,13 @@ fn orphans_after_grace(delivery: &Delivery, inventory: &Inventory, why: &'static
     Left::Work { reason: DELETING, message: format!("{} objects are left, and {why}", inventory.len()) }
 }
 
-fn unfinished(pruned: &Pruned) -> Left {
+async fn unfinished(context: &Context, pruned: &Pruned) -> Left {
     if pruned.failed.is_empty() {
         let ids: Vec<_> = pruned.deleting.iter().take(5).map(ToString::to_string).collect();
-        let message = format!("{} objects are on their way out: {}", pruned.deleting.len(), ids.join(", "));
+        let mut message = format!("{} objects are on their way out: {}", pruned.deleting.len(), ids.join(", "));
+        for held in terminating::told(&context.cluster, &pruned.deleting).await {
+            message = format!("{message}; {held}");
+        }
         return Left::Work { reason: DELETING, message };
     }
     let message = format!("{} objects were not deleted: {}", pruned.failed.len(), listed(&pruned.failed));

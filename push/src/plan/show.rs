@@ -170,7 +170,7 @@ mod tests {
     fn a_plan_that_would_be_refused_is_no_success() {
         let lasting = [difference("a", Action::Skipped, Some(Why::NoNamespace))];
         assert_eq!(verdict(&lasting).unwrap_err().exit, Exit::Refused);
-        let passing = [difference("a", Action::Skipped, Some(Why::Terminating))];
+        let passing = [difference("a", Action::Skipped, Some(Why::Terminating { held: None }))];
         assert_eq!(verdict(&passing).unwrap_err().exit, Exit::CouldNotCheck);
         assert!(text(&lasting, false).contains("refused"));
     }

@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) namespace: Option<String>,
     pub(crate) stream: Option<String>,
     pub(crate) environment: Option<String>,
+    pub(crate) variant: Option<String>,
     pub(crate) target_namespace: Option<String>,
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) require: Vec<String>,
@@ -56,6 +57,7 @@ impl Settings {
             namespace: args.namespace.clone(),
             stream: args.stream.clone(),
             environment: args.env.clone(),
+            variant: args.variant.clone(),
             target_namespace: args.target_namespace.clone(),
             memory: args.memory.as_deref().map(read_memory).transpose()?,
             ..Self::default()
@@ -83,6 +85,7 @@ impl Settings {
             memory: self.memory.as_ref(),
             stream: self.stream.as_deref(),
             environment: self.environment.as_deref(),
+            variant: self.variant.as_deref(),
             require: &self.require,
             ..Facts::at(Timestamp::now())
         }
@@ -108,6 +111,7 @@ impl Settings {
         let spec = &delivery.spec;
         self.stream = self.stream.take().or_else(|| spec.stream.clone());
         self.environment = self.environment.take().or_else(|| spec.environment.clone());
+        self.variant = self.variant.take().or_else(|| spec.variant.clone());
         self.target_namespace = self.target_namespace.take().or_else(|| spec.target_namespace.clone());
         self.require.clone_from(&spec.require);
         self.options = Options::of(spec);

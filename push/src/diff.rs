@@ -41,7 +41,7 @@ struct Difference {
 pub(crate) async fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Failure> {
     // What can be wrong on this side is found before the first request.
     let files = if args.files.is_empty() { None } else { Some(side::files(args, output).await?) };
-    let from = side::artifact(&args.from, &args.registry, output).await?;
+    let from = side::artifact(&args.from, args.variant.as_deref(), &args.registry, output).await?;
     let (difference, refused) = match (&args.context, files, &args.to) {
         (Some(context), ..) => {
             let Seen { differences, before, after, aimed } = in_cluster::look(args, context, from, output).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Fa
         }
         (None, Some(files), _) => (Difference::between(from, files), Ok(())),
         (None, None, Some(to)) => {
-            let to = side::artifact(to, &args.registry, output).await?;
+            let to = side::artifact(to, args.variant.as_deref(), &args.registry, output).await?;
             (Difference::between(from, to), Ok(()))
         }
         (None, None, None) => return Err(usage("name what to compare with: an artifact, -f or --context")),

@@ -74,9 +74,9 @@ async fn artifact(args: &InspectArgs, address: &Address, output: &mut Output) ->
     let reference = transport::unnamed(address, None);
     let digest = transport::digest(&client, &reference, output).await?;
     output.progress("fetching");
-    let found = remote::fetch(&client, &reference.repository.pin(digest)).await?;
+    let found = remote::fetch(&client, &reference.repository.pin(digest), args.variant.as_deref()).await?;
     if let Some(wanted) = &args.object {
-        return object(wanted, found.content.objects(), output);
+        return object(wanted, found.objects()?, output);
     }
     match output.format {
         Format::Text => output.product(found.text())?,

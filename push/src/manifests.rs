@@ -46,6 +46,12 @@ impl std::fmt::Display for Problems {
     }
 }
 
+impl Problems {
+    pub(crate) fn of(errors: impl IntoIterator<Item = BindError>) -> Self {
+        Self(errors.into_iter().map(|error| error.to_string()).collect())
+    }
+}
+
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::new(Exit::InvalidInput, problems)
@@ -94,8 +100,20 @@ pub(crate) fn read_with(
     parameters: &mut [Parameter],
     limits: &Limits,
 ) -> Result<Objects, Problems> {
+    match bind(sources, parameters, limits)? {
+        (objects, unused) if unused.is_empty() => Ok(objects),
+        (_, unused) => Err(Problems::of(unused.into_iter().map(BindError::Unused))),
+    }
+}
+
+/// The same, and the variables that stand nowhere.
+pub(crate) fn bind(
+    sources: &[Source],
+    parameters: &mut [Parameter],
+    limits: &Limits,
+) -> Result<(Objects, Vec<String>), Problems> {
     if parameters.is_empty() {
-        return read(sources, limits);
+        return Ok((read(sources, limits)?, Vec::new()));
     }
     let marked = |source: &Source| match std::str::from_utf8(&source.bytes) {
         Ok(text) => Source { name: source.name.clone(), bytes: parameters::mark(text, parameters).into_bytes() },
@@ -104,9 +122,21 @@ pub(crate) fn read_with(
     };
     let sources: Vec<_> = sources.iter().map(marked).collect();
     let mut objects = read(&sources, limits)?.into_vec();
-    parameters::bind(&mut objects, parameters)
-        .map_err(|errors| Problems(errors.iter().map(BindError::to_string).collect()))?;
-    Objects::new(objects).map_err(Problems::from)
+    let mut unused = Vec::new();
+    if let Err(errors) = parameters::bind(&mut objects, parameters) {
+        let mut fixed = Vec::new();
+        for error in errors {
+            match error {
+                BindError::Unused(name) => unused.push(name),
+                BindError::Fixed { .. } => fixed.push(error),
+            }
+        }
+        if !fixed.is_empty() {
+            return Err(Problems::of(fixed));
+        }
+    }
+    let objects = Objects::new(objects).map_err(Problems::from)?;
+    Ok((objects, unused))
 }
 
 #[cfg(test)]

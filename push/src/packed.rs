@@ -4,12 +4,15 @@
 use sealift_registry::{fetch, store::Store};
 use sealift_verify::{
     artifact::{Descriptor, Format, Limits, Manifest, ManifestError},
-    layer::{self, ContentError, LayerError},
+    layer::{self, ContentError, LayerError, Unpacked},
     objects::Objects,
     reference::Pinned,
 };
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{
+    exit::Exit,
+    failure::{Failure, usage},
+};
 
 /// An artifact taken apart.
 #[derive(Debug)]
@@ -17,8 +20,12 @@ pub(crate) struct Packed {
     pub(crate) head: Head,
     /// How many files it holds.
     pub(crate) files: usize,
-    pub(crate) objects: Objects,
+    /// Its sets of objects, each with its variant where there are some.
+    pub(crate) sets: Vec<Set>,
 }
+
+/// A set of objects, or what is made of one, with the variant that it is.
+pub(crate) type Set<T = Objects> = (Option<String>, T);
 
 /// Its manifest, and which layer has the content.
 #[derive(Debug)]
@@ -60,12 +67,37 @@ impl Head {
         Ok(Self { place: place.clone(), format, layer, manifest })
     }
 
-    /// Takes the layer apart.
-    pub(crate) fn open(self, bytes: &[u8], limits: &Limits) -> Result<Packed, Failure> {
+    /// Takes the layer apart; of its variants one, if that is named.
+    pub(crate) fn open(self, bytes: &[u8], limits: &Limits, variant: Option<&str>) -> Result<Packed, Failure> {
         let unpacked =
             layer::unpack(bytes, self.format, limits).map_err(|error| PackedError::Layer(self.place.clone(), error))?;
-        let objects = layer::objects(&unpacked, self.format, limits)
+        let sets = sets(&unpacked, self.format, limits, variant)
             .map_err(|error| PackedError::Content(self.place.clone(), error))?;
-        Ok(Packed { files: unpacked.files.len(), head: self, objects })
+        Ok(Packed { files: unpacked.files.len(), head: self, sets })
+    }
+}
+
+fn sets(unpacked: &Unpacked, format: Format, limits: &Limits, wanted: Option<&str>) -> Result<Vec<Set>, ContentError> {
+    let variants = layer::variants(unpacked, format)?;
+    if let Some(unknown) = wanted.filter(|name| !variants.contains_key(*name)) {
+        return Err(ContentError::Unknown(unknown.to_owned()));
+    }
+    if variants.is_empty() {
+        return Ok(vec![(None, layer::objects(unpacked, format, limits)?)]);
+    }
+    let names = variants.into_keys().filter(|name| wanted.is_none_or(|wanted| name == wanted));
+    let read = names.map(|name| Ok((Some(name.clone()), layer::variant_objects(unpacked, &name, limits)?)));
+    read.collect()
+}
+
+/// The one set there is, or the one that was asked for.
+pub(crate) fn only<T>(sets: &[Set<T>]) -> Result<&T, Failure> {
+    match sets {
+        [(_, one)] => Ok(one),
+        several => {
+            let names: Vec<_> = several.iter().filter_map(|(name, _)| name.as_deref()).collect();
+            let error = usage(format!("the release has the variants {}", names.join(", ")));
+            Err(error.hint("name the one that is meant with --variant"))
+        }
     }
 }

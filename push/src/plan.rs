@@ -37,6 +37,7 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
         delivery: args.delivery.as_ref(),
         namespace: args.namespace.as_deref(),
         target_namespace: args.target_namespace.as_deref(),
+        variant: args.variant.as_deref(),
         values: &args.set,
     };
     let aimed = aim.take(output).await?;

@@ -24,7 +24,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     output::{Format, Output},
-    packed::{Head, Packed},
+    packed::{Head, Packed, only},
     policies, release,
     table::plain,
     transport,
@@ -45,6 +45,8 @@ struct Pulled {
     /// Who says what it is; nobody, where nothing was verified or a third party signed.
     statement: Option<Value>,
     is_verified: bool,
+    /// Which of its variants is meant.
+    variant: Option<String>,
 }
 
 pub(crate) async fn run(args: &PullArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -93,7 +95,8 @@ async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failur
     }
     let statement = stated.map(|stated| release::statement_json(&stated.payload, &stated.statement.release));
     let shown = args.reference.location.at(&place.digest);
-    Ok(Pulled { shown, head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true })
+    let variant = verified.variant().map(str::to_owned);
+    Ok(Pulled { shown, head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true, variant })
 }
 
 async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
@@ -106,14 +109,15 @@ async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Fail
     let layer = sealift_registry::fetch::layer(&client, &place.repository, &head.layer).await?;
     let shown = client.shown(&place);
     output.warn(format_args!("UNVERIFIED: whoever may write there decides what {shown} holds"));
-    Ok(Pulled { shown, head, layer, statement: None, is_verified: false })
+    let variant = args.facts.variant.clone();
+    Ok(Pulled { shown, head, layer, statement: None, is_verified: false, variant })
 }
 
 /// One document an object, in the order in which they can be applied.
 fn stream(pulled: Pulled, output: &mut Output) -> Result<(), Failure> {
     let mut document = pulled.json();
     let title = format!("# {}{}", if pulled.is_verified { "" } else { "UNVERIFIED: " }, plain(&pulled.shown));
-    let objects = pulled.open()?.objects;
+    let objects = pulled.objects()?;
     if output.format == Format::Json {
         document["objects"] = ordered(objects).into_iter().collect();
         return Ok(output.json(&document)?);
@@ -138,7 +142,7 @@ type Files = (BTreeMap<String, Vec<u8>>, Value);
 
 impl Pulled {
     fn json(&self) -> Value {
-        let Self { shown, head, layer: _, statement, is_verified } = self;
+        let Self { shown, head, layer: _, statement, is_verified, variant } = self;
         json!({
             "schema": "sealift.dev/pull/v1",
             "outcome": if *is_verified { "pulled" } else { "pulled-unverified" },
@@ -147,12 +151,14 @@ impl Pulled {
             "digest": head.place.digest,
             "format": head.format,
             "layer": head.layer,
+            "variant": variant,
             "statement": statement,
         })
     }
 
-    fn open(self) -> Result<Packed, Failure> {
-        self.head.open(&self.layer, &Limits::default())
+    fn objects(self) -> Result<Objects, Failure> {
+        let Packed { sets, .. } = self.head.open(&self.layer, &Limits::default(), self.variant.as_deref())?;
+        only(&sets).cloned()
     }
 
     fn layer_file(self) -> Files {
@@ -168,7 +174,7 @@ impl Pulled {
     /// What `push --format flux` would pack of the same objects.
     fn object_files(self) -> Result<Files, Failure> {
         let mut document = self.json();
-        let objects = self.open()?.objects;
+        let objects = self.objects()?;
         document["inventory"] = json!(layer::inventory(&objects));
         let files =
             layer::files(&objects, Packing::Flux).map_err(|error| Failure::new(Exit::InvalidInput, NoFiles(error)))?;

@@ -1,5 +1,6 @@
 //! `sealift push`: manifests to a signed release. The steps in order; those marked *registry* send requests.
 
+mod content;
 mod dry_run;
 mod package;
 mod report;
@@ -28,12 +29,9 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     line::Own,
-    manifests,
     origin::{self, Origin},
     output::{Format, Output},
-    pin, release,
-    render::{self, Rendered},
-    signing, transport, validate,
+    release, signing, transport,
 };
 
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -42,15 +40,13 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let opening = signing::Opening::start(&args.signer);
     // Everything that can be wrong on this side is found before the first request.
     let created = origin::source_date()?;
-    let mut parameters = distinct(args)?;
+    let parameters = distinct(args)?;
     output.progress("reading manifests");
-    let Rendered { sources, builds } = render::sources(&args.files, &args.render, &limits, output).await?;
-    let objects = manifests::read_with(&sources, &mut parameters, &limits)?;
-    validate::before_push(&objects, (&sources, &parameters), &args.validation, output)?;
-    let pinning = pin::pin(objects, (&args.files, &sources), &args.pin, &args.registry, output).await?;
+    let (sets, builds) = content::read(args, &parameters, &limits, output).await?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
-    let package = Package::new(&pinning, args.format.into(), annotations)?;
-    let origin = Origin::find(&args.origin, &args.files).rendered(builds).validated(args.validation.to_json());
+    let package = Package::new(&sets, args.format.into(), annotations)?;
+    let paths: Vec<_> = args.files.iter().chain(args.variant.iter().map(|(_, path)| path)).cloned().collect();
+    let origin = Origin::find(&args.origin, &paths).rendered(builds).validated(args.validation.to_json());
     // A person may be asked for a password on this line.
     output.clear_status();
     let signer = opening.signer().await?;
@@ -58,7 +54,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::open(&args.reference.location, &args.registry).await?;
     let logical = args.as_repository.as_ref().unwrap_or(&target.repository);
-    let draft = Draft::new(args, logical, &package, parameters, &origin, Timestamp::now())?;
+    let draft = Draft::new(args, logical, &package, &origin, Timestamp::now())?;
     let repository = &target.repository;
     let own = Own { client: &client, repository, signatory: signer.signatory(), line: draft.line() };
     output.progress("reading the channel");
@@ -80,7 +76,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
         let drafted = Drafted {
             repository,
             package: &package,
-            pinning: &pinning,
+            sets: &sets,
             statement: &statement,
             signatory: signer.signatory(),
             immutable: &immutable,
@@ -118,7 +114,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
         reference: repository.pin(package.digest),
         shown: client.shown(&repository.pin(package.digest)),
         package: &package,
-        pinning: &pinning,
+        sets: &sets,
         statement: &statement,
         payload: Digest::of(&payload),
         signatory: signer.signatory(),

@@ -2,7 +2,7 @@
 
 mod consistent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sealift_registry::fetch;
@@ -53,8 +53,8 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
     let (layer, format) = manifest.content().map_err(|error| Refusal::BadManifest(error.to_string()))?;
     consistent::layer(&statement, layer)?;
     let bytes = fetch::layer(&client, repository, layer).await?;
-    let objects = consistent::objects(&statement, &bytes, format, client.limits())?;
-    show(&statement, &payload, &objects, output);
+    let sets = consistent::sets(&statement, &bytes, format, client.limits())?;
+    show(&statement, &payload, &sets, output);
 
     // Last, so that whoever is asked for a password has read what it is for.
     let signer = signing::open(&args.signer).await?;
@@ -120,18 +120,23 @@ fn choose<'a>(artifact: &'a Artifact, wanted: Option<Digest>, output: &mut Outpu
 }
 
 /// What is about to be signed, in words.
-fn show(statement: &Statement, payload: &Payload<'_>, objects: &Objects, output: &mut Output) {
+fn show(statement: &Statement, payload: &Payload<'_>, sets: &[(Option<String>, Objects)], output: &mut Output) {
     let release = &statement.release;
     output.note(format_args!("statement {}", payload.digest));
     output.note(format_args!("signing   {}", plain(&release::line(release))));
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for object in objects {
-        *kinds.entry(&object.id.kind).or_default() += 1;
+    for (variant, objects) in sets {
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        for object in objects {
+            *kinds.entry(&object.id.kind).or_default() += 1;
+        }
+        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {}", plain(kind))).collect();
+        let of = variant.as_deref().map(|name| format!(" in variant {name}")).unwrap_or_default();
+        output.note(format_args!("objects   {}{of}: {}", objects.len(), kinds.join(", ")));
     }
-    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {}", plain(kind))).collect();
-    output.note(format_args!("objects   {}: {}", objects.len(), kinds.join(", ")));
-    if !release.parameters.is_empty() {
-        let names: Vec<String> = release.parameters.iter().map(|parameter| plain(&parameter.name)).collect();
+    let of_variants = release.variants.iter().flat_map(|variant| &variant.parameters);
+    let names: BTreeSet<String> = release.parameters.iter().chain(of_variants).map(|p| plain(&p.name)).collect();
+    if !names.is_empty() {
+        let names: Vec<String> = names.into_iter().collect();
         output.note(format_args!("variables {}", names.join(", ")));
     }
     if let Some(source) = &release.source {

@@ -72,6 +72,8 @@ checks! {
     Repository = "repository",
     /// The signed version is the selected one.
     Version = "version",
+    /// Of a release with variants, the one chosen is there; of one without, none is chosen.
+    Variant = "variant",
     /// Between `notBefore` and `expiresAt`.
     Validity = "validity",
     /// Within the policy's `maxAge`.
@@ -253,6 +255,9 @@ pub struct Evidence {
     /// The third party's signature judged, where there is no statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub third_party: Option<ThirdPartyRecord>,
+    /// The variant that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// The position accepted before, if memory was consulted and held one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Position>,
@@ -292,6 +297,7 @@ impl Evidence {
             policies: Vec::new(),
             statement: None,
             third_party: None,
+            variant: None,
             previous: None,
             signed_inventory: None,
             final_inventory: None,

@@ -6,6 +6,7 @@
 mod compression;
 mod place;
 mod read;
+mod variants;
 mod write;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 pub use self::{
     place::path,
     read::{File, LayerError, Unpacked, unpack},
+    variants::{pack_variants, size, variant_objects, variants},
 };
 use crate::{
     artifact::{Descriptor, Format, Limits},
@@ -101,6 +103,15 @@ pub enum ContentError {
     /// No file is an object.
     #[error("the layer holds no objects")]
     Empty,
+    /// Variants, where one set of objects was to be read.
+    #[error("the layer holds the variants {}, of which one has to be chosen", .0.join(", "))]
+    Variants(Vec<String>),
+    /// A file of no variant beside variants.
+    #[error("{0:?} lies beside variants and belongs to none")]
+    NoVariant(String),
+    /// A variant that is not there.
+    #[error("the layer holds no variant {0:?}")]
+    Unknown(String),
 }
 
 /// Packs `objects` in the given format.
@@ -108,15 +119,7 @@ pub enum ContentError {
 /// # Errors
 /// [`PackError`] if there are none, or two cannot lie beside each other.
 pub fn pack(objects: &Objects, format: Format) -> Result<Layer, PackError> {
-    let files = files(objects, format)?;
-    let tar = write::tar(&files);
-    let bytes = compression::compress(&tar, format).map_err(PackError::Compress)?;
-    Ok(Layer {
-        descriptor: Descriptor::of(format.layer_media_type(), &bytes),
-        uncompressed: Digest::of(&tar),
-        files: files.len(),
-        bytes,
-    })
+    compressed(files(objects, format)?, format)
 }
 
 /// The files of a layer by path, one an object. No path leaves the folder it is put into.
@@ -143,7 +146,20 @@ pub fn files(objects: &Objects, format: Format) -> Result<BTreeMap<String, Vec<u
     Ok(files)
 }
 
+fn compressed(files: BTreeMap<String, Vec<u8>>, format: Format) -> Result<Layer, PackError> {
+    let tar = write::tar(&files);
+    let bytes = compression::compress(&tar, format).map_err(PackError::Compress)?;
+    Ok(Layer {
+        descriptor: Descriptor::of(format.layer_media_type(), &bytes),
+        uncompressed: Digest::of(&tar),
+        files: files.len(),
+        bytes,
+    })
+}
+
 /// Reads the objects of an unpacked layer.
+///
+/// A layer of variants is no set of objects; see [`variant_objects`].
 ///
 /// In the format of Sealift every file has to be the canonical JSON of one object and lie where that object belongs.
 /// In the others `.yaml`, `.yml` and `.json` files are read as kubectl reads them; other files are left alone.
@@ -153,12 +169,11 @@ pub fn files(objects: &Objects, format: Format) -> Result<BTreeMap<String, Vec<u
 pub fn objects(unpacked: &Unpacked, format: Format, limits: &Limits) -> Result<Objects, ContentError> {
     match format {
         Format::Sealift => {
-            let objects = unpacked.files.iter().map(|file| canonical_object(file, limits));
-            let objects = objects.collect::<Result<Vec<_>, _>>()?;
-            if objects.is_empty() {
-                return Err(ContentError::Empty);
+            let variants = variants(unpacked, format)?;
+            if !variants.is_empty() {
+                return Err(ContentError::Variants(variants.into_keys().collect()));
             }
-            Objects::new(objects).map_err(|twice| ContentError::Manifests(twice.into_iter().map(Into::into).collect()))
+            canonical_objects(unpacked.files.iter().map(|file| (file.path.as_str(), file)), limits)
         }
         Format::Flux | Format::Oci => {
             let manifests = unpacked.files.iter().filter(|file| is_manifest(&file.path));
@@ -187,7 +202,19 @@ fn inventory_line(Object { id, value, origin: _ }: &Object) -> String {
     format!("{}/{} {} {namespace} {} {}\n", id.group, id.version, id.kind, id.name, canonical::digest(value))
 }
 
-fn canonical_object(file: &File, limits: &Limits) -> Result<Object, ContentError> {
+/// The objects of files, each by its path among them.
+fn canonical_objects<'a>(
+    files: impl Iterator<Item = (&'a str, &'a File)>,
+    limits: &Limits,
+) -> Result<Objects, ContentError> {
+    let objects = files.map(|(path, file)| canonical_object(path, file, limits)).collect::<Result<Vec<_>, _>>()?;
+    if objects.is_empty() {
+        return Err(ContentError::Empty);
+    }
+    Objects::new(objects).map_err(|twice| ContentError::Manifests(twice.into_iter().map(Into::into).collect()))
+}
+
+fn canonical_object(at: &str, file: &File, limits: &Limits) -> Result<Object, ContentError> {
     let name = || file.path.clone();
     let value: serde_json::Value =
         serde_json::from_slice(&file.bytes).map_err(|source| ContentError::Json { file: name(), source })?;
@@ -200,7 +227,7 @@ fn canonical_object(file: &File, limits: &Limits) -> Result<Object, ContentError
     }
     let id = identity::of(&value).map_err(|source| ContentError::NotAnObject { file: name(), source })?;
     let expected = path(&id);
-    if expected != file.path {
+    if expected != at {
         return Err(ContentError::Misplaced { file: name(), expected });
     }
     Ok(Object { id, value, origin: Origin { file: name(), line: 0 } })

@@ -110,7 +110,7 @@ impl Memory {
                 second: *payload,
             }),
             // Parameters are the statement's own: an older one may bring back older defaults of the same artifact.
-            std::cmp::Ordering::Less if mark.artifact == statement.artifact && release.parameters.is_empty() => {
+            std::cmp::Ordering::Less if mark.artifact == statement.artifact && !release.declares_parameters() => {
                 Ok(Standing::Current)
             }
             std::cmp::Ordering::Less => Err(Refusal::RolledBack {
@@ -140,7 +140,7 @@ impl Memory {
         let others = self.marks.iter().filter(elsewhere);
         Self {
             marks: others.cloned().chain([mark.clone()]).collect(),
-            earlier: self.earlier_than(&mark, release.parameters.is_empty()),
+            earlier: self.earlier_than(&mark, !release.declares_parameters()),
             holding: self.holding.clone(),
         }
     }

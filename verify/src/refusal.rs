@@ -71,6 +71,10 @@ reasons! {
     AttestationRefused,
     /// The signed version is not the one selected.
     VersionMismatch,
+    /// The release has variants, and none of them was chosen.
+    VariantRequired,
+    /// A variant was chosen that the release does not have.
+    UnknownVariant,
     /// The objects are not those that were signed.
     InventoryMismatch,
     /// The policy does not allow an object of the release.
@@ -285,6 +289,20 @@ pub enum Refusal {
         /// The selected one.
         selected: String,
     },
+    /// See [`Reason::VariantRequired`].
+    #[error("the release has the variants {}, and none of them is chosen", names.join(", "))]
+    VariantRequired {
+        /// The variants there are.
+        names: Vec<String>,
+    },
+    /// See [`Reason::UnknownVariant`].
+    #[error("variant {wanted:?} is chosen, and the release has {}", match names.as_slice() { [] => "no variants".to_owned(), names => names.join(", ") })]
+    UnknownVariant {
+        /// The one chosen.
+        wanted: String,
+        /// The variants there are.
+        names: Vec<String>,
+    },
     /// See [`Reason::InventoryMismatch`].
     #[error("the objects in the layer are not those that were signed ({0})")]
     InventoryMismatch(String),
@@ -374,6 +392,8 @@ impl Refusal {
             Self::Equivocation { .. } => Reason::Equivocation,
             Self::Hold(_) => Reason::HoldRefused,
             Self::VersionMismatch { .. } => Reason::VersionMismatch,
+            Self::VariantRequired { .. } => Reason::VariantRequired,
+            Self::UnknownVariant { .. } => Reason::UnknownVariant,
             Self::InventoryMismatch(_) => Reason::InventoryMismatch,
             Self::ObjectNotAllowed { .. } => Reason::ObjectNotAllowed,
             Self::ImageNotAllowed { .. } => Reason::ImageNotAllowed,
@@ -460,6 +480,9 @@ impl Refusal {
                 "`sealift status` shows what was accepted before; what is to last is a rollback that is signed"
             }
             Reason::VersionMismatch => "push with --version equal to the tag",
+            Reason::VariantRequired | Reason::UnknownVariant => {
+                "choose one that there is, by spec.variant of the Delivery or --variant; a release without variants takes no choice"
+            }
             Reason::InventoryMismatch => "the layer was changed after signing, or packed by another tool",
             Reason::ObjectNotAllowed => "remove the object from the release, or ask the policy's owner to allow it",
             Reason::ImageNotAllowed => {

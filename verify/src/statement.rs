@@ -1,11 +1,16 @@
 //! The release statement: an in-toto Statement v1 whose predicate says what is released, where and in which order.
 
+mod variants;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::variants::{
+    Chosen, FIELD as VARIANTS, Variant, VariantsError, inventory as inventory_of_variants, is_name as is_variant,
+};
 use crate::{digest::Digest, parameters::Parameter, reference::Repository};
 
 /// The `_type` of an in-toto Statement v1.
@@ -67,15 +72,18 @@ pub struct Release {
     /// The declared variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
-    /// Where its objects live.
+    /// Where its objects live, those of all variants.
     #[serde(default)]
     pub scope: Scope,
-    /// Every container image named in it.
+    /// Every container image named in it, in whichever variant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
     /// Those of them that name no digest, so that what they are is for a registry or a parameter to say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpinned_images: Vec<String>,
+    /// Sets of objects of which one is applied, by name. Where there are none, the artifact is one set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// Where the manifests came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -117,7 +125,7 @@ pub struct Content {
     pub files: usize,
     /// Number of objects.
     pub objects: usize,
-    /// Digest of the object inventory; the same in every format.
+    /// Digest of the object inventory, the same in every format; with variants, that over their inventories.
     pub inventory: Digest,
 }
 
@@ -177,6 +185,9 @@ pub enum StatementError {
     /// A field marked critical is not known here.
     #[error("the statement demands that field {0:?} be understood, and it is not")]
     Critical(String),
+    /// Its variants contradict themselves or the rest of it.
+    #[error("the statement's variants cannot be used")]
+    Variants(#[from] VariantsError),
     /// A name that must not be empty is empty.
     #[error("the statement's {0} is empty")]
     Empty(&'static str),
@@ -223,6 +234,7 @@ const KNOWN: &[&str] = &[
     "scope",
     "images",
     "unpinnedImages",
+    VARIANTS,
     "source",
     "build",
 ];
@@ -291,6 +303,7 @@ impl Statement {
                 _ => {}
             }
         }
+        release.check_variants()?;
         let artifact = subject
             .digest
             .get("sha256")
@@ -370,6 +383,7 @@ pub(crate) mod tests {
                 scope: Scope::default(),
                 images: vec![],
                 unpinned_images: vec![],
+                variants: vec![],
                 source: None,
                 build: None,
                 critical: vec![],

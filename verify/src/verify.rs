@@ -52,7 +52,7 @@ use crate::{
     refusal::Refusal,
     signature::{Candidate, Skipped},
     sigstore::TrustRoots,
-    statement::Statement,
+    statement::{Chosen, Statement},
 };
 
 /// What was fetched about an artifact, before any of it is believed.
@@ -89,6 +89,8 @@ pub struct Facts<'a> {
     pub environment: Option<&'a str>,
     /// The version that a selector chose, which the signed version must equal.
     pub version: Option<&'a str>,
+    /// Which of its variants is meant; `None` for a release without variants.
+    pub variant: Option<&'a str>,
     /// Authorities that the Delivery demands on top of what policies require.
     pub require: &'a [String],
     /// The trust roots that policies may name.
@@ -108,6 +110,7 @@ impl Facts<'_> {
             stream: None,
             environment: None,
             version: None,
+            variant: None,
             require: &[],
             trust: TrustRoots::built_in(),
             limits: Limits::default(),
@@ -131,6 +134,7 @@ pub struct Admitted {
     layer: Descriptor,
     format: Format,
     grounds: Grounds,
+    variant: Option<String>,
     stale: Option<Refusal>,
     approvals: Approvals,
     policies: Vec<Arc<Policy>>,
@@ -160,6 +164,17 @@ impl Admitted {
         self.grounds.stated().map(|stated| &stated.statement)
     }
 
+    /// The variant of the release that was chosen.
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+
+    /// What the statement says of the objects that are meant.
+    pub fn chosen(&self) -> Option<Chosen<'_>> {
+        // It was judged before there was an `Admitted`, so there is one wherever there is a statement.
+        self.statement().and_then(|statement| statement.release.chosen(self.variant()).ok())
+    }
+
     /// What was checked so far.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
@@ -172,6 +187,7 @@ impl Admitted {
 pub struct Verified {
     reference: Pinned,
     grounds: Grounds,
+    variant: Option<String>,
     stale: Option<Refusal>,
     approvals: Approvals,
     deletions: DeletionRules,
@@ -199,6 +215,11 @@ impl Verified {
     /// The trusted statement; `None` where a third party signed and there is no release statement.
     pub fn statement(&self) -> Option<&Statement> {
         self.grounds.stated().map(|stated| &stated.statement)
+    }
+
+    /// The variant of the release that these objects are.
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
     }
 
     /// Why nothing new may be applied, if the statement has expired or is too old: what runs may be repaired.

@@ -54,6 +54,10 @@ pub struct DeliverySpec {
     /// The environment a release must name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Which of its variants is applied, of a release that has them; none for a release that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub variant: Option<String>,
     /// How often the selection is resolved again and what was applied is looked at for drift.
     #[serde(default = "ten_minutes")]
     pub interval: Duration,
@@ -336,6 +340,9 @@ pub struct LastApplied {
     /// Digest of the statement's payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<Digest>,
+    /// The variant, of a release that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Digest of the objects as applied, after parameters and target namespace.
     pub objects: Digest,
     /// Digest of the parameters' values, if there were any.

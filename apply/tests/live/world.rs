@@ -78,6 +78,7 @@ pub(crate) fn release(values: &[Value]) -> Verified {
         scope: Scope::default(),
         images: vec![],
         unpinned_images: vec![],
+        variants: vec![],
         source: None,
         build: None,
         critical: vec![],

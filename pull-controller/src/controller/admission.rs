@@ -32,6 +32,7 @@ struct Question {
     stream: Option<String>,
     environment: Option<String>,
     version: Option<String>,
+    variant: Option<String>,
     require: Vec<String>,
     limits: Limits,
 }
@@ -39,7 +40,8 @@ struct Question {
 impl Question {
     /// Trust roots are those of the policies.
     fn of(facts: &Facts<'_>) -> Self {
-        let Facts { now, namespace, memory, hold, stream, environment, version, require, trust: _, limits } = *facts;
+        let Facts { now, namespace, memory, hold, stream, environment, version, variant, require, trust: _, limits } =
+            *facts;
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Self {
             now,
@@ -49,13 +51,14 @@ impl Question {
             stream: owned(stream),
             environment: owned(environment),
             version: owned(version),
+            variant: owned(variant),
             require: require.to_vec(),
             limits,
         }
     }
 
     fn facts<'a>(&'a self, policies: &'a Policies) -> Facts<'a> {
-        let Self { now, namespace, memory, hold, stream, environment, version, require, limits } = self;
+        let Self { now, namespace, memory, hold, stream, environment, version, variant, require, limits } = self;
         Facts {
             now: *now,
             namespace: namespace.as_deref(),
@@ -64,6 +67,7 @@ impl Question {
             stream: stream.as_deref(),
             environment: environment.as_deref(),
             version: version.as_deref(),
+            variant: variant.as_deref(),
             require,
             trust: policies.roots(),
             limits: *limits,

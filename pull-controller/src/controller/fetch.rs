@@ -57,10 +57,10 @@ pub(super) struct Budget {
 pub(super) struct Artifacts {
     unverified: Cache<Found, (Instant, Arc<Fetched>)>,
     layers: Cache<Layer, Bytes>,
-    opened: Cache<Layer, Arc<Opened>>,
+    opened: Cache<Set, Arc<Opened>>,
     finding: Flights<Found, Result<Arc<Fetched>, Unfetched>>,
     loading: Flights<Layer, Result<Bytes, Unfetched>>,
-    opening: Flights<Layer, Option<Arc<Opened>>>,
+    opening: Flights<Set, Option<Arc<Opened>>>,
     disk: Option<Arc<Disk>>,
     time: Duration,
 }
@@ -68,6 +68,8 @@ pub(super) struct Artifacts {
 /// As whom, where, for what, and which signatures were looked for.
 type Found = (Who, Place, Pinned, Legacy);
 type Layer = (Who, Place, Digest);
+/// A layer's objects, of variants those of the one that is meant.
+type Set = (Layer, Option<String>);
 
 /// What was fetched about an artifact, and where.
 #[derive(Debug)]
@@ -243,7 +245,8 @@ impl Artifacts {
         place: &Place,
         admitted: &Arc<Admitted>,
     ) -> Result<Content, SourceError> {
-        let key: Layer = (source.who(place)?, place.clone(), admitted.layer().digest);
+        let layer: Layer = (source.who(place)?, place.clone(), admitted.layer().digest);
+        let key: Set = (layer, admitted.variant().map(str::to_owned));
         if let Some(opened) = self.opened.get(&key).filter(|opened| opened.fits(admitted)) {
             return Ok(Content::Opened(opened));
         }

@@ -112,6 +112,7 @@ mod tests {
             epoch: Some(0),
             sequence: Some(sequence),
             statement: Some(Digest::of(&sequence.to_be_bytes())),
+            variant: None,
             objects: Digest::of(objects.as_bytes()),
             parameters: None,
             at: at(0),

@@ -60,6 +60,13 @@ pub(super) struct Accepted {
     place: Place,
 }
 
+/// What of an artifact is meant, and on whose word.
+#[derive(Clone, Copy, Debug)]
+struct Choice<'a> {
+    hold: Option<&'a Hold>,
+    variant: Option<&'a str>,
+}
+
 /// A release that may be applied.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -76,7 +83,7 @@ impl Judge<'_> {
         freshness: Freshness,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
-        let judged = self.judged(resolved, None, Some(freshness), evidence).await?;
+        let judged = self.judged(resolved, self.choice(None), Some(freshness), evidence).await?;
         verify::nothing_new_if_stale(&judged.verified, self.previous)?;
         Ok(judged)
     }
@@ -88,7 +95,12 @@ impl Judge<'_> {
         freshness: Freshness,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
-        self.judged(&self.resolved(meant.mark.artifact), Some(&meant.hold), Some(freshness), evidence).await
+        self.judged(&self.resolved(meant.mark.artifact), self.choice(Some(&meant.hold)), Some(freshness), evidence)
+            .await
+    }
+
+    fn choice<'b>(&'b self, hold: Option<&'b Hold>) -> Choice<'b> {
+        Choice { hold, variant: self.spec.variant.as_deref() }
     }
 
     fn resolved(&self, digest: Digest) -> Resolved {
@@ -111,7 +123,9 @@ impl Judge<'_> {
         let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
         let hold = self.meant.filter(|meant| last.statement == Some(meant.mark.statement)).map(|meant| &meant.hold);
         let resolved = self.resolved(last.digest);
-        let outcome = self.judged(&resolved, hold, None, &mut report.applied_evidence).await;
+        // Of its variants the one that runs, whichever is asked for now: a choice that is none takes nothing from it.
+        let choice = Choice { hold, variant: last.variant.as_deref() };
+        let outcome = self.judged(&resolved, choice, None, &mut report.applied_evidence).await;
         report.standing = outcome.as_ref().map_or_else(Standing::of, |_| Standing::Accepted);
         let selected = match &stop {
             Stop::Refused(refusal) if report.evidence.as_ref().is_some_and(|e| e.artifact == last.digest) => {
@@ -153,7 +167,7 @@ impl Judge<'_> {
     async fn judged(
         &self,
         resolved: &Resolved,
-        hold: Option<&Hold>,
+        choice: Choice<'_>,
         freshness: Option<Freshness>,
         evidence: &mut Option<Evidence>,
     ) -> Result<Judged, Stop> {
@@ -161,10 +175,11 @@ impl Judge<'_> {
         let facts = Facts {
             namespace: Some(&owner.namespace),
             memory: Some(memory),
-            hold,
+            hold: choice.hold,
             stream: spec.stream.as_deref(),
             environment: spec.environment.as_deref(),
             version: resolved.version.as_deref(),
+            variant: choice.variant,
             require: &spec.require,
             trust: policies.roots(),
             ..Facts::at(now)

@@ -188,6 +188,7 @@ mod tests {
             epoch: Some(0),
             sequence: Some(1),
             statement: Some(digest),
+            variant: None,
             objects: digest,
             parameters: None,
             at: Timestamp::UNIX_EPOCH,

@@ -72,6 +72,7 @@ pub(super) fn last_applied(verified: &Verified, evidence: &Evidence) -> LastAppl
         epoch: release.map(|release| release.epoch),
         sequence: release.map(|release| release.sequence),
         statement: stated.map(|stated| stated.payload),
+        variant: verified.variant().map(str::to_owned),
         objects: verified.inventory(),
         parameters: evidence.parameters,
         at: evidence.time,

@@ -170,6 +170,7 @@ pub(super) fn is_new(verified: &Verified, previous: &DeliveryStatus) -> bool {
     let payload = verified.grounds().stated().map(|stated| stated.payload);
     let same = |last: &LastApplied| {
         (last.digest, last.objects, last.statement) == (verified.digest(), verified.inventory(), payload)
+            && last.variant.as_deref() == verified.variant()
     };
     !previous.last_applied.as_ref().is_some_and(same)
 }
@@ -220,6 +221,7 @@ mod tests {
             scope: Scope::default(),
             images: vec![],
             unpinned_images: vec![],
+            variants: vec![],
             source: None,
             build: None,
             critical: vec![],

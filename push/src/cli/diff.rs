@@ -45,6 +45,9 @@ pub(crate) struct DiffArgs {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     #[arg(requires = "context", conflicts_with_all = ["to", "files"])]
     pub(crate) set: Vec<(String, String)>,
+    /// Which of its variants is meant, of a release that has them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Option<String>,
     /// Exit with 10 if any object differs; statements alone do not count
     #[arg(long)]
     pub(crate) exit_code: bool,

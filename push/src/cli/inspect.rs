@@ -6,6 +6,7 @@ const EXAMPLES: &str = "\
 Examples:
   sealift inspect oci://registry.example/acme/shop:prod
   sealift inspect oci://registry.example/acme/shop:prod --object Deployment/web
+  sealift inspect oci://registry.example/acme/shop:prod --variant eu
   sealift inspect oci://registry.example/acme/shop          the tags of a repository
   sealift inspect rendered/                                 what a push of these files would hold
   sealift inspect oci://registry.example/acme/shop:prod -o json | jq .unverified.statements
@@ -22,6 +23,9 @@ pub(crate) struct InspectArgs {
     /// Print one object as YAML: KIND/NAME or KIND/NAMESPACE/NAME
     #[arg(long, value_name = "KIND/NAME")]
     pub(crate) object: Option<String>,
+    /// Show one variant of a release that has them [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Option<String>,
     #[command(flatten)]
     pub(crate) render: RenderArgs,
     #[command(flatten)]

@@ -47,6 +47,9 @@ pub(crate) struct PlanArgs {
     /// The logical repository, if the bytes lie elsewhere
     #[arg(long = "as", value_name = "REPOSITORY", value_parser = repository, conflicts_with = "files")]
     pub(crate) as_repository: Option<sealift_verify::reference::Repository>,
+    /// Which of its variants is meant, of a release that has them [default: that of the Delivery]
+    #[arg(long, value_name = "NAME", conflicts_with = "files")]
+    pub(crate) variant: Option<String>,
     /// List objects that would not change as well
     #[arg(long)]
     pub(crate) show_unchanged: bool,

@@ -11,6 +11,7 @@ Examples:
   sealift verify oci://registry.example/acme/shop:prod --policy policies/prod.yaml
   sealift verify oci://registry.example/acme/shop@sha256:… --policy a.yaml --policy b.yaml --env prod -o json
   sealift verify oci://mirror.example/acme/shop:prod --as registry.example/acme/shop --policy prod.yaml
+  sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml --variant eu
   sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml --context prod-eu --delivery shop/web
 
 It is the function the controller calls: given the same facts, the verdict is the same. What a cluster accepted
@@ -51,6 +52,9 @@ pub(crate) struct FactsArgs {
     /// Stream the statement must be of
     #[arg(long, value_name = "STREAM")]
     pub(crate) stream: Option<String>,
+    /// Which of its variants is meant, of a release that has them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Option<String>,
     /// Value of a parameter the release declares; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,

@@ -38,11 +38,13 @@ pub(super) async fn look(args: &DiffArgs, context: &str, release: Side, output: 
         delivery: args.delivery.as_ref(),
         namespace: args.namespace.as_deref(),
         target_namespace: None,
+        variant: args.variant.as_deref(),
         values: &args.set,
     };
     let aimed = aim.take(output).await?;
     // What a statement claims to be a parameter is taken for one: whoever wants to be sure verifies, with `plan`.
-    let parameters = release.stated.first().map(|stated| stated.release.parameters.clone()).unwrap_or_default();
+    let chosen = release.stated.first().and_then(|stated| stated.release.chosen(args.variant.as_deref()).ok());
+    let parameters = chosen.map(|chosen| chosen.parameters.to_vec()).unwrap_or_default();
     let after = Side { objects: aimed.rendered(release.objects, &parameters)?, ..release };
     let differences = aimed.differences(&after.objects, output).await?;
     output.progress("asking for what is there");

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     manifests,
     output::Output,
-    packed::{Head, Packed},
+    packed::{Head, Packed, only},
     release::Artifact,
     render::{self, Rendered},
     transport,
@@ -28,9 +28,10 @@ pub(super) struct Side {
     pub(super) stated: Vec<Stated>,
 }
 
-/// An artifact, believed in nothing but its digests.
+/// An artifact, or one variant of it, believed in nothing but its digests.
 pub(super) async fn artifact(
     address: &Address,
+    variant: Option<&str>,
     registry: &RegistryAccess,
     output: &mut Output,
 ) -> Result<Side, Failure> {
@@ -42,7 +43,8 @@ pub(super) async fn artifact(
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     let head = Head::parse(&place, &artifact.manifest)?;
     let layer = fetch::layer(&client, &place.repository, &head.layer).await?;
-    let Packed { objects, .. } = head.open(&layer, client.limits())?;
+    let Packed { sets, .. } = head.open(&layer, client.limits(), variant)?;
+    let objects = only(&sets)?.clone();
     let about = json!({"kind": "artifact", "reference": shown, "digest": place.digest});
     Ok(Side { name: shown, about, objects, stated: stated(&artifact) })
 }

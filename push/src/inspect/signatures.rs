@@ -107,6 +107,7 @@ fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<S
         not_before,
         expires_at,
         parameters,
+        variants,
         source,
         build,
         ..
@@ -141,7 +142,10 @@ fn describe(statement: &Statement, payload: Digest, reference: &Pinned) -> Vec<S
         let places = parameter.pointers.len() + parameter.typed.len();
         format!("    parameter    {} ({kind}, {default}, in {places} places)", plain(&parameter.name))
     });
-    rows.chain(rendered(build.as_ref())).chain(parameters).collect()
+    let variants = variants.iter().map(|variant| {
+        format!("    variant      {}: {} objects, inventory {}", variant.name, variant.objects, variant.inventory)
+    });
+    rows.chain(variants).chain(rendered(build.as_ref())).chain(parameters).collect()
 }
 
 /// How folders became manifests, as the statement says.

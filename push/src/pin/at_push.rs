@@ -132,6 +132,19 @@ impl Pinning {
         Self { objects, images, unpinned, lock: None, pinned: 0, unused: Vec::new() }
     }
 
+    /// Of a lock that several sets of objects have in common, only what none of them names is unused; one of them says so.
+    pub(crate) fn share(mut sets: Vec<&mut Self>) {
+        let locks: BTreeSet<_> = sets.iter().filter_map(|set| set.lock.clone()).collect();
+        for lock in locks {
+            let mut of_it: Vec<_> = sets.iter_mut().filter(|set| set.lock.as_ref() == Some(&lock)).collect();
+            let lists: Vec<BTreeSet<_>> = of_it.iter_mut().map(|set| set.unused.drain(..).collect()).collect();
+            let in_all = lists.into_iter().reduce(|all, list| &all & &list).unwrap_or_default();
+            if let Some(first) = of_it.first_mut() {
+                first.unused = in_all.into_iter().collect();
+            }
+        }
+    }
+
     /// What a person should know about the images of this release.
     pub(crate) fn notes(&self, output: &mut Output) {
         if let Some(lock) = &self.lock {

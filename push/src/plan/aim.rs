@@ -33,6 +33,7 @@ pub(crate) struct Aim<'a> {
     pub(crate) delivery: Option<&'a (String, String)>,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) target_namespace: Option<&'a str>,
+    pub(crate) variant: Option<&'a str>,
     pub(crate) values: &'a [(String, String)],
 }
 
@@ -73,6 +74,7 @@ impl Aim<'_> {
         let mut settings = Settings {
             namespace: self.namespace.map(str::to_owned),
             target_namespace: self.target_namespace.map(str::to_owned),
+            variant: self.variant.map(str::to_owned),
             ..Settings::default()
         };
         let Some((namespace, name)) = self.delivery else { return Ok((settings, None)) };

@@ -46,6 +46,7 @@ pub(crate) struct CaseFacts {
     pub(crate) environment: Option<String>,
     pub(crate) stream: Option<String>,
     pub(crate) version: Option<String>,
+    pub(crate) variant: Option<String>,
     /// The time to judge at, else the present.
     pub(crate) now: Option<Timestamp>,
     #[serde(default, deserialize_with = "remembered")]

@@ -98,8 +98,18 @@ async fn answer(case: &Case, trust: &Trust, registry: &RegistryAccess, output: &
 }
 
 fn settings(facts: &CaseFacts) -> Result<Settings, Failure> {
-    let CaseFacts { namespace, environment, stream, version: _, now: _, memory, require, parameters, target_namespace } =
-        facts;
+    let CaseFacts {
+        namespace,
+        environment,
+        stream,
+        version: _,
+        variant,
+        now: _,
+        memory,
+        require,
+        parameters,
+        target_namespace,
+    } = facts;
     let memory = match memory {
         None => None,
         Some(Remembered::Here(memory)) => Some(memory.clone()),
@@ -108,6 +118,7 @@ fn settings(facts: &CaseFacts) -> Result<Settings, Failure> {
     Ok(Settings {
         namespace: namespace.clone(),
         stream: stream.clone(),
+        variant: variant.clone(),
         environment: environment.clone(),
         target_namespace: target_namespace.clone(),
         values: parameters.clone(),

@@ -73,6 +73,7 @@ pub(super) mod tests {
             scope: Scope { namespaces: vec!["shop".into()], ..Scope::default() },
             images: vec!["i:1".into()],
             unpinned_images: vec!["i:1".into()],
+            variants: vec![],
             source: None,
             build: Some(json!({"tool": "sealift/0"})),
             critical: vec!["content".into()],

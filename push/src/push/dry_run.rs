@@ -7,7 +7,7 @@ use sealift_verify::{
 };
 use serde_json::json;
 
-use super::package::Package;
+use super::{content::Set, package::Package};
 use crate::{
     exit::Exit,
     failure::Failure,
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Drafted<'a> {
     pub(super) repository: &'a Repository,
     pub(super) package: &'a Package,
-    pub(super) pinning: &'a Pinning,
+    pub(super) sets: &'a [Set],
     pub(super) statement: &'a Statement,
     pub(super) signatory: &'a Signatory,
     /// The tag that would name it for ever.
@@ -35,10 +35,10 @@ pub(super) struct Drafted<'a> {
 
 impl Drafted<'_> {
     pub(super) fn write(&self, output: &mut Output) -> Result<Exit, Failure> {
-        let Self { repository, package, pinning, statement, signatory, immutable, channel, head } = self;
+        let Self { repository, package, sets, statement, signatory, immutable, channel, head } = self;
         let position = statement.release.position();
         let superseded = channel.and(*head).filter(|head| *head > position);
-        pinning.notes(output);
+        sets.iter().for_each(|set| set.pinning.notes(output));
         let packed = super::statement::layer_line(&package.layer.descriptor, package.layer.files);
         output.note(format_args!("would pack {} objects in {packed}", package.content.objects));
         output.note(format_args!("would sign {}, {signatory}", release::line(&statement.release)));
@@ -63,7 +63,7 @@ impl Drafted<'_> {
                 "layer": package.layer.descriptor,
                 "objects": package.content.objects,
                 "images": package.images,
-                "pinning": pinning.json(),
+                "pinning": Pinning::json(sets.iter().map(|set| &set.pinning)),
                 "statement": release::statement_json(&Digest::of(&statement.to_payload()), &statement.release),
                 "build": statement.release.build,
             }))?,

@@ -1,6 +1,6 @@
 //! Objects to an artifact: pure, and the same bytes for the same input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_verify::{
     artifact::{Format, Manifest},
@@ -10,9 +10,11 @@ use sealift_verify::{
         Objects,
         scope::{self, scopes},
     },
-    statement::{Content, Scope},
+    parameters::Parameter,
+    statement::{Content, Scope, Variant, inventory_of_variants},
 };
 
+use super::content::Set;
 use crate::{exit::Exit, failure::Failure, pin::Pinning};
 
 /// An artifact ready to upload, and what a statement says about its content.
@@ -26,6 +28,9 @@ pub(crate) struct Package {
     pub(crate) scope: Scope,
     pub(crate) images: Vec<String>,
     pub(crate) unpinned: Vec<String>,
+    /// The declared variables; with variants, each has them itself.
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) variants: Vec<Variant>,
 }
 
 impl From<PackError> for Failure {
@@ -39,21 +44,30 @@ impl From<PackError> for Failure {
 }
 
 impl Package {
-    pub(crate) fn new(
-        pinning: &Pinning,
-        format: Format,
-        annotations: BTreeMap<String, String>,
-    ) -> Result<Self, PackError> {
-        let Pinning { objects, images, unpinned, .. } = pinning;
-        let layer = layer::pack(objects, format)?;
+    pub(crate) fn new(sets: &[Set], format: Format, annotations: BTreeMap<String, String>) -> Result<Self, PackError> {
+        let variants: Vec<_> = sets.iter().filter_map(variant).collect();
+        let (layer, inventory, parameters) = match sets {
+            [Set { variant: None, pinning: Pinning { objects, .. }, parameters }] => {
+                (layer::pack(objects, format)?, layer::inventory(objects), parameters.clone())
+            }
+            several => {
+                let named = several.iter().filter_map(|set| Some((set.variant.clone()?, set.pinning.objects.clone())));
+                let inventories = variants.iter().map(|variant| (variant.name.as_str(), variant.inventory));
+                (layer::pack_variants(&named.collect())?, inventory_of_variants(inventories), Vec::new())
+            }
+        };
         let manifest = Manifest::release(format, layer.descriptor.clone(), annotations);
         let bytes = manifest.to_bytes();
         let content = Content {
             layer: layer.descriptor.digest,
             uncompressed: layer.uncompressed,
             files: layer.files,
-            objects: objects.len(),
-            inventory: layer::inventory(objects),
+            objects: sets.iter().map(|set| set.pinning.objects.len()).sum(),
+            inventory,
+        };
+        let all = |of: fn(&Pinning) -> &BTreeSet<String>| {
+            let all: BTreeSet<_> = sets.iter().flat_map(|set| of(&set.pinning)).cloned().collect();
+            all.into_iter().collect()
         };
         Ok(Self {
             digest: Digest::of(&bytes),
@@ -61,11 +75,45 @@ impl Package {
             manifest,
             bytes,
             content,
-            scope: scope_of(objects),
-            images: images.iter().cloned().collect(),
-            unpinned: unpinned.iter().cloned().collect(),
+            scope: united(sets.iter().map(|set| scope_of(&set.pinning.objects))),
+            images: all(|pinning| &pinning.images),
+            unpinned: all(|pinning| &pinning.unpinned),
+            parameters,
+            variants,
         })
     }
+}
+
+/// What a statement says of a variant.
+fn variant(set: &Set) -> Option<Variant> {
+    let Set { variant, pinning: Pinning { objects, images, .. }, parameters } = set;
+    Some(Variant {
+        name: variant.clone()?,
+        files: objects.len(),
+        objects: objects.len(),
+        inventory: layer::inventory(objects),
+        parameters: parameters.clone(),
+        scope: scope_of(objects),
+        images: images.iter().cloned().collect(),
+    })
+}
+
+fn united(scopes: impl Iterator<Item = Scope>) -> Scope {
+    let mut all = Scope::default();
+    for Scope { namespaces, cluster_scoped, unknown } in scopes {
+        all.namespaces.extend(namespaces);
+        all.cluster_scoped.extend(cluster_scoped);
+        all.unknown.extend(unknown);
+    }
+    sorted(all)
+}
+
+fn sorted(mut scope: Scope) -> Scope {
+    for list in [&mut scope.namespaces, &mut scope.cluster_scoped, &mut scope.unknown] {
+        list.sort();
+        list.dedup();
+    }
+    scope
 }
 
 /// Where the objects live, as far as that is known without a cluster.
@@ -81,11 +129,7 @@ pub(crate) fn scope_of(objects: &Objects) -> Scope {
             scope::Scope::Unknown => found.unknown.push(kind),
         }
     }
-    for list in [&mut found.namespaces, &mut found.cluster_scoped, &mut found.unknown] {
-        list.sort();
-        list.dedup();
-    }
-    found
+    sorted(found)
 }
 
 #[cfg(test)]
@@ -95,7 +139,11 @@ mod tests {
     use super::*;
     use crate::manifests;
 
-    fn objects(texts: &[&str]) -> Pinning {
+    fn objects(texts: &[&str]) -> Vec<Set> {
+        vec![Set { variant: None, pinning: read(texts), parameters: vec![] }]
+    }
+
+    fn read(texts: &[&str]) -> Pinning {
         let source = |(i, text): (usize, &&str)| Source { name: format!("{i}.yaml"), bytes: text.as_bytes().to_vec() };
         let sources: Vec<_> = texts.iter().enumerate().map(source).collect();
         Pinning::left(manifests::read(&sources, &Limits::default()).unwrap(), &[])
@@ -110,7 +158,7 @@ mod tests {
         let one = objects(&[&format!("{POD}---\n{ROLE}---\n{OTHER}")]);
         let three = objects(&[OTHER, ROLE, POD]);
         for format in [Format::Sealift, Format::Flux, Format::Oci] {
-            let digest = |objects| Package::new(objects, format, BTreeMap::new()).unwrap().digest;
+            let digest = |sets: &[Set]| Package::new(sets, format, BTreeMap::new()).unwrap().digest;
             assert_eq!(digest(&one), digest(&three), "{format:?}");
         }
     }
@@ -126,5 +174,20 @@ mod tests {
             package.content.inventory,
             Package::new(&objects(&[OTHER, POD, ROLE]), Format::Flux, BTreeMap::new()).unwrap().content.inventory
         );
+    }
+
+    #[test]
+    fn variants_are_packed_beside_each_other_and_summed_up() {
+        let set =
+            |name: &str, texts: &[&str]| Set { variant: Some(name.into()), pinning: read(texts), parameters: vec![] };
+        let sets = [set("eu", &[POD, ROLE]), set("us", &[POD])];
+        let package = Package::new(&sets, Format::Sealift, BTreeMap::new()).unwrap();
+        let of: Vec<_> =
+            package.variants.iter().map(|v| (v.name.as_str(), v.objects, v.scope.cluster_scoped.len())).collect();
+        assert_eq!(of, [("eu", 2, 1), ("us", 1, 0)]);
+        assert_eq!((package.content.files, package.content.objects, package.images), (3, 3, vec!["i:1".to_owned()]));
+        assert_eq!(package.scope.cluster_scoped, ["ClusterRole.rbac.authorization.k8s.io/r"]);
+        let alone = Package::new(&objects(&[POD]), Format::Sealift, BTreeMap::new()).unwrap();
+        assert_eq!(package.variants[1].inventory, alone.content.inventory, "a variant's objects are no other objects");
     }
 }

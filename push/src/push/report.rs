@@ -6,14 +6,13 @@ use sealift_registry::client::{Attached, AttachedBy};
 use sealift_verify::{digest::Digest, reference::Pinned, statement::Statement};
 use serde_json::{Value, json};
 
-use super::{package::Package, statement::layer_line};
+use super::{content::Set, package::Package, statement::layer_line};
 use crate::{
     channel::Moved,
     ci,
     cli::push::FormatArg,
     failure::Failure,
     output::Output,
-    pin::Pinning,
     signing::{Signatory, Signed},
 };
 
@@ -24,7 +23,7 @@ pub(super) struct Pushed<'a> {
     /// The same with the place that it lies in.
     pub(super) shown: String,
     pub(super) package: &'a Package,
-    pub(super) pinning: &'a Pinning,
+    pub(super) sets: &'a [Set],
     pub(super) statement: &'a Statement,
     pub(super) payload: Digest,
     pub(super) signatory: &'a Signatory,
@@ -53,14 +52,18 @@ pub(super) fn files(digest_file: Option<&Path>, dotenv: Option<&Path>, pushed: &
 
 impl Pushed<'_> {
     pub(super) fn notes(&self, format: FormatArg, output: &mut Output) {
-        let Self { package, pinning, statement, .. } = self;
+        let Self { package, sets, statement, .. } = self;
         let release = &statement.release;
-        pinning.notes(output);
+        sets.iter().for_each(|set| set.pinning.notes(output));
         let objects = package.content.objects;
         output.note(format_args!(
             "packed    {objects} objects in {}",
             layer_line(&package.layer.descriptor, package.layer.files)
         ));
+        if !package.variants.is_empty() {
+            let each: Vec<_> = package.variants.iter().map(|v| format!("{} ({} objects)", v.name, v.objects)).collect();
+            output.note(format_args!("variants  {}", each.join(", ")));
+        }
         let environment = release.environment.as_deref().map(|e| format!(" for {e}")).unwrap_or_default();
         output.note(format_args!(
             "signed    stream {}{environment}, release {}, {}",
@@ -86,21 +89,19 @@ impl Pushed<'_> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self {
-            reference,
-            shown,
-            package,
-            pinning,
-            statement,
-            payload,
-            signatory,
-            signed,
-            attached,
-            immutable,
-            moved,
-        } = self;
+        let Self { reference, shown, package, sets, statement, payload, signatory, signed, attached, immutable, moved } =
+            self;
         let release = &statement.release;
         let channel = moved.map(|(tag, moved)| moved.json(tag));
+        let variants: Vec<_> = package
+            .variants
+            .iter()
+            .map(|v| json!({"name": v.name, "objects": v.objects, "inventory": v.inventory, "images": v.images}))
+            .collect();
+        let pinning = match sets {
+            [Set { variant: None, pinning, .. }] => pinning.json(),
+            several => several.iter().filter_map(|set| Some((set.variant.clone()?, set.pinning.json()))).collect(),
+        };
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
         json!({
             "schema": "sealift.dev/push/v1",
@@ -114,7 +115,8 @@ impl Pushed<'_> {
             "objects": package.content.objects,
             "files": package.content.files,
             "images": package.images,
-            "pinning": pinning.json(),
+            "pinning": pinning,
+            "variants": variants,
             "statement": crate::release::statement_json(payload, release),
             "signature": signed.json(signatory, &attached.pinned.digest),
         })

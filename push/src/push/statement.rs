@@ -5,9 +5,8 @@ use sealift_verify::{
     artifact::Descriptor,
     digest::Digest,
     duration::Duration,
-    parameters::Parameter,
     reference::{Repository, is_tag},
-    statement::{Previous, Release, Statement},
+    statement::{Previous, Release, Statement, VARIANTS},
 };
 
 use super::package::Package;
@@ -71,7 +70,6 @@ impl Draft {
         args: &PushArgs,
         repository: &Repository,
         package: &Package,
-        parameters: Vec<Parameter>,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Self, StatementError> {
@@ -97,13 +95,14 @@ impl Draft {
             not_before: wanted.not_before,
             expires_at,
             content: package.content.clone(),
-            parameters,
+            parameters: package.parameters.clone(),
             scope: package.scope.clone(),
             images: package.images.clone(),
             unpinned_images: package.unpinned.clone(),
+            variants: package.variants.clone(),
             source: origin.source(),
             build: Some(origin.build()),
-            critical: Vec::new(),
+            critical: if package.variants.is_empty() { Vec::new() } else { vec![VARIANTS.to_owned()] },
         };
         let statement = Statement { name: repository.to_string(), artifact: package.digest, release };
         Ok(Self { statement, sequence: wanted.sequence, epoch: wanted.epoch })
@@ -231,6 +230,7 @@ mod tests {
         cli::{Cli, Command},
         manifests,
         pin::Pinning,
+        push::content::Set,
     };
 
     const NOW: &str = "2026-11-01T00:00:00Z";
@@ -240,15 +240,10 @@ mod tests {
         let Command::Push(args) = Cli::parse_from(line.split_whitespace()).command else { panic!("not a push") };
         let source = Source { name: "a".into(), bytes: b"apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n".to_vec() };
         let objects = manifests::read(&[source], &Limits::default()).unwrap();
-        let package = Package::new(&Pinning::left(objects, &[]), Format::Sealift, BTreeMap::new()).unwrap();
-        Draft::new(
-            &args,
-            &"registry.example/acme/shop".parse().unwrap(),
-            &package,
-            Vec::new(),
-            &Origin::default(),
-            NOW.parse().unwrap(),
-        )
+        let sets = [Set { variant: None, pinning: Pinning::left(objects, &[]), parameters: Vec::new() }];
+        let package = Package::new(&sets, Format::Sealift, BTreeMap::new()).unwrap();
+        let logical = "registry.example/acme/shop".parse().unwrap();
+        Draft::new(&args, &logical, &package, &Origin::default(), NOW.parse().unwrap())
     }
 
     fn head(epoch: u64, sequence: u64) -> Statement {

@@ -7,7 +7,7 @@ use sealift_verify::{
     objects::Objects,
     reference::Pinned,
     refusal::Refusal,
-    statement::Statement,
+    statement::{Release, Statement},
 };
 
 /// The statement, if it is one and speaks of this artifact in this repository.
@@ -27,30 +27,53 @@ pub(super) fn layer(statement: &Statement, described: &Descriptor) -> Result<(),
     same("the layer", statement.release.content.layer, described.digest)
 }
 
-/// The objects of the layer, if they are those of the statement.
-pub(super) fn objects(
+/// The sets of objects in the layer, each with its variant where there are some, if they are those of the statement.
+pub(super) fn sets(
     statement: &Statement,
     bytes: &[u8],
     format: Format,
     limits: &Limits,
-) -> Result<Objects, Refusal> {
-    let content = &statement.release.content;
+) -> Result<Vec<(Option<String>, Objects)>, Refusal> {
+    let release = &statement.release;
+    let content = &release.content;
     same("the layer", content.layer, Digest::of(bytes))?;
-    let unpacked =
-        layer::unpack(bytes, format, limits).map_err(|error| Refusal::BadLayer(sealift_verify::chain(&error)))?;
+    let bad = |error: &dyn std::error::Error| Refusal::BadLayer(sealift_verify::chain(error));
+    let unpacked = layer::unpack(bytes, format, limits).map_err(|error| bad(&error))?;
     same("the expanded layer", content.uncompressed, unpacked.uncompressed)?;
-    let objects =
-        layer::objects(&unpacked, format, limits).map_err(|error| Refusal::BadLayer(sealift_verify::chain(&error)))?;
-    let inventory = layer::inventory(&objects);
-    let found = (unpacked.files.len(), objects.len(), inventory);
-    if found != (content.files, content.objects, content.inventory) {
+    let there = layer::variants(&unpacked, format).map_err(|error| bad(&error))?;
+    let stated = release.variants.iter().map(|variant| (variant.name.clone(), variant.files)).collect();
+    if there != stated || unpacked.files.len() != content.files {
         let difference = format!(
-            "{} files and {} objects, inventory {inventory}; the statement says {}, {} and {}",
-            found.0, found.1, content.files, content.objects, content.inventory
+            "{} files, of variants {there:?}; the statement says {}, of {stated:?}",
+            unpacked.files.len(),
+            content.files
         );
         return Err(Refusal::InventoryMismatch(difference));
     }
-    Ok(objects)
+    if there.is_empty() {
+        let objects = layer::objects(&unpacked, format, limits).map_err(|error| bad(&error))?;
+        return Ok(vec![(None, stated_as(release, None, objects)?)]);
+    }
+    let each = there.into_keys().map(|name| {
+        let objects = layer::variant_objects(&unpacked, &name, limits).map_err(|error| bad(&error))?;
+        let objects = stated_as(release, Some(&name), objects)?;
+        Ok((Some(name), objects))
+    });
+    each.collect()
+}
+
+fn stated_as(release: &Release, variant: Option<&str>, objects: Objects) -> Result<Objects, Refusal> {
+    let chosen = release.chosen(variant)?;
+    let inventory = layer::inventory(&objects);
+    if (objects.len(), inventory) == (chosen.objects, chosen.inventory) {
+        return Ok(objects);
+    }
+    Err(Refusal::InventoryMismatch(format!(
+        "{} objects, inventory {inventory}; the statement says {} and {}",
+        objects.len(),
+        chosen.objects,
+        chosen.inventory
+    )))
 }
 
 fn same(what: &'static str, expected: Digest, actual: Digest) -> Result<(), Refusal> {

@@ -107,6 +107,7 @@ const STATED: &[CheckId] = &[
     CheckId::Environment,
     CheckId::Repository,
     CheckId::Version,
+    CheckId::Variant,
     CheckId::Validity,
     CheckId::MaxAge,
     CheckId::Minimum,

@@ -74,6 +74,7 @@ impl Admission<'_> {
             layer: layer.clone(),
             format,
             grounds,
+            variant: self.facts.variant.map(str::to_owned),
             stale,
             approvals: attested::approvals(&self.attested, &selected.enforcing, self.facts.now),
             policies: selected.enforcing,
@@ -107,6 +108,7 @@ impl Admission<'_> {
             None => payloads,
         };
         let (payload, statement) = self.statement(payloads, selected)?;
+        self.variant(&statement)?;
         self.minimum(&statement, selected)?;
         let (result, detail) = epochs::row(&statement, selected, self.facts.memory);
         self.evidence.set(CheckId::Epoch, result, detail);
@@ -300,7 +302,7 @@ impl Admission<'_> {
     /// A signature about this very manifest, where no statement is demanded: by a policy, by what a Delivery asks of one, or
     /// by one that was accepted before.
     fn third_party(&mut self, payload: &Payload, selected: &Selected) -> Result<Grounds, Refused> {
-        let Facts { memory, stream, environment, version, .. } = *self.facts;
+        let Facts { memory, stream, environment, version, variant, .. } = *self.facts;
         let artifact = self.unverified.reference.digest;
         self.trusted(payload, None, selected);
         self.evidence.pass(CheckId::DenyList, "");
@@ -323,12 +325,13 @@ impl Admission<'_> {
             (CheckId::Stream, "stream", stream),
             (CheckId::Environment, "environment", environment),
             (CheckId::Version, "version", version),
+            (CheckId::Variant, "variant", variant),
         ] {
             if let Some(value) = value {
                 return Err((check, demanded(name, value)));
             }
         }
-        for check in [CheckId::Stream, CheckId::Environment, CheckId::Repository, CheckId::Version] {
+        for check in [CheckId::Stream, CheckId::Environment, CheckId::Repository, CheckId::Version, CheckId::Variant] {
             self.evidence.set(check, CheckResult::NotPresent, "no statement names one");
         }
         self.evidence.set(CheckId::Validity, CheckResult::NotPresent, "no statement says until when it holds");
@@ -446,6 +449,20 @@ impl Admission<'_> {
             Some(version) => self.evidence.pass(CheckId::Version, version),
             None => self.evidence.set(CheckId::Version, CheckResult::NotPresent, "the selection names no version"),
         }
+    }
+
+    /// Which of several sets of objects is meant. All of them are signed, so a wrong choice is the only thing that can be
+    /// wrong here.
+    fn variant(&mut self, statement: &Statement) -> Result<(), Refused> {
+        let chosen = statement.release.chosen(self.facts.variant).map_err(|refusal| (CheckId::Variant, refusal))?;
+        self.evidence.variant = chosen.variant.map(str::to_owned);
+        match chosen.variant {
+            Some(name) => {
+                self.evidence.pass(CheckId::Variant, format!("{name}, of {}", statement.release.variants.len()))
+            }
+            None => self.evidence.set(CheckId::Variant, CheckResult::NotPresent, "the release has none"),
+        }
+        Ok(())
     }
 
     /// The policy's floor.

@@ -1,17 +1,19 @@
 //! The second half of the verdict: the layer is the one signed, its objects are the ones signed, all are allowed.
 
+use std::collections::BTreeMap;
+
 use super::{Admitted, Decision, Grounds, Verified, images, images::Images};
 use crate::{
     artifact::{Format, Limits},
     digest::Digest,
     evidence::{CheckId, CheckResult, Evidence},
-    layer,
+    layer::{self, ContentError, Unpacked},
     objects::{Objects, scope::Scopes},
     parameters::Parameter,
     policy::{DeletionRules, Policy},
     refusal::Refusal,
     render::{Rendering, render},
-    statement::Content,
+    statement::{Chosen, Release},
 };
 
 /// Judges the layer of an admitted artifact and the objects that come of it. With [`verify_opened`] the only maker of
@@ -29,21 +31,42 @@ pub struct Opened {
     layer: Digest,
     format: Format,
     limits: Limits,
+    variant: Option<String>,
     uncompressed: Digest,
-    files: usize,
     expanded: u64,
+    content: Read,
+}
+
+/// What is in a layer, of variants the one that was chosen.
+#[derive(Clone, Debug)]
+struct Read {
+    /// How many files there are, and how many each variant has, whichever was chosen.
+    files: usize,
+    variants: BTreeMap<String, usize>,
     objects: Objects,
     inventory: Digest,
+}
+
+impl Read {
+    fn of(unpacked: &Unpacked, admitted: &Admitted) -> Result<Self, ContentError> {
+        let Admitted { format, limits, variant, .. } = admitted;
+        let objects = match variant {
+            None => layer::objects(unpacked, *format, limits)?,
+            Some(variant) => layer::variant_objects(unpacked, variant, limits)?,
+        };
+        let variants = layer::variants(unpacked, *format)?;
+        Ok(Self { files: unpacked.files.len(), variants, inventory: layer::inventory(&objects), objects })
+    }
 }
 
 impl Opened {
     /// True if this is the layer of that artifact, read as it says: else it must be opened anew.
     pub fn fits(&self, admitted: &Admitted) -> bool {
-        let Admitted { layer, format, limits, .. } = admitted;
-        (self.layer, self.format, self.limits) == (layer.digest, *format, *limits)
+        let Admitted { layer, format, limits, variant, .. } = admitted;
+        (self.layer, self.format, self.limits) == (layer.digest, *format, *limits) && self.variant == *variant
     }
 
-    /// How many bytes the files take, expanded.
+    /// How many bytes the files of these objects take, expanded.
     pub fn expanded(&self) -> u64 {
         self.expanded
     }
@@ -54,21 +77,19 @@ impl Opened {
 /// # Errors
 /// What [`verify`] would refuse these bytes for.
 pub fn open(admitted: &Admitted, bytes: &[u8]) -> Result<Opened, Refusal> {
-    let Admitted { layer: described, format, limits, .. } = admitted;
+    let Admitted { layer: described, format, limits, variant, .. } = admitted;
     let bad = |error: &dyn std::error::Error| Refusal::BadLayer(crate::chain(error));
     let layer = Digest::of(bytes);
     same("the layer", described.digest, layer).map_err(|(_, refusal)| refusal)?;
     let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
-    let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
     Ok(Opened {
         layer,
         format: *format,
         limits: *limits,
+        variant: variant.clone(),
         uncompressed: unpacked.uncompressed,
-        files: unpacked.files.len(),
-        expanded: unpacked.files.iter().map(|file| file.bytes.len() as u64).sum(),
-        inventory: layer::inventory(&objects),
-        objects,
+        expanded: layer::size(&unpacked, variant.as_deref()),
+        content: Read::of(&unpacked, admitted).map_err(|error| bad(&error))?,
     })
 }
 
@@ -119,8 +140,8 @@ fn judge(
     evidence: &mut Evidence,
 ) -> Result<Verified, Refused> {
     let signed = signed_objects(admitted, layer, evidence)?;
-    let Admitted { reference, grounds, stale, approvals, policies, auditing, .. } = admitted;
-    let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
+    let Admitted { reference, grounds, variant, stale, approvals, policies, auditing, .. } = admitted;
+    let declared = admitted.chosen().map_or(&[][..], |chosen| chosen.parameters);
     evidence.parameters = (!declared.is_empty()).then(|| values_digest(reference.digest, declared, rendering));
     let (objects, scopes) = final_objects(admitted, signed, rendering)?;
     match (declared.len(), grounds) {
@@ -150,6 +171,7 @@ fn judge(
     Ok(Verified {
         reference: reference.clone(),
         grounds: grounds.clone(),
+        variant: variant.clone(),
         stale: stale.clone(),
         approvals: approvals.clone(),
         deletions: DeletionRules::of(policies.iter().map(AsRef::as_ref)),
@@ -168,9 +190,8 @@ pub(super) fn objects_of(admitted: &Admitted, opened: &Opened, rendering: &Rende
 
 /// The objects as they are to be applied: with parameters and in the target namespace.
 fn final_objects(admitted: &Admitted, signed: Objects, rendering: &Rendering) -> Result<(Objects, Scopes), Refused> {
-    let Admitted { grounds, policies, .. } = admitted;
-    let declared = grounds.stated().map_or(&[][..], |stated| &stated.statement.release.parameters);
-    render(signed, declared, rendering, policies).map_err(|refusal| {
+    let declared = admitted.chosen().map_or(&[][..], |chosen| chosen.parameters);
+    render(signed, declared, rendering, &admitted.policies).map_err(|refusal| {
         let check =
             if matches!(refusal, Refusal::BadParameter { .. }) { CheckId::Parameters } else { CheckId::Objects };
         (check, refusal)
@@ -191,38 +212,39 @@ fn signed_objects(admitted: &Admitted, layer: Layer<'_>, evidence: &mut Evidence
             same("the expanded layer", content.uncompressed, actual)?;
         }
         evidence.pass(CheckId::Layer, format!("{}, {files} files", described.digest));
-        Ok(files)
+        Ok(())
     };
-    let (files, objects, inventory) = match layer {
+    let read = match layer {
         Layer::Bytes(bytes) => {
             same("the layer", described.digest, Digest::of(bytes))?;
             let unpacked = layer::unpack(bytes, *format, limits).map_err(|error| bad(&error))?;
-            let files = expanded(unpacked.uncompressed, unpacked.files.len(), evidence)?;
-            let objects = layer::objects(&unpacked, *format, limits).map_err(|error| bad(&error))?;
-            let inventory = layer::inventory(&objects);
-            (files, objects, inventory)
+            expanded(unpacked.uncompressed, unpacked.files.len(), evidence)?;
+            Read::of(&unpacked, admitted).map_err(|error| bad(&error))?
         }
         Layer::Opened(opened) => {
             same("the layer", described.digest, opened.layer)?;
             if !opened.fits(admitted) {
-                let problem = "it was opened as another format or within other limits".to_owned();
+                let problem = "it was opened as another format, within other limits or for another variant".to_owned();
                 return Err((CheckId::Layer, Refusal::BadLayer(problem)));
             }
-            let files = expanded(opened.uncompressed, opened.files, evidence)?;
-            (files, opened.objects.clone(), opened.inventory)
+            expanded(opened.uncompressed, opened.content.files, evidence)?;
+            opened.content.clone()
         }
     };
-    evidence.signed_inventory = Some(inventory);
-    match content {
-        Some(content) => stated_inventory(content, files, &objects, inventory)?,
-        None => {
+    let Read { objects, inventory, .. } = &read;
+    evidence.signed_inventory = Some(*inventory);
+    match (grounds.stated(), admitted.chosen()) {
+        (Some(stated), Some(chosen)) => {
+            stated_inventory(&stated.statement.release, &chosen, &read)?;
+            let of = chosen.variant.map(|name| format!(" of variant {name}")).unwrap_or_default();
+            evidence.pass(CheckId::Inventory, format!("{} objects{of}, {inventory}", objects.len()));
+        }
+        _ => {
             let detail = format!("no statement names one; computed: {} objects, {inventory}", objects.len());
             evidence.set(CheckId::Inventory, CheckResult::NotPresent, detail);
-            return Ok(objects);
         }
     }
-    evidence.pass(CheckId::Inventory, format!("{} objects, {inventory}", objects.len()));
-    Ok(objects)
+    Ok(read.objects)
 }
 
 fn same(what: &'static str, expected: Digest, actual: Digest) -> Result<(), Refused> {
@@ -232,17 +254,27 @@ fn same(what: &'static str, expected: Digest, actual: Digest) -> Result<(), Refu
     }
 }
 
-fn stated_inventory(content: &Content, files: usize, objects: &Objects, inventory: Digest) -> Result<(), Refused> {
-    let difference = if files != content.files {
-        format!("{files} files, {} signed", content.files)
-    } else if objects.len() != content.objects {
-        format!("{} objects, {} signed", objects.len(), content.objects)
-    } else if inventory != content.inventory {
-        format!("inventory {inventory}, {} signed", content.inventory)
+/// The layer holds what the statement says: of the variants no more and no less, and of the one chosen these very objects.
+fn stated_inventory(release: &Release, chosen: &Chosen<'_>, read: &Read) -> Result<(), Refused> {
+    let Read { files, variants, objects, inventory } = read;
+    let stated: BTreeMap<_, _> = release.variants.iter().map(|v| (v.name.clone(), v.files)).collect();
+    let difference = if *files != release.content.files {
+        format!("{files} files, {} signed", release.content.files)
+    } else if *variants != stated {
+        format!("variants {}, {} signed", told(variants), told(&stated))
+    } else if objects.len() != chosen.objects {
+        format!("{} objects, {} signed", objects.len(), chosen.objects)
+    } else if *inventory != chosen.inventory {
+        format!("inventory {inventory}, {} signed", chosen.inventory)
     } else {
         return Ok(());
     };
     Err((CheckId::Inventory, Refusal::InventoryMismatch(difference)))
+}
+
+fn told(variants: &BTreeMap<String, usize>) -> String {
+    let each: Vec<_> = variants.iter().map(|(name, files)| format!("{name} ({files} files)")).collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
 
 fn forbidden(policy: &Policy, objects: &Objects, scopes: &Scopes) -> Option<Refusal> {

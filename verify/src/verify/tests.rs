@@ -5,6 +5,7 @@ mod held;
 mod images;
 mod keyless;
 mod third_party;
+mod variants;
 
 use std::collections::{BTreeMap, BTreeSet};
 

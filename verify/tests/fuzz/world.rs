@@ -137,6 +137,7 @@ impl World {
             scope: Scope::default(),
             images: vec!["registry.example/web:1".into()],
             unpinned_images: vec!["registry.example/web:1".into()],
+            variants: vec![],
             source: None,
             build: None,
             critical: vec![],

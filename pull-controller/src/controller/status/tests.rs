@@ -18,6 +18,7 @@ fn applied(content: &str) -> LastApplied {
         epoch: Some(0),
         sequence: Some(7),
         statement: Some(digest),
+        variant: None,
         objects: digest,
         parameters: None,
         at: Timestamp::UNIX_EPOCH,

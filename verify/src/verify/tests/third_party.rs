@@ -170,6 +170,7 @@ fn what_only_a_statement_can_meet_is_not_met_without_one() {
     assert_eq!(judge(Facts { stream: Some("acme/shop"), ..facts() }), (no, Some(CheckId::Stream)));
     assert_eq!(judge(Facts { environment: Some("prod"), ..facts() }), (no, Some(CheckId::Environment)));
     assert_eq!(judge(Facts { version: Some("1.4.2"), ..facts() }), (no, Some(CheckId::Version)));
+    assert_eq!(judge(Facts { variant: Some("eu"), ..facts() }), (no, Some(CheckId::Variant)));
     assert_eq!(judge(Facts { memory: Some(&memory()), ..facts() }), (no, Some(CheckId::Memory)));
     let unknown = ["somebody".to_owned()];
     assert_eq!(judge(Facts { require: &unknown, ..facts() }).0, Some(Reason::PolicyInvalid));

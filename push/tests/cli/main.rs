@@ -56,6 +56,7 @@ mod signers;
 mod support;
 #[cfg(test)]
 mod validate;
+#[cfg(test)]
 mod variants;
 #[cfg(test)]
 mod verify;

@@ -174,8 +174,17 @@ impl Pinning {
         }
     }
 
-    pub(crate) fn json(&self) -> Value {
-        json!({"lock": self.lock, "pinned": self.pinned, "unused": self.unused, "unpinned": self.unpinned})
+    /// How the images of all sets were pinned; a lock is named where they have it in common.
+    pub(crate) fn json<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Value {
+        let (mut pinned, mut locks, mut unused, mut unpinned) = (0, BTreeSet::new(), Vec::new(), BTreeSet::new());
+        for set in sets {
+            pinned += set.pinned;
+            locks.insert(set.lock.as_ref());
+            unused.extend(&set.unused);
+            unpinned.extend(&set.unpinned);
+        }
+        let lock = locks.first().filter(|_| locks.len() == 1);
+        json!({"lock": lock, "pinned": pinned, "unused": unused, "unpinned": unpinned})
     }
 }
 

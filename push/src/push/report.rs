@@ -13,6 +13,7 @@ use crate::{
     cli::push::FormatArg,
     failure::Failure,
     output::Output,
+    pin::Pinning,
     signing::{Signatory, Signed},
 };
 
@@ -98,10 +99,6 @@ impl Pushed<'_> {
             .iter()
             .map(|v| json!({"name": v.name, "objects": v.objects, "inventory": v.inventory, "images": v.images}))
             .collect();
-        let pinning = match sets {
-            [Set { variant: None, pinning, .. }] => pinning.json(),
-            several => several.iter().filter_map(|set| Some((set.variant.clone()?, set.pinning.json()))).collect(),
-        };
         let superseded = matches!(moved, Some((_, Moved::Superseded { .. })));
         json!({
             "schema": "sealift.dev/push/v1",
@@ -115,7 +112,7 @@ impl Pushed<'_> {
             "objects": package.content.objects,
             "files": package.content.files,
             "images": package.images,
-            "pinning": pinning,
+            "pinning": Pinning::json(sets.iter().map(|set| &set.pinning)),
             "variants": variants,
             "statement": crate::release::statement_json(payload, release),
             "signature": signed.json(signatory, &attached.pinned.digest),

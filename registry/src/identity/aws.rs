@@ -186,13 +186,20 @@ fn keys_of(xml: &str) -> Option<Keys> {
     })
 }
 
-/// The region in the name of a registry of ECR.
-fn region_of(host: &str) -> Option<String> {
-    let (_, rest) = host.split_once(".dkr.ecr.").or_else(|| host.split_once(".dkr.ecr-fips."))?;
+/// The region in the name of a registry of ECR: `<account>.dkr.ecr.<region>.amazonaws.com`. Under the same domain Amazon
+/// also has what customers name themselves, dots included: `123456789012.dkr.ecr.s3.amazonaws.com` is somebody's bucket.
+pub(super) fn region_of(host: &str) -> Option<String> {
+    let (account, rest) = host.split_once(".dkr.ecr.").or_else(|| host.split_once(".dkr.ecr-fips."))?;
     let region = rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))?;
-    let is_region =
-        !region.is_empty() && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    is_region.then(|| region.to_owned())
+    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    (is_account && is_region(region)).then(|| region.to_owned())
+}
+
+/// True for words of letters and a number, as in `us-gov-west-1`; `s3-us-west-2` is a service.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    words.contains('-') && words.split('-').all(is_word) && number.parse::<u8>().is_ok()
 }
 
 #[cfg(test)]
@@ -206,6 +213,11 @@ mod tests {
             ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", Some("us-gov-west-1")),
             ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
             ("123456789012.dkr.ecr.evil.example/x.amazonaws.com", None),
+            ("123456789012.dkr.ecr.s3.amazonaws.com", None),
+            ("123456789012.dkr.ecr.s3-us-west-2.amazonaws.com", None),
+            ("123456789012.dkr.ecr.s3.eu-west-1.amazonaws.com", None),
+            ("bucket.dkr.ecr.eu-west-1.amazonaws.com", None),
+            ("123456789012.dkr.ecr.--1.amazonaws.com", None),
             ("registry.example", None),
         ] {
             assert_eq!(region_of(host).as_deref(), region, "{host}");

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use sealift_verify::reference::Repository;
 
+use super::aws;
+
 /// A cloud that knows who its workloads are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
@@ -31,10 +33,7 @@ impl Provider {
     fn serves(self, host: &str) -> bool {
         let ends = |ends: &[&str]| ends.iter().any(|end| host.ends_with(end));
         match self {
-            Self::Aws => {
-                let ecr = [".dkr.ecr.", ".dkr.ecr-fips."].iter().any(|part| host.contains(part));
-                ecr && ends(&[".amazonaws.com", ".amazonaws.com.cn"])
-            }
+            Self::Aws => aws::region_of(host).is_some(),
             Self::Gcp => host == "gcr.io" || ends(&[".gcr.io", "-docker.pkg.dev"]),
             Self::Azure => ends(&[".azurecr.io", ".azurecr.cn", ".azurecr.us"]),
         }
@@ -109,7 +108,9 @@ mod tests {
             ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/app", Some(Provider::Aws)),
             ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/app", Some(Provider::Aws)),
             ("s3.amazonaws.com/app", None),
-            ("a.dkr.ecr.eu-west-1.amazonaws.com.evil.example/app", None),
+            ("123456789012.dkr.ecr.s3.amazonaws.com/app", None),
+            ("123456789012.dkr.ecr.s3.eu-west-1.amazonaws.com/app", None),
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example/app", None),
             ("europe-docker.pkg.dev/project/app", Some(Provider::Gcp)),
             ("eu.gcr.io/project/app", Some(Provider::Gcp)),
             ("evilgcr.io/project/app", None),

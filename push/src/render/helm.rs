@@ -40,6 +40,14 @@ pub(crate) enum ChartError {
     /// Its description has no name to render it with.
     #[error("{} names no chart", .0.display())]
     NoName(PathBuf),
+    /// Its name would be an option on helm's command line, or is no name at all.
+    #[error("{} names the chart {name:?}, which no release can be called", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What stands there.
+        name: String,
+    },
     /// A values file cannot be read.
     #[error("values file {} cannot be read", path.display())]
     Values {
@@ -87,7 +95,17 @@ fn own_name(path: &Path) -> Result<String, ChartError> {
     let options = serde_saphyr::options! { strict_booleans: true };
     let chart: Option<Value> = serde_saphyr::from_str_with_options(&text, options).ok();
     let name = chart.and_then(|chart| chart["name"].as_str().map(str::to_owned)).filter(|name| !name.is_empty());
-    name.ok_or_else(|| ChartError::NoName(path.to_owned()))
+    let name = name.ok_or_else(|| ChartError::NoName(path.to_owned()))?;
+    match is_name(&name) {
+        true => Ok(name),
+        false => Err(ChartError::Name { path: path.to_owned(), name }),
+    }
+}
+
+/// True for what helm's command line takes for a word and not for an option; helm itself has the rest of the grammar.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// What to try after helm has failed, by what it said.
@@ -122,6 +140,17 @@ mod tests {
         assert_eq!(chart.shown.join(" "), expected);
         assert_eq!(chart.values, [("prod.yaml".to_owned(), Digest::of(b"a: 1\n"))]);
         assert!(Path::new(chart.arguments.last().unwrap()).is_absolute(), "helm runs in the chart's folder");
+    }
+
+    /// Whoever wrote the chart would otherwise choose how helm is run.
+    #[test]
+    fn a_chart_cannot_name_itself_an_option_of_helm() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["--dry-run=server", "-f", "--output-dir=out", "a b", "a=b", "../a"] {
+            fs::write(folder.path().join(NAME), format!("name: {name:?}\n")).unwrap();
+            let error = chart(folder.path(), &RenderArgs::default()).unwrap_err();
+            assert!(matches!(&error, ChartError::Name { name: found, .. } if found == name), "{error}");
+        }
     }
 
     #[test]

@@ -19,8 +19,11 @@ use tokio::{
 const SAID: usize = 16 << 10;
 /// A place where nothing is, by the name that systems give to the home of nobody.
 const NOWHERE: &str = "/nonexistent";
-/// What sealift itself signs with; no renderer has any business with it.
+/// What sealift itself signs and pushes with; no renderer has any business with it.
 const SECRETS: &[&str] = &[
+    "SEALIFT_REGISTRY_USER",
+    "SEALIFT_REGISTRY_PASSWORD",
+    "SEALIFT_REGISTRY_TOKEN",
     "SEALIFT_PASSWORD",
     "COSIGN_PASSWORD",
     "SIGSTORE_ID_TOKEN",
@@ -50,7 +53,7 @@ pub(super) enum Surroundings {
     /// Nothing of the person's: no home with plugins and repositories, no PATH to find other programs on (git among
     /// them), no way through a proxy, no time zone.
     Sealed,
-    /// The person's own, without what sealift signs with.
+    /// The person's own, without what sealift signs and pushes with.
     Own,
 }
 
@@ -240,6 +243,10 @@ mod tests {
             let said = sh("echo $KUBECONFIG", surroundings, BOUNDS).await.unwrap();
             assert_eq!(said.stdout, format!("{NOWHERE}\n").into_bytes());
         }
+        let listed = sh("env", Surroundings::Own, BOUNDS).await.unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let is_secret = |line: &&str| SECRETS.iter().any(|name| line.split_once('=').is_some_and(|(n, _)| n == *name));
+        assert_eq!(listed.lines().find(is_secret), None);
         let said = sh("echo $HOME $PATH; command -v git || echo none", Surroundings::Sealed, BOUNDS).await.unwrap();
         assert_eq!(String::from_utf8(said.stdout).unwrap(), format!("{NOWHERE} {NOWHERE}\nnone\n"));
     }

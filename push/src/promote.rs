@@ -76,11 +76,10 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
         Some(named) => own.statement(named).await?,
         None => None,
     };
+    let source_line = Line::of(&source.release);
+    let trusted = Trusted { client: &client, repository, logical, trust: &trust, facts: &facts, line: source_line };
     if let Some(other) = named.filter(|named| *named != digest) {
-        let line = Line::of(&source.release);
-        let trusted = Trusted { client: &client, repository, logical, trust: &trust, facts: &facts, line };
-        let there = trusted.position(other).await?;
-        order::is_forward(tag, other, source, there, before.as_ref())?;
+        order::is_forward(tag, other, source, trusted.position(other).await?, before.as_ref())?;
     }
     // One that was left without a tag is followed too.
     let head = [before, own.statement(digest).await?].into_iter().flatten().max_by_key(|s| s.release.position());
@@ -116,7 +115,15 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
         let channel = Channel { client: &client, repository, tag };
         let to =
             channel::Target { digest, manifest: artifact.manifest.clone(), position: statement.release.position() };
-        promoted.moved = Some(channel.advance(&to, async |digest| own.position(digest).await).await?);
+        let position_of = async |other: Digest| -> Result<_, Failure> {
+            // Signing takes a while, and somebody else may have promoted a newer release meanwhile, with a lower sequence.
+            if named != Some(other) {
+                let (there, before) = (trusted.position(other).await?, own.statement(other).await?);
+                order::is_forward(tag, other, source, there, before.as_ref())?;
+            }
+            Ok(own.position(other).await?)
+        };
+        promoted.moved = Some(channel.advance(&to, position_of).await?);
     }
     promoted.tell(args.dotenv.as_deref())?;
     promoted.notes(output);

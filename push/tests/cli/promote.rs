@@ -233,3 +233,33 @@ async fn a_promotion_by_two_people_reaches_the_channel_once_both_have_signed() {
     assert_eq!(renewed["statement"]["promotedFrom"], document["statement"]["promotedFrom"]);
     assert_eq!(renewed["statement"]["previous"]["statement"], statement);
 }
+
+/// The key is a pipe, so that the older release waits to be signed after it has looked at the tag. The sequence alone does
+/// not say which is newer: here it is an epoch, elsewhere a clock that is ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_promoted_while_an_older_release_is_signed_is_not_replaced_by_it() {
+    let stages = Stages::new().await;
+    let first = stages.push("web:1", &[]);
+    let second = stages.push("web:2", &[]);
+    let pipe = stages.world.path("slow.key");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (opened, is_open) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<String>();
+    let signing = std::thread::spawn(move || {
+        // Opened once the other end is.
+        let mut key = std::fs::File::options().write(true).open(pipe).unwrap();
+        opened.send(()).unwrap();
+        std::io::Write::write_all(&mut key, may_go_on.recv().unwrap().as_bytes()).unwrap();
+    });
+    let what = stages.world.oci(&first);
+    let words = ["promote", &what, "--environment", "staging", "--policy", "dev.yaml", "--key", "slow.key"];
+    let mut command = stages.world.command(&[&words[..], &["--epoch", "1"]].concat());
+    let older = std::thread::spawn(move || Run::of(command.output().unwrap()));
+    is_open.recv_timeout(std::time::Duration::from_secs(60)).expect("the key is read");
+    stages.promote(&second, "dev", "staging", &[]).exits(0);
+    go_on.send(stages.world.read("staging.key")).unwrap();
+    signing.join().unwrap();
+    older.join().unwrap().exits(8).silent().says(&["which is newer than"]);
+    let named = stages.world.run(&["inspect", &stages.world.oci(":staging"), "-o", "json"]).exits(0).json();
+    assert_eq!(format!("@{}", named["digest"].as_str().unwrap()), second);
+}

@@ -26,6 +26,7 @@ pub use self::{
     place::{Address, AddressError, Location, Place},
 };
 pub(crate) use self::{
+    folder::{lock_file, replace},
     layout::{Entering, described, media_type_of},
     media::Incoming,
     opened::Opened,

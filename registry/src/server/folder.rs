@@ -20,6 +20,7 @@ use super::{
     manifest::Manifest,
     spool::Temporary,
 };
+use crate::store::{lock_file, replace};
 
 /// An open layout folder.
 pub(super) struct Folder {
@@ -166,7 +167,7 @@ fn prepare(root: &Path) -> io::Result<fs::File> {
         return Err(FolderError::NotALayout { path: root.to_owned() }.into());
     }
     fs::create_dir_all(&work).map_err(failed)?;
-    let lock = fs::File::create(work.join("lock")).map_err(failed)?;
+    let lock = lock_file(root).map_err(failed)?;
     lock.try_lock().map_err(|_| FolderError::InUse { path: root.to_owned() })?;
     for left_over in fs::read_dir(&work).map_err(failed)?.flatten() {
         if left_over.path().extension().is_some_and(|extension| extension == "upload") {
@@ -199,16 +200,6 @@ fn check_version(root: &Path) -> io::Result<()> {
 
 fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
     fs::read(path).map_err(|source| FolderError::Io { path: path.to_owned(), source })
-}
-
-/// Writes `root/name` so that a reader, or a crash, sees the old content or the new.
-fn replace(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    use io::Write as _;
-    let next = work_folder(root).join(name);
-    let mut file = fs::File::create(&next)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(next, root.join(name))
 }
 
 #[cfg(test)]

@@ -97,7 +97,12 @@ impl Archive {
         let (waiting, before) = (self.waiting(), self.contents()?);
         let added = blobs(&waiting)?;
         let next = self.path.with_file_name(format!(".{}.next", self.name()));
-        let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(&next)?));
+        // One that was killed left it; or somebody put a link there.
+        fs::remove_file(&next).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create_new(&next)?));
         append(&mut tar, MARKER, MARKER_CONTENT.len() as u64, MARKER_CONTENT)?;
         append(&mut tar, INDEX, index.len() as u64, index)?;
         if let Some(before) = &before {
@@ -342,6 +347,8 @@ mod tests {
     fn what_waits_becomes_one_tar_with_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let archive = Archive::new(folder.path().join("shop.tar"));
+        let victim = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(victim.path(), folder.path().join(".shop.tar.next")).unwrap();
         for (index, content) in [(&b"1"[..], &b"one"[..]), (b"2", b"two")] {
             let lock = archive.lock().unwrap();
             folder::keep(&archive.waiting(), &Digest::of(content), content).unwrap();
@@ -355,5 +362,6 @@ mod tests {
         assert_eq!(contents.whole(&blob(b"two"), 9).unwrap().unwrap().unwrap(), "two");
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["shop.tar"], "nothing waits any more");
+        assert_eq!(victim.path().metadata().unwrap().len(), 0, "no link is followed");
     }
 }

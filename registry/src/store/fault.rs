@@ -28,6 +28,14 @@ pub enum LayoutFault {
     /// There are more entries than are read.
     #[error("it has more than {0} entries")]
     Entries(usize),
+    /// One entry more would make it unreadable.
+    #[error("it is full: no index.json of more than {entries} entries or {bytes} bytes is read")]
+    Full {
+        /// Most entries.
+        entries: usize,
+        /// Most bytes.
+        bytes: u64,
+    },
     /// A tag stands at two manifests.
     #[error("its index.json gives the tag {0:?} to two manifests")]
     TwoNamed(String),
@@ -43,8 +51,8 @@ pub enum LayoutFault {
         /// The byte.
         at: u64,
     },
-    /// A name that would be written is there as something else, such as a folder.
-    #[error("it holds something that is not a regular file")]
+    /// A name that would be written into is a link there.
+    #[error("it holds a link under a name that would be written into, which may lead anywhere")]
     NotAFile,
     /// Whoever reads it may not write.
     #[error("it was opened for reading only")]

@@ -6,7 +6,6 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -17,8 +16,6 @@ use super::{INDEX, LayoutFault, MARKER, MARKER_CONTENT, Name};
 
 /// What is unfinished, and the lock.
 pub(crate) const WORK: &str = ".sealift-registry";
-/// Numbers files that are not in place yet.
-static WRITTEN: AtomicU64 = AtomicU64::new(0);
 /// How long another writer may take.
 const LOCK_TIME: Duration = Duration::from_secs(30);
 
@@ -103,8 +100,15 @@ pub(super) fn prepare(root: &Path) -> Result<(), FolderError> {
         return Err(LayoutFault::Other.into());
     }
     fs::create_dir_all(root.join(WORK))?;
+    no_link(&root.join(WORK))?;
     fs::create_dir_all(root.join("blobs").join("sha256"))?;
     Ok(())
+}
+
+/// Fails where a link lies. Whoever made the layout may have pointed it at any file of whoever writes.
+fn no_link(path: &Path) -> Result<(), LayoutFault> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    if is_link { Err(LayoutFault::NotAFile) } else { Ok(()) }
 }
 
 /// Says that `root` is a layout, after its index is there.
@@ -117,7 +121,14 @@ pub(super) fn mark(root: &Path) -> Result<(), FolderError> {
 
 /// Keeps other writers away from a folder.
 pub(super) fn lock(root: &Path) -> Result<Lock, FolderError> {
-    wait(|| File::create(root.join(WORK).join("lock")))
+    let path = root.join(WORK).join("lock");
+    no_link(&path)?;
+    wait(|| lock_file(root))
+}
+
+/// The file whose lock keeps writers apart. Nothing is ever written to it.
+pub(crate) fn lock_file(root: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(root.join(WORK).join("lock"))
 }
 
 /// Waits for whoever holds the lock of a file, for half a minute.
@@ -135,11 +146,13 @@ pub(super) fn wait(open: impl Fn() -> io::Result<File>) -> Result<Lock, FolderEr
 }
 
 /// Writes `root/name` so that a reader, or a crash, sees the old content or the new.
-pub(super) fn replace(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    // A name of its own: another task may be writing the same.
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let next = root.join(WORK).join(format!("{}-{number}.next", std::process::id()));
-    let written = File::create(&next).and_then(|mut file| {
+pub(crate) fn replace(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    // A name that nobody else has: another task may be writing the same, and so may a process of another machine or
+    // container on the same volume, whatever its number.
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    let next = root.join(WORK).join(format!("{:016x}.next", u64::from_ne_bytes(random)));
+    let written = File::create_new(&next).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_data()?;
         fs::rename(&next, root.join(name))
@@ -172,6 +185,7 @@ impl Arriving {
     fn open_once(root: &Path, digest: Digest, size: u64) -> Result<Self, FolderError> {
         prepare(root)?;
         let path = root.join(WORK).join(format!("{}.partial", digest.hex()));
+        no_link(&path)?;
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         // Two that bring the same blob would write into one another.
         let claim = file.try_clone()?;
@@ -246,4 +260,33 @@ fn again<T>(work: impl Fn() -> Result<T, FolderError>) -> Result<T, FolderError>
         }
     }
     work()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn no_link_in_a_layout_leads_a_writer_out_of_it() {
+        let (layout, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, victim) = (layout.path(), outside.path().join("victim"));
+        fs::write(&victim, "a victim's own words").unwrap();
+        prepare(root).unwrap();
+        let digest = Digest::of(b"new");
+        for name in ["lock".to_owned(), format!("{}.partial", digest.hex())] {
+            symlink(&victim, root.join(WORK).join(name)).unwrap();
+        }
+        let refused = |result: Result<(), FolderError>| {
+            assert!(matches!(result, Err(FolderError::Layout(LayoutFault::NotAFile))), "{result:?}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "a victim's own words");
+        };
+        refused(lock(root).map(drop));
+        refused(Arriving::open(root, digest, 3).map(drop));
+        let other = tempfile::tempdir().unwrap();
+        symlink(outside.path(), other.path().join(WORK)).unwrap();
+        refused(keep(other.path(), &digest, b"new"));
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
 }

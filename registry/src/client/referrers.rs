@@ -14,6 +14,7 @@ use sealift_verify::{
     reference::Pinned,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Client, ClientError, Fault};
 
@@ -33,10 +34,12 @@ pub struct Referrers {
     pub complete: bool,
 }
 
+/// Entries as they are written. Whoever wrote them decides what they hold, and parsed JSON of any kind takes a hundred
+/// times the memory of its text.
 #[derive(Deserialize)]
-struct Index {
-    #[serde(default)]
-    manifests: Option<Vec<serde_json::Value>>,
+struct Index<'a> {
+    #[serde(default, borrow)]
+    manifests: Option<Vec<&'a RawValue>>,
 }
 
 /// What of a manifest says what it is about.
@@ -68,9 +71,9 @@ pub(crate) fn fallback_tag(digest: &Digest) -> String {
 
 /// The descriptors of an index, and how many entries hold none.
 pub(crate) fn entries(bytes: &[u8]) -> Result<(Vec<Descriptor>, usize), serde_json::Error> {
-    let listed = serde_json::from_slice::<Index>(bytes)?.manifests.unwrap_or_default();
+    let listed = serde_json::from_slice::<Index<'_>>(bytes)?.manifests.unwrap_or_default();
     let all = listed.len();
-    let read: Vec<Descriptor> = listed.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
+    let read: Vec<Descriptor> = listed.into_iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect();
     let unreadable = all - read.len();
     Ok((read, unreadable))
 }

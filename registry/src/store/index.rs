@@ -3,13 +3,22 @@
 //! Entries and fields of other tools survive every change. A name is a tag alone (oras, skopeo, this client), or a whole
 //! reference (cosign, an embedded registry), which then has to be of the repository that the layout is read as.
 
+mod draft;
+
+use std::{collections::BTreeMap, fmt};
+
 use sealift_verify::{
-    artifact::{Descriptor, IMAGE_INDEX},
+    artifact::Descriptor,
     digest::Digest,
     reference::{Repository, is_tag},
 };
-use serde_json::{Map, Value, json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
+pub(super) use self::draft::Draft;
 use super::LayoutFault;
 
 /// The annotation that holds a name.
@@ -17,11 +26,11 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// More entries than this are not read.
 const MOST_ENTRIES: usize = 10_000;
 
-/// An index that can be changed without losing what it does not know.
+/// What an index says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Index {
-    document: Map<String, Value>,
-    entries: Vec<Value>,
+    listed: Vec<Listed>,
+    unreadable: usize,
 }
 
 /// One manifest as the index describes it.
@@ -32,39 +41,58 @@ pub(super) struct Listed {
     pub(super) name: Option<String>,
 }
 
-impl Index {
-    /// An index that lists nothing.
-    pub(super) fn empty() -> Self {
-        let Value::Object(document) = json!({"schemaVersion": 2, "mediaType": IMAGE_INDEX}) else {
-            unreachable!("it is written as an object")
-        };
-        Self { document, entries: Vec::new() }
-    }
+/// Entries as they are written, and no more of them than show that there are too many: whoever wrote the layout decides
+/// what they hold, and parsed JSON of any kind takes a hundred times the memory of its text.
+struct Entries<'a>(Vec<&'a RawValue>);
 
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of manifests")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Entries(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while entries.len() <= MOST_ENTRIES
+                    && let Some(entry) = list.next_element()?
+                {
+                    entries.push(entry);
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
+impl Index {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, LayoutFault> {
-        let mut document: Map<String, Value> = serde_json::from_slice(bytes).map_err(LayoutFault::Index)?;
-        let entries = match document.remove("manifests") {
-            Some(Value::Array(entries)) => entries,
-            None | Some(Value::Null) => Vec::new(),
-            Some(_) => return Err(LayoutFault::NotAnIndex),
+        let document: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).map_err(LayoutFault::Index)?;
+        let entries = match document.get("manifests") {
+            Some(list) => serde_json::from_str::<Entries<'_>>(list.get()).map_err(|_| LayoutFault::NotAnIndex)?.0,
+            None => Vec::new(),
         };
         if entries.len() > MOST_ENTRIES {
             return Err(LayoutFault::Entries(MOST_ENTRIES));
         }
-        Ok(Self { document, entries })
-    }
-
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut document = self.document.clone();
-        document.insert("manifests".to_owned(), Value::Array(self.entries.clone()));
-        serde_json::to_vec_pretty(&document).expect("JSON values are written as they were read")
+        let listed: Vec<_> =
+            entries.iter().filter_map(|entry| Some(Listed::of(serde_json::from_str(entry.get()).ok()?))).collect();
+        let unreadable = entries.len() - listed.len();
+        Ok(Self { listed, unreadable })
     }
 
     /// What can be read of the entries, and how many cannot.
-    pub(super) fn listed(&self) -> (Vec<Listed>, usize) {
-        let read: Vec<_> = self.entries.iter().filter_map(listed).collect();
-        let unreadable = self.entries.len() - read.len();
-        (read, unreadable)
+    pub(super) fn listed(&self) -> (&[Listed], usize) {
+        (&self.listed, self.unreadable)
     }
 
     /// What the tag names, read as `repository`.
@@ -72,9 +100,8 @@ impl Index {
     /// # Errors
     /// If it names two manifests: nobody can say which is meant.
     pub(super) fn resolve(&self, repository: &Repository, tag: &str) -> Result<Option<Digest>, LayoutFault> {
-        let (listed, _) = self.listed();
         let mut found = None;
-        for one in listed.iter().filter(|one| one.tag(repository) == Some(tag)) {
+        for one in self.listed.iter().filter(|one| one.tag(repository) == Some(tag)) {
             match found {
                 Some(other) if other != one.descriptor.digest => return Err(LayoutFault::TwoNamed(tag.to_owned())),
                 _ => found = Some(one.descriptor.digest),
@@ -85,52 +112,19 @@ impl Index {
 
     /// Every tag once, in order.
     pub(super) fn tags(&self, repository: &Repository) -> Vec<String> {
-        let (listed, _) = self.listed();
-        let mut tags: Vec<_> = listed.iter().filter_map(|one| one.tag(repository).map(str::to_owned)).collect();
+        let mut tags: Vec<_> = self.listed.iter().filter_map(|one| one.tag(repository).map(str::to_owned)).collect();
         tags.sort();
         tags.dedup();
         tags
     }
-
-    /// Lists a manifest, under a tag if one is given, which no other then has. Whether anything changed.
-    ///
-    /// What loses its tag stays listed: a manifest that no entry leads to is garbage to other tools.
-    pub(super) fn enter(&mut self, repository: &Repository, manifest: &Descriptor, tag: Option<&str>) -> bool {
-        let before = self.entries.clone();
-        let mut untagged = Vec::new();
-        if let Some(tag) = tag {
-            self.entries.retain(|entry| {
-                let Some(one) = listed(entry) else { return true };
-                let replaced = one.tag(repository) == Some(tag);
-                if replaced && one.descriptor.digest != manifest.digest {
-                    untagged.push(without_name(entry));
-                }
-                // The manifest itself is listed once more below; without a name it then need not be.
-                let repeated = one.name.is_none() && one.descriptor.digest == manifest.digest;
-                !(replaced || repeated)
-            });
-        }
-        for entry in untagged {
-            self.list(entry);
-        }
-        let mut entry = json!(manifest);
-        if let Some(tag) = tag {
-            name(&mut entry, tag);
-            self.entries.push(entry);
-        } else {
-            self.list(entry);
-        }
-        self.entries != before
-    }
-
-    fn list(&mut self, entry: Value) {
-        if !self.entries.iter().any(|other| other["digest"] == entry["digest"]) {
-            self.entries.push(entry);
-        }
-    }
 }
 
 impl Listed {
+    fn of(mut descriptor: Descriptor) -> Self {
+        let name = descriptor.annotations.remove(REF_NAME);
+        Self { descriptor, name }
+    }
+
     /// The tag that this entry has in `repository`.
     fn tag(&self, repository: &Repository) -> Option<&str> {
         let name = self.name.as_deref()?;
@@ -143,47 +137,22 @@ impl Listed {
     }
 }
 
-fn listed(entry: &Value) -> Option<Listed> {
-    let mut descriptor: Descriptor = serde_json::from_value(entry.clone()).ok()?;
-    let name = descriptor.annotations.remove(REF_NAME);
-    Some(Listed { descriptor, name })
-}
-
-fn name(entry: &mut Value, tag: &str) {
-    if let Some(entry) = entry.as_object_mut() {
-        let annotations = entry.entry("annotations").or_insert_with(|| json!({}));
-        annotations[REF_NAME] = json!(tag);
-    }
-}
-
-fn without_name(entry: &Value) -> Value {
-    let mut entry = entry.clone();
-    if let Some(annotations) = entry.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove(REF_NAME);
-        if annotations.is_empty()
-            && let Some(entry) = entry.as_object_mut()
-        {
-            entry.remove("annotations");
-        }
-    }
-    entry
-}
-
 #[cfg(test)]
 mod tests {
     use sealift_verify::artifact::IMAGE_MANIFEST;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn repository() -> Repository {
+    pub(super) fn repository() -> Repository {
         "registry.example/acme/shop".parse().unwrap()
     }
 
-    fn descriptor(content: &str) -> Descriptor {
+    pub(super) fn descriptor(content: &str) -> Descriptor {
         Descriptor::of(IMAGE_MANIFEST, content.as_bytes())
     }
 
-    fn named(content: &str, name: &str) -> Value {
+    pub(super) fn named(content: &str, name: &str) -> Value {
         let mut entry = json!(descriptor(content));
         entry["annotations"] = json!({REF_NAME: name});
         entry
@@ -217,24 +186,6 @@ mod tests {
         assert!(matches!(both.resolve(&repository(), "prod"), Err(LayoutFault::TwoNamed(_))));
         let twice = index(&[named("a", "prod"), named("a", "acme/shop:prod")]);
         assert_eq!(twice.resolve(&repository(), "prod").unwrap(), Some(Digest::of(b"a")));
-    }
-
-    #[test]
-    fn a_moved_tag_leaves_its_manifest_listed_and_foreign_entries_as_they_were() {
-        let foreign =
-            json!({"mediaType": "x", "digest": format!("sha512:{}", "0".repeat(128)), "size": 1, "data": "e30="});
-        let mut index = index(&[foreign.clone(), named("a", "prod")]);
-        assert!(index.enter(&repository(), &descriptor("b"), Some("prod")));
-        assert_eq!(index.resolve(&repository(), "prod").unwrap(), Some(Digest::of(b"b")));
-        assert_eq!(index.entries[0], foreign);
-        let (listed, unreadable) = index.listed();
-        let digests: Vec<_> = listed.iter().map(|one| (one.descriptor.digest, one.name.as_deref())).collect();
-        assert_eq!(digests, [(Digest::of(b"a"), None), (Digest::of(b"b"), Some("prod"))]);
-        assert_eq!(unreadable, 1);
-        let once = index.clone();
-        assert!(!index.enter(&repository(), &descriptor("a"), None), "it is listed already");
-        index.enter(&repository(), &descriptor("b"), Some("prod"));
-        assert_eq!(index.listed().0.len(), once.listed().0.len());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::{
     INDEX_LIMIT, LayoutFault, Location, MARKER_LIMIT, Name,
     fault::Within,
-    index::Index,
+    index::{Draft, Index},
     media::{Incoming, Media},
 };
 use crate::client::{
@@ -185,8 +185,9 @@ impl Layout {
         let (listed, unreadable) = index.listed();
         let mut found = Referrers { descriptors: Vec::new(), unreadable, complete: true };
         // What was added last stands last. Whoever wrote the layout decides how much there is to read.
-        let manifests = listed.into_iter().rev().filter(|one| one.descriptor.digest != subject.digest);
-        let mut manifests = stream::iter(manifests.map(|one| self.about(one.descriptor.digest))).buffered(AT_ONCE);
+        let manifests = listed.iter().rev().map(|one| one.descriptor.digest);
+        let manifests: Vec<_> = manifests.filter(|digest| *digest != subject.digest).collect();
+        let mut manifests = stream::iter(manifests).map(|digest| self.about(digest)).buffered(AT_ONCE);
         let mut read = 0;
         while let Some((about, size)) = manifests.try_next().await? {
             read += size;
@@ -300,13 +301,12 @@ impl Layout {
     pub(crate) async fn enter(&self, repository: &Repository, entering: Vec<Entering>) -> Result<(), ClientError> {
         let repository = repository.clone();
         let edit = move |before: Option<&[u8]>| {
-            let is_new = before.is_none();
-            let mut index = before.map_or_else(|| Ok(Index::empty()), Index::parse)?;
-            let mut changed = is_new;
+            let mut index = before.map_or_else(|| Ok(Draft::empty()), Draft::parse)?;
+            let was = before.map(|_| index.clone());
             for Entering { manifest, tag } in &entering {
-                changed |= index.enter(&repository, manifest, tag.as_deref());
+                index.enter(&repository, manifest, tag.as_deref());
             }
-            Ok(changed.then(|| index.to_bytes()))
+            if was.as_ref() == Some(&index) { Ok(None) } else { index.to_bytes().map(Some) }
         };
         self.media.edit(edit).await
     }

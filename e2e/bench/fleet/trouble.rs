@@ -1,6 +1,7 @@
 //! What happens when something is wrong all the time, for a while, or never.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,26 +21,32 @@ use crate::{
 
 /// One in so many applications fails.
 const ONE_IN: usize = 10;
+/// The tag that these follow.
+const FAILING: &str = "failing";
 
-/// A tenth follows a release whose Deployment wants a replica that nobody runs, while the others are upgraded.
+/// A tenth follows a release whose Deployment wants a replica that no node takes, while the others are upgraded.
 pub(crate) async fn failing(fleet: &Arc<Fleet>, state: &mut State) -> Result<(), Failed> {
     let controller = state.controller()?;
     let mut objects = application::objects("${INDEX}", application::CPU_BEFORE);
     for object in objects.iter_mut().filter(|object| object["kind"] == "Deployment") {
         object["spec"]["replicas"] = json!(1);
+        object["spec"]["template"]["spec"]["nodeSelector"] = json!({"fleet.example/no-such": "node"});
     }
-    let repository = format!("{}/failing", fleet.host());
-    fleet.push_one(&repository, &objects, "prod")?;
     let bad: Vec<usize> = (0..fleet.apps).step_by(ONE_IN).collect();
+    // Of the same stream under another tag: no Delivery takes a release of another one.
+    let repositories: BTreeSet<String> = bad.iter().map(|app| fleet.repository(*app)).collect();
+    for repository in &repositories {
+        fleet.push_one(repository, &objects, FAILING)?;
+    }
     let well = fleet.apps - bad.len();
     let mark = fleet.control_plane.audit().mark();
     Usage::reset_peak(controller);
     let (used, pulled, started) = (Usage::of(controller)?, fleet.pulls(), Instant::now());
     for app in &bad {
-        let delivery = fleet.delivery(*app, &json!({"repository": repository, "timeout": "10s"}));
+        let delivery = fleet.delivery(*app, &json!({"select": {"tag": FAILING}, "timeout": "10s"}));
         fleet.put(Fleet::tenant(*app), format!("app-{app}"), delivery).await?;
     }
-    let is_bad = |delivery: &Delivery| delivery.spec.repository == repository;
+    let is_bad = |delivery: &Delivery| delivery.spec.select.tag.as_deref() == Some(FAILING);
     let failed = |delivery: &Delivery| {
         let conditions = delivery.status.as_ref().map_or(&[][..], |status| &status.conditions);
         let ready = sealift_apply::api::condition(conditions, "Ready");

@@ -44,19 +44,13 @@ pub(super) struct Untold {
     pub(super) done: Option<String>,
 }
 
-/// True if the status may wait for a moment: a release was just applied, and all there is to say beside is that it has not
-/// settled.
+/// True if the status may wait for a moment: a release was just applied or put right, and all there is to say beside is that
+/// it has not settled.
 pub(super) fn may_wait(report: &Report) -> bool {
     let Report { changes, health, stop, plan, hold, .. } = report;
     let waits = health.as_ref().is_some_and(|health| !health.is_healthy() && !health.is_degraded());
     let held = hold.is_in_force();
-    waits
-        && !held
-        && stop.is_none()
-        && plan.is_none()
-        && changes.changed()
-        && changes.waiting.is_empty()
-        && changes.looks.is_empty()
+    waits && !held && stop.is_none() && plan.is_none() && changes.changed() && changes.waiting.is_empty()
 }
 
 /// Inventories whose last marks are not stored, by the uid of their Delivery. They may take as much memory as those that are
@@ -180,4 +174,55 @@ async fn tell(context: &Context, delivery: &Delivery, mut memo: Memo) -> Result<
     let Some(untold) = memo.untold.take() else { return Ok(()) };
     let written = publish::current(delivery, &memo);
     publish::status(context, delivery, &mut memo, &written, &untold.status).await
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_apply::{
+        api::DriftState,
+        assess::HealthReport,
+        change::{Action, ChangeSet, Look},
+        drift::Found,
+        health::Health,
+    };
+    use sealift_verify::objects::ObjectId;
+
+    use super::*;
+
+    fn id() -> ObjectId {
+        ObjectId {
+            group: "apps".into(),
+            version: "v1".into(),
+            kind: "Deployment".into(),
+            namespace: None,
+            name: "a".into(),
+        }
+    }
+
+    fn report(health: Option<Health>, action: Action) -> Report {
+        let rest = health.into_iter().map(|health| (id(), health)).collect();
+        let mut changes = ChangeSet::default();
+        changes.push(id(), action, None);
+        Report { changes, health: Some(HealthReport { healthy: 3, rest }), ..Report::default() }
+    }
+
+    #[test]
+    fn only_what_is_about_to_settle_is_told_a_moment_later() {
+        let progressing = || Some(Health::Progressing("x".into()));
+        let mut drifted = report(progressing(), Action::Configured);
+        let found = Found { state: DriftState::Corrected, what: "x".into(), fields: vec![] };
+        drifted.changes.looks.push(Look { id: id(), found: Some(found), foreign: vec![] });
+        let mut held_back = report(progressing(), Action::Configured);
+        held_back.changes.waiting.push(id());
+        for (what, report, waits) in [
+            ("a release", report(progressing(), Action::Created), true),
+            ("a repair", drifted, true),
+            ("what is settled", report(None, Action::Created), false),
+            ("what has failed", report(Some(Health::Degraded("x".into())), Action::Created), false),
+            ("what is as it was", report(progressing(), Action::Unchanged), false),
+            ("what was held back", held_back, false),
+        ] {
+            assert_eq!(may_wait(&report), waits, "{what}");
+        }
+    }
 }

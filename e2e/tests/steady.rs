@@ -142,6 +142,95 @@ async fn twenty_deliveries_of_a_tag_ask_once_an_interval_and_a_new_release_wakes
     .await;
 }
 
+#[tokio::test]
+async fn values_and_pull_secrets_are_read_once_and_wake_whoever_names_them_when_they_change() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "named", async |world| {
+        let file = map(world, "map", "app-${INDEX}", "${DOMAIN} ${TOKEN}");
+        let first = world.push("app:stable", &[&file], &["--var", "INDEX", "--var", "DOMAIN", "--var", "TOKEN"]);
+        let mut trusted = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
+        trusted["spec"]["objects"] = json!({"parameters": ["names"]});
+        world.put_policy(trusted).await;
+        let namespace = world.namespace.clone();
+        let account = world.namespace_account(&namespace);
+        // It may read what it is told the name of, and neither list nor watch it.
+        world.kubectl(&["create", "serviceaccount", "reader", "-n", &namespace]);
+        let verbs = "--verb=get,create,patch,delete";
+        world.kubectl(&["create", "role", "reader", "-n", &namespace, verbs, "--resource=configmaps,secrets"]);
+        let reader = format!("--serviceaccount={namespace}:reader");
+        world.kubectl(&["create", "rolebinding", "reader", "-n", &namespace, "--role=reader", &reader]);
+        world.kubectl(&["create", "configmap", "settings", "-n", &namespace, "--from-literal=domain=a.example"]);
+        world.kubectl(&["create", "secret", "generic", "token", "-n", &namespace, "--from-literal=token=one"]);
+        let login = ["--docker-server=other.example", "--docker-username=u", "--docker-password=p"];
+        world.kubectl(&[&["create", "secret", "docker-registry", "login", "-n", &namespace][..], &login].concat());
+        let port = world.launch_controller(&["--min-interval=1s"]).await;
+        let deliver = async |name: &str, account: &str, interval: &str| {
+            let mut spec = world.following("app", "stable", account);
+            spec["interval"] = json!(interval);
+            spec["pullSecretName"] = json!("login");
+            spec["parameters"] = json!([
+                {"name": "INDEX", "value": name},
+                {"name": "DOMAIN", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "domain"}}},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}},
+            ]);
+            let uid = world.deliver(&namespace, name, spec).await;
+            world.delivered((&namespace, name), first).await;
+            world.confirmed(&uid).await;
+        };
+        let becomes = async |name: &str, wanted: &str| {
+            for _ in 0..600 {
+                if value(world, name).await.as_deref() == Some(wanted) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            panic!("{name} is {:?}, not {wanted:?}", value(world, name).await);
+        };
+        let reads = |requests: &[Request]| {
+            let named = |request: &&Request| {
+                request.user_agent.starts_with("sealift-controller/")
+                    && request.namespace == namespace
+                    && request.verb != "watch"
+                    && ["settings", "token", "login"].iter().any(|name| request.uri.contains(name))
+            };
+            requests.iter().filter(named).count()
+        };
+        deliver("slow", account, "1h").await;
+        deliver("quick", account, "1s").await;
+        grown(port, DUE, counter(port, DUE).await, 2).await;
+        let (looks, mark) = (counter(port, DUE).await, control_plane.audit().mark());
+        grown(port, DUE, looks, 5).await;
+        let idle = control_plane.audit().since(mark);
+        assert_eq!(reads(&idle), 0, "nothing has changed: {idle:#?}");
+
+        // Nobody asks, and the interval of one is far away.
+        for (kind, patch, wanted) in [
+            ("configmap/settings", r#"{"data":{"domain":"b.example"}}"#, "b.example one"),
+            ("secret/token", r#"{"stringData":{"token":"two"}}"#, "b.example two"),
+        ] {
+            world.kubectl(&["patch", kind, "-n", &namespace, "--type=merge", "-p", patch]);
+            becomes("app-slow", wanted).await;
+            becomes("app-quick", wanted).await;
+        }
+
+        // Whoever may not watch reads at the interval, as before.
+        deliver("reader", "reader", "1s").await;
+        let mark = control_plane.audit().mark();
+        world.kubectl(&[
+            "patch",
+            "configmap/settings",
+            "-n",
+            &namespace,
+            "--type=merge",
+            "-p",
+            r#"{"data":{"domain":"c.example"}}"#,
+        ]);
+        becomes("app-reader", "c.example two").await;
+        assert!(reads(&control_plane.audit().since(mark)) > 0);
+    })
+    .await;
+}
+
 fn depending(mut spec: Value, on: &[&str]) -> Value {
     spec["interval"] = json!("1h");
     spec["dependsOn"] = on.iter().map(|name| json!({"name": name})).collect();

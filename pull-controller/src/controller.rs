@@ -18,6 +18,7 @@ mod hold;
 mod images;
 mod judge;
 mod memory;
+mod named;
 mod order;
 pub(crate) mod outbox;
 mod owed;
@@ -94,7 +95,7 @@ impl Work for Arc<Context> {
         async move {
             context.metrics.turn(taken.reasons, taken.waited);
             let Some(delivery) = context.deliveries.get(&(&taken.key).into()) else {
-                context.tags.follow(&taken.key, Vec::new());
+                context.leave(&taken.key);
                 return None;
             };
             match bring_about(&context, Arc::clone(&delivery), taken.reasons).await {
@@ -143,7 +144,7 @@ async fn bring_about(
     let previous = untold.as_ref().map_or_else(|| told.clone(), |untold| untold.status.clone());
     if is_going || delivery.spec.suspend {
         memo.next = None;
-        context.tags.follow(&Key::from(&*delivery), Vec::new());
+        context.leave(&Key::from(&*delivery));
     }
     if is_going {
         owed::forget(context, &uid);

@@ -24,6 +24,7 @@ use super::{
     images::ImageStore,
     judge::Accepted,
     memory::Known,
+    named::Named,
     outbox::Outbox,
     owed::{self, Owed, Untold},
     policies::Policies,
@@ -76,6 +77,8 @@ pub struct Context {
     /// How many rows these may hold together.
     most_owed: usize,
     queue: Queue,
+    /// Values and pull secrets.
+    pub(super) named: Named,
     /// What happens to applied objects.
     pub(super) hub: Hub,
     /// No interval is shorter, whatever a Delivery says.
@@ -157,6 +160,7 @@ impl Context {
             images: ImageStore::new(options.mirror.clone()),
             tags: Arc::new(Tags::new(queue.clone(), metrics.clone())),
             known: Arc::default(),
+            named: Named::new(queue.clone(), usize::from(options.max_watches) / 2),
             inventories: Cache::new(budget(options).inventories),
             owed: Owed::default(),
             most_owed: budget(options).inventories / ROW_BYTES,
@@ -282,6 +286,12 @@ impl Context {
             }
             None => Some(delivery),
         }
+    }
+
+    /// A Delivery wants nothing, or is gone: nothing is asked or followed for it.
+    pub(super) fn leave(&self, key: &Key) {
+        self.tags.follow(key, Vec::new());
+        self.named.leave(key);
     }
 
     /// What the watch of the memory of trust fills.

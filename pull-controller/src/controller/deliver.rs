@@ -83,7 +83,10 @@ pub(super) async fn deliver(
 
     // 2. registry: which artifact?
     progress::step("resolve");
-    let secret = PullSecret::read(&account, &owner.namespace, spec.pull_secret_name.as_deref()).await;
+    let key = Key::from(delivery);
+    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
+    let reader = context.named.reader(&key, spec, name, &account, asked);
+    let secret = PullSecret::read(reader, spec.pull_secret_name.as_deref()).await;
     let source = Source {
         repository: &repository,
         places: places(&context.mirrors, &repository),
@@ -95,9 +98,8 @@ pub(super) async fn deliver(
         metrics: &context.metrics,
     };
     let interval = context.interval(delivery);
-    let asked = about(delivery).requested != previous.last_handled_reconcile_at.as_deref();
     let changed = delivery.metadata.generation != previous.observed_generation;
-    let asker = Asker { key: &Key::from(delivery), interval, urgent: asked };
+    let asker = Asker { key: &key, interval, urgent: asked };
     let selected = resolve(&source, selection, asker).await;
 
     // 3. registry, cluster, pure: is it what this cluster may run, and nothing older?
@@ -115,6 +117,7 @@ pub(super) async fn deliver(
         artifacts: &context.artifacts,
         images: &context.images,
         source: &source,
+        reader,
         policies: &policies,
         suspending: suspending(&matching),
         access,
@@ -210,7 +213,11 @@ pub(super) async fn deliver(
     let removed = drift::removed_on_purpose(&report.changes);
     let held_back = |id: &_| report.changes.waiting.contains(id) || removed.contains(id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
-    let trust = if changed || asked { Trust::Writes } else { Trust::Watches };
+    let trust = match (asked, changed) {
+        (true, _) => Trust::Writes,
+        (false, true) => Trust::WatchesAlone,
+        (false, false) => Trust::Watches,
+    };
     report.health = Some(health(&account, &view, trust, &ids, &report.changes, &checks).await);
     memo.awaited = Awaited::after(delivery, &policies, report).map(Arc::new);
     gone?;

@@ -21,6 +21,8 @@ use crate::watch::View;
 pub(super) enum Trust {
     /// It is.
     Watches,
+    /// What they tell is. What was found by looking may have been by other checks than the Delivery has now.
+    WatchesAlone,
     /// Only of what was written just now, which no watch is behind of.
     Writes,
 }
@@ -36,7 +38,7 @@ pub(super) async fn health(
     changes: &ChangeSet,
     checks: &HealthChecks,
 ) -> HealthReport {
-    let known = (trust == Trust::Watches).then_some(view);
+    let known = (trust != Trust::Writes).then_some(view);
     let shown: HashMap<_, _> = changes
         .entries
         .iter()
@@ -44,11 +46,11 @@ pub(super) async fn health(
         .collect();
     // What a watch tells of an object that was just written is no older than the answer, and may be newer.
     let told = |id: &ObjectId| {
-        let trusted = trust == Trust::Watches || shown.contains_key(id);
+        let trusted = trust != Trust::Writes || shown.contains_key(id);
         view.told(&Key::of(id)).filter(|_| trusted && checks.about(id).is_none())
     };
     let told: HashMap<_, _> = ids.iter().filter_map(|id| Some((id, told(id)?))).collect();
-    let is_healthy = |id: &&ObjectId| known.is_some_and(|view| view.is_healthy(&Key::of(id)));
+    let is_healthy = |id: &&ObjectId| trust == Trust::Watches && view.is_healthy(&Key::of(id));
     let others = ids.iter().filter(|id| !shown.contains_key(id) && !told.contains_key(id));
     let (healthy, rest): (Vec<_>, Vec<_>) = others.partition(is_healthy);
     let unseen: Vec<ObjectId> = rest.into_iter().cloned().collect();

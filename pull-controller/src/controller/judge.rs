@@ -22,6 +22,7 @@ use super::{
     fetch::Artifacts,
     hold::Meant,
     images::{ImageStore, Look},
+    named::Reader,
     parameters,
     plan::discovered,
     policies::Policies,
@@ -39,6 +40,8 @@ pub(super) struct Judge<'a> {
     pub(super) artifacts: &'a Artifacts,
     pub(super) images: &'a ImageStore,
     pub(super) source: &'a Source<'a>,
+    /// Reads the values.
+    pub(super) reader: Reader<'a>,
     pub(super) policies: &'a Arc<Policies>,
     /// The policy by which a revoked release is suspended, if there is one.
     pub(super) suspending: Option<&'a str>,
@@ -195,7 +198,7 @@ impl Judge<'_> {
         let Accepted { admitted, place } = &accepted;
         let content = artifacts.content(source, place, admitted).await?;
         let rendering = Rendering {
-            values: parameters::read(access.account, &owner.namespace, &spec.parameters).await?,
+            values: parameters::read(self.reader, &spec.parameters).await?,
             target_namespace: spec.target_namespace.clone(),
             default_namespace: Some(owner.namespace.clone()),
             discovered: discovered(access, admitted).await?,

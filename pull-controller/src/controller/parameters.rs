@@ -2,15 +2,15 @@
 //!
 //! Values go into the rendering and, as a hash, into the evidence; they are in no message, log or status.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use sealift_apply::{
     api::{KeyReference, Parameter, ParameterSource},
-    cluster::{Cluster, ClusterError},
+    cluster::ClusterError,
 };
 
-use super::read;
+use super::named::{Nameable, Reader};
 
 /// Why a parameter's value cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +67,7 @@ impl ParameterError {
 
 /// Reads all values. What is optional and missing is left to the release's default.
 pub(super) async fn read(
-    account: &Cluster,
-    namespace: &str,
+    reader: Reader<'_>,
     parameters: &[Parameter],
 ) -> Result<BTreeMap<String, String>, ParameterError> {
     let mut values = BTreeMap::new();
@@ -76,7 +75,7 @@ pub(super) async fn read(
         let Parameter { name, value, value_from } = parameter;
         let found = match (value, value_from) {
             (Some(value), None) => Some(value.clone()),
-            (None, Some(source)) => from_source(account, namespace, name, source).await?,
+            (None, Some(source)) => from_source(reader, name, source).await?,
             _ => return Err(ParameterError::Shape(name.clone())),
         };
         if let Some(value) = found
@@ -89,20 +88,19 @@ pub(super) async fn read(
 }
 
 async fn from_source(
-    account: &Cluster,
-    namespace: &str,
+    reader: Reader<'_>,
     parameter: &str,
     source: &ParameterSource,
 ) -> Result<Option<String>, ParameterError> {
     match (&source.config_map_key_ref, &source.secret_key_ref) {
         (Some(reference), None) => {
-            let map: Option<ConfigMap> = fetch(account, namespace, parameter, "ConfigMap", reference).await?;
-            let data = map.map(|map| map.data.unwrap_or_default());
+            let map: Option<Arc<ConfigMap>> = fetch(reader, parameter, "ConfigMap", reference).await?;
+            let data = map.map(|map| map.data.clone().unwrap_or_default());
             key(parameter, "ConfigMap", reference, data)
         }
         (None, Some(reference)) => {
-            let secret: Option<Secret> = fetch(account, namespace, parameter, "Secret", reference).await?;
-            let data = secret.map(|secret| secret.data.unwrap_or_default());
+            let secret: Option<Arc<Secret>> = fetch(reader, parameter, "Secret", reference).await?;
+            let data = secret.map(|secret| secret.data.clone().unwrap_or_default());
             let Some(bytes) = key(parameter, "Secret", reference, data)? else { return Ok(None) };
             let not_text = |_| ParameterError::NotText {
                 parameter: parameter.to_owned(),
@@ -115,17 +113,13 @@ async fn from_source(
     }
 }
 
-async fn fetch<K>(
-    account: &Cluster,
-    namespace: &str,
+async fn fetch<K: Nameable>(
+    reader: Reader<'_>,
     parameter: &str,
     kind: &'static str,
     reference: &KeyReference,
-) -> Result<Option<K>, ParameterError>
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + serde::de::DeserializeOwned,
-{
-    read::object(account, namespace, &reference.name).await.map_err(|source| ParameterError::Cluster {
+) -> Result<Option<Arc<K>>, ParameterError> {
+    reader.object(&reference.name).await.map_err(|source| ParameterError::Cluster {
         parameter: parameter.to_owned(),
         kind,
         name: reference.name.clone(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use sealift_apply::cluster::{Cluster, ClusterError};
+use sealift_apply::cluster::ClusterError;
 use sealift_registry::{
     client::{Client, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
     docker_config::{parse_legacy_pull_secret, parse_pull_secret},
@@ -18,7 +18,7 @@ use sealift_registry::{
 use sealift_verify::reference::Repository;
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::{read, source::SourceError};
+use super::{named::Reader, source::SourceError};
 use crate::{options::Options, platform::Platform};
 
 /// More clients than this are not kept; each holds connections and tokens.
@@ -156,20 +156,21 @@ pub enum PullSecretError {
 
 impl PullSecret {
     /// Reads the secret as the Delivery's account: whoever may not read it may not use it.
-    pub(super) async fn read(account: &Cluster, namespace: &str, name: Option<&str>) -> Result<Self, PullSecretError> {
+    pub(super) async fn read(reader: Reader<'_>, name: Option<&str>) -> Result<Self, PullSecretError> {
         let Some(name) = name else { return Ok(Self(None)) };
         let unusable = |problem: String| PullSecretError::Unusable { name: name.to_owned(), problem };
-        let found: Result<Option<Secret>, _> = read::object(account, namespace, name).await;
-        let secret = found
+        let secret: Arc<Secret> = reader
+            .object(name)
+            .await
             .map_err(|source| PullSecretError::Cluster { name: name.to_owned(), source })?
             .ok_or_else(|| unusable("does not exist".to_owned()))?;
-        let mut data = secret.data.unwrap_or_default();
-        let mut take = |key: &str, form: Form| Some((data.remove(key)?, form));
+        let take = |key: &str, form: Form| Some((secret.data.as_ref()?.get(key)?.clone(), form));
         let found = take(DOCKER_CONFIG, Form::DockerConfig).or_else(|| take(LEGACY_DOCKER_CONFIG, Form::Legacy));
         let (content, form) =
             found.ok_or_else(|| unusable(format!("has neither a key {DOCKER_CONFIG} nor {LEGACY_DOCKER_CONFIG}")))?;
-        let ObjectMeta { uid, resource_version, .. } = secret.metadata;
-        let version = format!("{}/{}", uid.unwrap_or_default(), resource_version.unwrap_or_default());
+        let ObjectMeta { uid, resource_version, .. } = &secret.metadata;
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        let version = format!("{}/{}", text(uid), text(resource_version));
         Ok(Self(Some(Named { name: name.to_owned(), version, form, content: content.0.into() })))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a Delivery is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// It was made, changed, deleted, or asked to reconcile now.
+    /// It was made, changed, deleted, or asked to reconcile now; or values or a pull secret that it names were.
     Changed,
     /// Its own pause is over: the interval, a retry, a look at health.
     Due,

@@ -1,0 +1,157 @@
+//! `deploy/chart`: what Helm makes of it is `deploy/install.yaml`, each value does what it says, and a real API server and
+//! the real controller take the result.
+
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
+use std::{collections::BTreeMap, env, fs, process::Command};
+
+use sealift_e2e::{ControlPlane, Tool, World, binary, workspace};
+use serde_json::{Value, json};
+
+/// Every value set to something else than its default.
+const ALL: &str = include_str!("data/chart-values.yaml");
+
+type Objects = BTreeMap<(String, String), Value>;
+
+fn read(text: &str) -> Objects {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    let objects = documents.into_iter().filter(|document| !document.is_null());
+    let named = |object: Value| {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+        ((text("/kind"), text("/metadata/name")), object)
+    };
+    objects.map(named).collect()
+}
+
+/// What `helm template` writes, or what it says against it.
+fn template(helm: &Tool, arguments: &[&str]) -> Result<String, String> {
+    let mut command = helm.command();
+    command.args(["template", "sealift"]).arg(workspace().join("deploy/chart"));
+    let output = command.args(["--namespace", "sealift-system"]).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn the_chart_with_its_own_values_is_the_plain_manifest() {
+    let Some(helm) = Tool::for_interop("helm") else { return };
+    let mut made = read(&template(&helm, &["--set", "namespace.create=true"]).unwrap());
+    for definition in made.values_mut().filter(|object| object["kind"] == "CustomResourceDefinition") {
+        // Helm would delete them, and with them every Delivery, when the chart is uninstalled.
+        let metadata = definition["metadata"].as_object_mut().unwrap();
+        let annotations = metadata["annotations"].as_object_mut().unwrap();
+        assert_eq!(annotations.remove("helm.sh/resource-policy"), Some(json!("keep")));
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    let plain = read(&fs::read_to_string(workspace().join("deploy/install.yaml")).unwrap());
+    assert!(plain.len() > 15);
+    assert_eq!(made.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    for (name, object) in plain {
+        assert_eq!(made[&name], object, "{name:?}");
+    }
+}
+
+#[test]
+fn helm_finds_nothing_wrong_with_the_chart_and_refuses_values_that_are() {
+    let Some(helm) = Tool::for_interop("helm") else { return };
+    let chart = workspace().join("deploy/chart");
+    let lint = helm.command().args(["lint", "--strict"]).arg(chart).output().unwrap();
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    for (wrong, says) in [
+        (r#"image={"repo":"a"}"#, "repo"),
+        (r#"image.digest="sha256:abc""#, "/image/digest"),
+        (r#"controller.concurrent=0"#, "/controller/concurrent"),
+        (r#"rbac.watch=[{"apiGroups":[""],"resources":["secrets"]}]"#, "/rbac/watch/0/resources/0"),
+        (r#"rbac.watch=[{"apiGroups":["*"],"resources":["widgets"]}]"#, "/rbac/watch/0/apiGroups/0"),
+        (r#"rbac.watch=[{"apiGroups":["a.example"],"resources":["*"]}]"#, "/rbac/watch/0/resources/0"),
+        (r#"registries.identities=["oracle"]"#, "/registries/identities/0"),
+    ] {
+        let error = template(&helm, &["--set-json", wrong]).unwrap_err();
+        assert!(error.contains(says), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
+    let Some(helm) = Tool::for_interop("helm") else { return };
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "chart", async |world| {
+        let values = world.cli.write("values.yaml", ALL).display().to_string();
+        let made = template(&helm, &["--values", &values]).unwrap();
+        let objects = read(&made);
+        let deployment = &objects[&("Deployment".to_owned(), "sealift-controller".to_owned())];
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let arguments: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        for argument in [
+            "--default-service-account=deployer",
+            "--watch-namespace=team-b",
+            "--audit-log=-",
+            "--mirror=registry.example=s3://releases/mirror",
+            "--registry-cert=registry.example=/etc/sealift/tls/0/tls.crt,/etc/sealift/tls/0/tls.key",
+            "--registry-identity=registry.example=gcp",
+            "--fetch-timeout=2m",
+        ] {
+            assert!(arguments.contains(&argument), "{argument} is not among {arguments:?}");
+        }
+        // The real controller reads the arguments: it gets as far as a kubeconfig that is not there.
+        let mut command = Command::new(binary("sealift-controller"));
+        let output = command.args(&arguments).args(["--kubeconfig", "/nowhere"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("the kubeconfig cannot be used"), "{stderr}");
+
+        // Of a kind whose definition is somebody else's.
+        let monitor = ("PodMonitor".to_owned(), "sealift-controller".to_owned());
+        assert_eq!(objects[&monitor]["metadata"]["labels"]["release"], "prometheus");
+        let served: Vec<&Value> = objects.iter().filter(|(name, _)| **name != monitor).map(|(_, object)| object).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": served}).to_string();
+        let file = world.cli.write("made.json", list).display().to_string();
+        let dry_run = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", &file];
+        let applied = world.kubectl(&dry_run);
+        assert_eq!(applied.lines().count(), served.len(), "{applied}");
+    })
+    .await;
+}
+
+/// A row of the table of values.
+fn row(path: &str, default: &str, says: &str) -> String {
+    let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+    format!("| `{path}` | {default} | {says} |\n")
+}
+
+/// The table of `values.yaml`: keys, defaults and the comment above each.
+fn table(values: &str) -> String {
+    let mut rows = "| Value | Default | What it does |\n|---|---|---|\n".to_owned();
+    let (mut path, mut says) = (Vec::<String>::new(), Vec::<&str>::new());
+    // The head of the file is about all of them.
+    for line in values.lines().skip_while(|line| !line.is_empty()) {
+        let text = line.trim_start();
+        if let Some(comment) = text.strip_prefix("# ") {
+            says.push(comment);
+        } else if let Some((key, default)) = text.split_once(':') {
+            path.truncate((line.len() - text.len()) / 2);
+            path.push(key.to_owned());
+            if !says.is_empty() {
+                rows += &row(&path.join("."), default.trim(), &says.join(" "));
+            }
+            says.clear();
+        }
+    }
+    rows
+}
+
+#[test]
+fn generated_table_of_values_is_up_to_date() {
+    let chart = workspace().join("deploy/chart");
+    let path = chart.join("README.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("<!-- values: make generate -->\n").unwrap();
+    let (_, tail) = rest.split_once("<!-- end -->").unwrap();
+    let values = fs::read_to_string(chart.join("values.yaml")).unwrap();
+    let made = format!("{head}<!-- values: make generate -->\n{}<!-- end -->{tail}", table(&values));
+    if env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, &made).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == made, "deploy/chart/README.md is stale: make generate");
+}

@@ -104,10 +104,12 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
         // Of a kind whose definition is somebody else's.
         let monitor = ("PodMonitor".to_owned(), "sealift-controller".to_owned());
         assert_eq!(objects[&monitor]["metadata"]["labels"]["release"], "prometheus");
-        let served: Vec<&Value> = objects.iter().filter(|(name, _)| **name != monitor).map(|(_, object)| object).collect();
+        let served: Vec<&Value> =
+            objects.iter().filter(|(name, _)| **name != monitor).map(|(_, object)| object).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": served}).to_string();
         let file = world.cli.write("made.json", list).display().to_string();
-        let dry_run = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", &file];
+        let dry_run =
+            ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "-f", &file];
         let applied = world.kubectl(&dry_run);
         assert_eq!(applied.lines().count(), served.len(), "{applied}");
     })

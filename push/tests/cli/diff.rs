@@ -16,7 +16,7 @@ impl World {
     fn two_releases(&self) {
         self.write("manifests/role.yaml", ROLE);
         self.write("manifests/secret.yaml", SECRET);
-        let source = ["--source", "https://git.example/acme/shop", "--revision"];
+        let source = ["--allow-secrets", "--source", "https://git.example/acme/shop", "--revision"];
         self.push("old", &[&["--version", "1.4.1", "--sequence", "7"], &source[..], &["1111111"]].concat()).exits(0);
         let privileged = "    securityContext: {privileged: true}\n    ports: [{containerPort: 80}]\n";
         self.write("manifests/pod.yaml", &[&POD.replace("web:1", "web:2"), privileged].concat());

@@ -199,7 +199,7 @@ async fn an_artifact_is_compared_with_what_a_cluster_runs() {
             "manifests/settings.yaml",
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {colour: \"${COLOUR}\"}\n",
         );
-        world.push("prod", &["--var", "COLOUR=blue"]).exits(0);
+        world.push("prod", &["--var", "COLOUR=blue", "--allow-secrets"]).exits(0);
         let (reference, context) = (world.oci(":prod"), live.cluster.kubectl(&["config", "current-context"]).unwrap());
         let diff = |more: &[&str]| {
             let words = ["diff", &reference, "--context", context.trim(), "-n", namespace, "--exit-code"];
@@ -221,7 +221,7 @@ async fn an_artifact_is_compared_with_what_a_cluster_runs() {
         assert_eq!(document["counts"]["unchanged"], 1);
         // What the server does not take is said, and is no success.
         world.write("manifests/pod.json", &pod("registry.example/web:1", 0).to_string());
-        world.push("prod", &["--var", "COLOUR=blue"]).exits(0);
+        world.push("prod", &["--var", "COLOUR=blue", "--allow-secrets"]).exits(0);
         let refused = diff(&[]).exits(3);
         assert!(refused.stdout.contains("\n! Pod ") && refused.stdout.contains("1 refused"), "{}", refused.stdout);
         assert!(!refused.stdout.contains("privileges"), "what is not taken changes nothing: {}", refused.stdout);

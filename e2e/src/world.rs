@@ -5,6 +5,7 @@
 //! controller looks only into these namespaces (`--watch-namespace`).
 
 mod deliveries;
+mod metrics;
 mod objects;
 
 use std::{

@@ -105,9 +105,10 @@ async fn a_delivery_is_held_only_at_what_it_accepted_for_a_time_and_until_someth
         };
         world.until("what is held to be kept in repair", corrected).await;
         world.kill_controller();
-        world.start_controller_with(&["--audit-log", &log.display().to_string()]).await;
+        let port = world.launch_controller(&["--audit-log", &log.display().to_string()]).await;
         let delivery = world.reconcile(of).await;
         assert_eq!((state(&delivery), running(world).await.as_deref()), (Some(HoldState::InForce), Some("one")));
+        world.counts(port, "sealift_holds{state=\"in_force\"} 1").await;
 
         // A higher release ends it, for good.
         let third = push("three", "3.0.0");
@@ -115,6 +116,7 @@ async fn a_delivery_is_held_only_at_what_it_accepted_for_a_time_and_until_someth
         world.delivered(of, third).await;
         let delivery = world.reconcile(of).await;
         assert_eq!((held(&delivery).as_str(), reason(&delivery).as_str()), ("False HoldEnded", "Applied"));
+        world.counts(port, "sealift_holds{state=\"in_force\"} 0").await;
         assert_eq!(running(world).await.as_deref(), Some("three"));
 
         // What this Delivery never accepted is refused, whoever signed it, and so is what lasts too long.

@@ -14,7 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use sealift_apply::{
-    api::DriftState,
+    api::{DriftState, HoldState},
     change::{Action, ChangeSet},
 };
 use sealift_verify::refusal::Reason;
@@ -35,6 +35,7 @@ struct Inner {
     objects: Family<ActionLabel, Counter>,
     requests: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Gauge>,
+    holds: Family<StateLabel, Gauge>,
     audited: Family<ResultLabel, Counter>,
     drifted: Family<ResultLabel, Counter>,
     events: Family<ResultLabel, Counter>,
@@ -188,6 +189,8 @@ impl Metrics {
         registry.register("registry_requests", "Calls to registries by result", requests.clone());
         let refused = Family::default();
         registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
+        let holds = Family::default();
+        registry.register("holds", "Deliveries with an emergency hold, by what becomes of it", holds.clone());
         let drifted = Family::default();
         registry.register("drift", "Objects found to differ by what was done about it", drifted.clone());
         let events = Family::default();
@@ -218,6 +221,7 @@ impl Metrics {
             objects,
             requests,
             refused,
+            holds,
             audited,
             events,
             drifted,
@@ -344,6 +348,22 @@ impl Metrics {
         }
     }
 
+    /// What becomes of the emergency holds that there are, one a Delivery.
+    pub fn holds(&self, states: impl Iterator<Item = HoldState>) {
+        let mut counts = [
+            (HoldState::InForce, "in_force", 0),
+            (HoldState::Pending, "pending", 0),
+            (HoldState::Refused, "refused", 0),
+            (HoldState::Ended, "ended", 0),
+        ];
+        for state in states {
+            counts.iter_mut().filter(|(known, ..)| *known == state).for_each(|(.., count)| *count += 1);
+        }
+        for (_, state, count) in counts {
+            self.0.holds.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+
     /// How the Deliveries are now.
     pub fn deliveries(&self, by: ByReadiness) {
         let ByReadiness { ready, not_ready, unknown } = by;
@@ -382,6 +402,8 @@ mod tests {
         metrics.requested("ok");
         metrics.deliveries(ByReadiness { ready: 2, ..ByReadiness::default() });
         metrics.would_refuse(["Denied", "Denied", "a tenant wrote this"].into_iter());
+        metrics.holds([HoldState::InForce, HoldState::InForce, HoldState::Refused].into_iter());
+        metrics.holds([HoldState::InForce].into_iter());
         metrics.audited("written");
         metrics.drifted(DriftState::Contended);
         metrics.turn(crate::queue::Reason::Due.into(), Duration::from_millis(3));
@@ -401,6 +423,8 @@ mod tests {
             "sealift_would_refuse{reason=\"Denied\"} 2",
             "sealift_would_refuse{reason=\"Other\"} 1",
             "sealift_would_refuse{reason=\"Unsigned\"} 0",
+            "sealift_holds{state=\"in_force\"} 1",
+            "sealift_holds{state=\"refused\"} 0",
             "sealift_drift_total{result=\"contended\"} 1",
             "sealift_audit_lines_total{result=\"written\"} 1",
             "sealift_queue{state=\"waiting\"} 4",

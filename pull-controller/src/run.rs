@@ -200,8 +200,10 @@ async fn wake_all(mut policies: watch::Receiver<Arc<Policies>>, deliveries: Deli
 fn count(deliveries: &Store<Delivery>, metrics: &Metrics) {
     let deliveries = deliveries.state();
     metrics.deliveries(by_readiness(&deliveries));
-    let refused = deliveries.iter().filter_map(|delivery| delivery.status.as_ref()?.would_refuse_now.as_ref());
+    let statuses = || deliveries.iter().filter_map(|delivery| delivery.status.as_ref());
+    let refused = statuses().filter_map(|status| status.would_refuse_now.as_ref());
     metrics.would_refuse(refused.map(|refused| refused.reason.as_str()));
+    metrics.holds(statuses().filter_map(|status| status.hold.as_ref()).map(|hold| hold.state));
 }
 
 fn by_readiness(deliveries: &[Arc<Delivery>]) -> ByReadiness {

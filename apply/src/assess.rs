@@ -46,6 +46,11 @@ impl HealthReport {
         self.rest.iter().all(|(_, health)| health.is_settled())
     }
 
+    /// True if one of them is not there.
+    pub fn is_incomplete(&self) -> bool {
+        self.rest.iter().any(|(_, health)| matches!(health, Health::Missing(_)))
+    }
+
     /// True if one of them has failed, or is not there.
     pub fn is_degraded(&self) -> bool {
         self.rest.iter().any(|(_, health)| matches!(health, Health::Degraded(_) | Health::Missing(_)))

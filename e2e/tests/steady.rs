@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use sealift_apply::api::accepted_release_name;
+use sealift_apply::api::{accepted_release_name, condition};
 use sealift_e2e::{ControlPlane, Registry, Request, World, policy};
 use serde_json::{Value, json};
 
@@ -59,6 +59,8 @@ async fn grown(port: u16, line: &str, before: u64, by: u64) {
 const DUE: &str = "sealift_wake_total{reason=\"due\"}";
 const ASKED: &str = "sealift_resolves_total{how=\"asked\"}";
 const FOLLOWED: &str = "sealift_resolves_total{how=\"followed\"}";
+const SHARED: &str = "sealift_resolves_total{how=\"shared\"}";
+const HEALTH: &str = "sealift_wake_total{reason=\"health\"}";
 const ANSWERED: &str = "sealift_registry_requests_total{result=\"ok\"}";
 
 #[tokio::test]
@@ -227,6 +229,64 @@ async fn values_and_pull_secrets_are_read_once_and_wake_whoever_names_them_when_
         ]);
         becomes("app-reader", "c.example two").await;
         assert!(reads(&control_plane.audit().since(mark)) > 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_on_what_fares_badly_costs_a_look_at_its_health_and_no_reconcile() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "degraded", async |world| {
+        let labels = json!({"app": "bad", "testenv.sealift.dev/pod": "never-ready"});
+        let bad = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "bad"},
+            "spec": {"progressDeadlineSeconds": 1, "selector": {"matchLabels": {"app": "bad"}}, "template": {
+                "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "registry.example/app:1"}]},
+            }},
+        });
+        world.push("app:stable", &[&world.cli.write("bad.yaml", bad.to_string())], &[]);
+        world.trust().await;
+        let account = world.namespace_account(&world.namespace);
+        let port = world.launch_controller(&[]).await;
+        let of = (world.namespace.as_str(), "app");
+        let mut spec = world.following("app", "stable", account);
+        (spec["interval"], spec["timeout"]) = (json!("1h"), json!("2s"));
+        let uid = world.deliver(of.0, of.1, spec).await;
+        world
+            .wait_for(of, "a release that has failed", |delivery| {
+                let ready = delivery.status.as_ref().and_then(|status| condition(&status.conditions, "Ready"));
+                ready.is_some_and(|ready| ready.reason == "HealthCheckFailed" && ready.message.contains("degraded"))
+            })
+            .await;
+        world.confirmed(&uid).await;
+
+        let resolves = async || counter(port, SHARED).await + counter(port, ASKED).await;
+        let moves = async |note: &str| {
+            let looks = counter(port, HEALTH).await;
+            let conditions = json!([{"type": "example.com/Note", "status": "True", "message": note}]);
+            let patch = json!({"status": {"conditions": conditions}}).to_string();
+            world.kubectl(&["patch", "deployment", "bad", "-n", of.0, "--subresource=status", "-p", &patch]);
+            grown(port, HEALTH, looks, 1).await;
+        };
+        // By now it is followed, and what it was that made it fail has been looked at.
+        moves("0").await;
+        moves("1").await;
+        let (before, mark) = (resolves().await, control_plane.audit().mark());
+        assert!(before > 0, "a reconcile asks what the tag names");
+        // Of these looks, all but the last one are over.
+        for note in ["2", "3", "4"] {
+            moves(note).await;
+        }
+        assert_eq!(resolves().await, before, "nothing but the health of an object can have changed");
+        let requests = control_plane.audit().since(mark);
+        let own = |request: &&Request| {
+            request.user_agent.starts_with("sealift-controller/")
+                && request.namespace == of.0
+                && request.verb != "watch"
+                && request.resource != "events"
+        };
+        let own: Vec<_> = requests.iter().filter(own).collect();
+        assert!(own.is_empty(), "the watch tells how it fares: {own:#?}");
     })
     .await;
 }

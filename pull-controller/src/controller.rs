@@ -229,8 +229,10 @@ fn pause(
     status: &DeliveryStatus,
     followed: bool,
 ) -> Option<Duration> {
+    let interval = context.interval(delivery);
     let when = When {
-        interval: context.interval(delivery),
+        interval,
+        left: memo.awaited.as_ref().map_or(interval, |awaited| awaited.left()),
         timeout: delivery.spec.timeout.get(),
         failures: memo.failures.saturating_sub(1),
         looks: memo.looks.saturating_sub(1),

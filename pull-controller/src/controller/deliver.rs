@@ -219,7 +219,7 @@ pub(super) async fn deliver(
         (false, false) => Trust::Watches,
     };
     report.health = Some(health(&account, &view, trust, &ids, &report.changes, &checks).await);
-    memo.awaited = Awaited::after(delivery, &policies, report).map(Arc::new);
+    memo.awaited = Awaited::after(delivery, interval, &policies, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)
 }

@@ -22,6 +22,8 @@ const LOOKS: [u64; 5] = [1, 2, 3, 5, 10];
 #[derive(Clone, Copy, Debug)]
 pub(super) struct When<'a> {
     pub(super) interval: Duration,
+    /// What is left of it: all, unless only health was looked at since it began.
+    pub(super) left: Duration,
     pub(super) timeout: Duration,
     /// How often in a row it was tried in vain before.
     pub(super) failures: u32,
@@ -48,7 +50,7 @@ pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
 }
 
 fn pause_by_outcome(report: &Report, when: When<'_>) -> Option<Duration> {
-    let settled = stretched(when.interval, 0.05 + 0.05 * when.random);
+    let settled = when.left + when.interval.mul_f64(0.05 + 0.05 * when.random);
     Some(match &report.stop {
         Some(stop) => match stop.retry() {
             Retry::Change => return None,
@@ -60,7 +62,7 @@ fn pause_by_outcome(report: &Report, when: When<'_>) -> Option<Duration> {
         },
         None if report.is_settled() => settled.min(until_expiry(report, when.now).unwrap_or(settled)),
         // Events tell of health; that its time is over is told by nobody else.
-        None if when.followed => match status::deadline(when.status, when.timeout) {
+        None if when.followed => match status::deadline(when.status, status::patience(report, when.timeout)) {
             Some(end) if when.now < end => {
                 let left = Duration::try_from(end.duration_since(when.now)).unwrap_or(settled);
                 (left + Duration::from_secs(1)).min(settled)
@@ -100,7 +102,7 @@ fn until_expiry(report: &Report, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use sealift_apply::api::HoldState;
+    use sealift_apply::{api::HoldState, assess::HealthReport, health::Health};
     use sealift_registry::client::SetupError;
     use sealift_verify::{digest::Digest, refusal::Refusal};
 
@@ -115,6 +117,7 @@ mod tests {
             &report,
             When {
                 interval,
+                left: interval,
                 timeout,
                 failures,
                 looks: 0,
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_events_is_looked_at_again_when_its_time_is_over() {
+    fn who_waits_for_events_is_looked_at_again_when_its_time_or_interval_is_over() {
         let (now, timeout) = (Timestamp::UNIX_EPOCH, Duration::from_secs(300));
         let mut status = DeliveryStatus::default();
         let conditions = &mut status.conditions;
@@ -139,17 +142,24 @@ mod tests {
             namespace: None,
             name: "a".into(),
         };
-        let rest = vec![(id, sealift_apply::health::Health::Progressing("x".into()))];
-        let health = sealift_apply::assess::HealthReport { healthy: 1, rest };
-        let report = Report { health: Some(health), ..Report::default() };
-        let when = |followed, now| {
-            let (interval, status) = (Duration::from_secs(600), &status);
-            let when = When { interval, timeout, failures: 0, looks: 0, followed, status, now, random: 0.0 };
-            pause(&report, when).unwrap().as_secs()
+        let report = |health| {
+            let rest = vec![(id.clone(), health)];
+            Report { health: Some(HealthReport { healthy: 1, rest }), ..Report::default() }
         };
-        assert_eq!((when(true, now), when(false, now)), (301, 1));
-        let later = now + jiff::SignedDuration::from_secs(400);
-        assert_eq!((when(true, later), when(false, later)), (630, 630));
+        let progressing = report(Health::Progressing("x".into()));
+        let degraded = report(Health::Degraded("x".into()));
+        let pause = |report, followed, seconds, left| {
+            let (interval, left, status) = (Duration::from_secs(600), Duration::from_secs(left), &status);
+            let now = now + jiff::SignedDuration::from_secs(seconds);
+            let when = When { interval, left, timeout, failures: 0, looks: 0, followed, status, now, random: 0.0 };
+            super::pause(report, when).unwrap().as_secs()
+        };
+        let pauses = |report, seconds| [true, false].map(|followed| pause(report, followed, seconds, 600));
+        assert_eq!((pauses(&progressing, 0), pauses(&progressing, 400)), ([301, 1], [630, 630]));
+        // What is degraded counts as failed sooner.
+        assert_eq!((pauses(&degraded, 0), pauses(&degraded, 400)), ([21, 1], [630, 630]));
+        // However often health is looked at, everything is when the interval is over.
+        assert_eq!(pause(&degraded, true, 400, 50), 80);
     }
 
     #[test]
@@ -165,7 +175,8 @@ mod tests {
             let report = Report { stop, hold: found(seconds, state), ..Report::default() };
             let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
             let (now, followed, random) = (Timestamp::UNIX_EPOCH, false, 0.0);
-            let when = When { interval, timeout, failures: 0, looks: 0, followed, status: &status, now, random };
+            let left = interval;
+            let when = When { interval, left, timeout, failures: 0, looks: 0, followed, status: &status, now, random };
             super::pause(&report, when).map(|pause| pause.as_secs())
         };
         assert_eq!(pause(None, 60, HoldState::InForce), Some(61));

@@ -5,8 +5,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sealift_apply::api::{
-    CheckRow, DeliveryStatus, HoldState, LastApplied, LastAttempted, VerificationStatus, condition, set_condition,
+use sealift_apply::{
+    api::{
+        CheckRow, DeliveryStatus, HoldState, LastApplied, LastAttempted, VerificationStatus, condition, set_condition,
+    },
+    assess::HealthReport,
 };
 use sealift_verify::evidence::{CheckId, CheckResult, Evidence, Outcome, THIRD_PARTY};
 
@@ -320,9 +323,7 @@ fn settled(writer: &mut Writer<'_>, report: &Report) {
     if !failed {
         writer.set(HEALTHY, "Unknown", PROGRESSING, &message);
     }
-    // A controller that fails at first may find what it needs a moment later: it was applied with the same release.
-    let degraded = report.health.as_ref().is_some_and(sealift_apply::assess::HealthReport::is_degraded);
-    let patience = if degraded { writer.about.timeout.min(RECOVERY) } else { writer.about.timeout };
+    let patience = patience(report, writer.about.timeout);
     if failed || deadline(&writer.status, patience).is_none_or(|end| writer.about.now >= end) {
         writer.set(HEALTHY, "False", UNHEALTHY, &message);
         writer.set(READY, "False", UNHEALTHY, &message);
@@ -333,6 +334,13 @@ fn settled(writer: &mut Writer<'_>, report: &Report) {
         writer.set(RECONCILING, "True", PROGRESSING, &message);
         writer.set(STALLED, "False", PROGRESSING, "");
     }
+}
+
+/// How long objects that fare like this may take to settle. A controller that fails at first may find what it needs a moment
+/// later: it was applied with the same release.
+pub(super) fn patience(report: &Report, timeout: Duration) -> Duration {
+    let degraded = report.health.as_ref().is_some_and(HealthReport::is_degraded);
+    if degraded { timeout.min(RECOVERY) } else { timeout }
 }
 
 /// By when objects must have settled: counted from when they began to be unhealthy or were last applied, whichever was

@@ -1,6 +1,9 @@
 //! A release that was applied and has not settled: what another look at its health needs, and nothing more. *pure*
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sealift_apply::{
     api::{Delivery, LastApplied},
@@ -30,14 +33,19 @@ pub(super) struct Awaited {
 impl Awaited {
     /// What to look at after a full reconcile; `None` if objects were held back, since what they wait for is the plan's
     /// to judge.
-    pub(super) fn after(delivery: &Delivery, policies: &Arc<Policies>, report: &Report) -> Option<Self> {
+    pub(super) fn after(
+        delivery: &Delivery,
+        interval: Duration,
+        policies: &Arc<Policies>,
+        report: &Report,
+    ) -> Option<Self> {
         let Report { attempted, evidence, applied, objects, changes, health, .. } = report;
         let HealthReport { healthy, rest } = health.as_ref()?;
         changes.waiting.is_empty().then(|| Self {
             generation: delivery.metadata.generation,
             requested: about(delivery).requested.map(str::to_owned),
             policies: Arc::clone(policies),
-            until: Instant::now() + delivery.spec.interval.get(),
+            until: Instant::now() + interval,
             healthy: *healthy,
             ids: rest.iter().map(|(id, _)| id.clone()).collect(),
             attempted: attempted.clone(),
@@ -55,14 +63,19 @@ impl Awaited {
             && Instant::now() < self.until
     }
 
+    /// How long a look at health may still stand in for one at everything.
+    pub(super) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// The report of a look at those that were not healthy, and what to look at next time; `None` if it calls for more.
     ///
-    /// What is gone or broken may be put right, or have been removed on purpose: that is the plan's to judge. Where objects
-    /// are not `followed`, once all is settled a last plan takes note of what the cluster's own
-    /// controllers have done to the objects.
+    /// What is gone may be put right, or have been removed on purpose: that is the plan's to judge. So is what is broken where
+    /// objects are not `followed`: elsewhere a difference from what was applied is told by itself. There also, once all
+    /// is settled a last plan takes note of what the cluster's own controllers have done to the objects.
     pub(super) fn looked(&self, health: HealthReport, followed: bool) -> Option<(Self, Report)> {
         let health = HealthReport { healthy: self.healthy + health.healthy, ..health };
-        if health.is_degraded() || !followed && health.is_healthy() {
+        if health.is_incomplete() || !followed && (health.is_degraded() || health.is_healthy()) {
             return None;
         }
         let next = Self {
@@ -79,5 +92,47 @@ impl Awaited {
             ..Report::default()
         };
         Some((next, report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_apply::health::Health;
+
+    use super::*;
+
+    fn found(health: &[Health]) -> HealthReport {
+        let mut report = HealthReport::default();
+        for (at, health) in health.iter().enumerate() {
+            let (group, version, kind) = ("apps".into(), "v1".into(), "Deployment".into());
+            let id = ObjectId { group, version, kind, namespace: Some("shop".into()), name: at.to_string() };
+            report.add(id, health.clone());
+        }
+        report
+    }
+
+    #[test]
+    fn what_fares_badly_calls_for_a_plan_only_where_nothing_else_tells_that_it_differs() {
+        let spec =
+            serde_json::from_value(serde_json::json!({"repository": "registry.example/app", "select": {"tag": "a"}}));
+        let delivery = Delivery::new("app", spec.unwrap());
+        let (progressing, degraded) = (Health::Progressing("x".into()), Health::Degraded("x".into()));
+        let report = Report { health: Some(found(&[Health::Healthy, progressing.clone()])), ..Report::default() };
+        let interval = Duration::from_secs(600);
+        let awaited = Awaited::after(&delivery, interval, &Arc::default(), &report).unwrap();
+        assert!(awaited.left() <= interval && awaited.left() > interval / 2);
+        for (health, followed, other) in [
+            (progressing, true, true),
+            (Health::Healthy, true, false),
+            (degraded, true, false),
+            (Health::Missing("x".into()), false, false),
+        ] {
+            let looked = |is_followed| awaited.looked(found(std::slice::from_ref(&health)), is_followed);
+            assert_eq!((looked(true).is_some(), looked(false).is_some()), (followed, other), "{health}");
+            if let Some((next, report)) = looked(true) {
+                let rest = usize::from(health != Health::Healthy);
+                assert_eq!((next.ids.len(), report.health.unwrap().healthy), (rest, 2 - rest), "{health}");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-use sealift_apply::{api::Condition, assess::HealthReport, health::Health};
+use sealift_apply::{api::Condition, health::Health};
 use sealift_verify::{digest::Digest, objects::ObjectId, refusal::Refusal};
 
 use super::*;

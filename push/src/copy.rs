@@ -86,7 +86,9 @@ pub(crate) async fn run(args: &CopyArgs, output: &mut Output) -> Result<Exit, Fa
         for root in &roots {
             let subject = Subject { place: to.repository.pin(root.digest), logical: logical.pin(root.digest) };
             output.progress(format_args!("verifying {}", to.store.shown(&subject.place)));
-            let judged = judge(to.store, &args.registry, &subject, &trust.policies, &facts, &rendering).await?;
+            let facts = (&facts, settings.extent);
+            let judged = judge(to.store, &args.registry, &subject, &trust.policies, facts, &rendering).await?;
+            judged.warn_of_others(output);
             judged.current(&trust.policies, output)?;
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     cluster::{self, custom},
     exit::Exit,
     failure::Failure,
+    judge::Extent,
     output::Output,
     parameters, yaml,
 };
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) stream: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) variant: Option<String>,
+    pub(crate) extent: Extent,
     pub(crate) target_namespace: Option<String>,
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) require: Vec<String>,
@@ -53,7 +55,10 @@ struct OtherMemory(String);
 impl Settings {
     /// The facts given on the command line; what a Delivery says counts where nothing else was given.
     pub(crate) async fn of(args: &FactsArgs, output: &mut Output) -> Result<Self, Failure> {
+        // What a Delivery does not choose is not chosen.
+        let extent = if args.delivery.is_none() { Extent::Each } else { Extent::Chosen };
         let mut settings = Self {
+            extent,
             namespace: args.namespace.clone(),
             stream: args.stream.clone(),
             environment: args.env.clone(),

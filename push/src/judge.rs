@@ -1,4 +1,7 @@
 //! From a registry to a verdict: fetch, admit, fetch the layer, verify. The order the controller keeps too.
+//!
+//! A Delivery means one variant of a release that has them. Where nobody has said which, as in a pipeline that serves all
+//! of them, each is judged, and the release is accepted if all of them are.
 
 use std::sync::Arc;
 
@@ -17,7 +20,9 @@ use sealift_verify::{
     refusal::{Reason, Refusal},
     render::Rendering,
     signature::{Candidate, Envelope},
-    verify::{Decision, Facts, Images, Unverified, Verified, admit, images_to_check, open, verify, verify_opened},
+    verify::{
+        Admitted, Decision, Facts, Images, Unverified, Verified, admit, images_to_check, open, verify, verify_opened,
+    },
 };
 
 use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, table::plain_lines, transport};
@@ -29,15 +34,36 @@ pub(crate) struct Subject {
     pub(crate) logical: Pinned,
 }
 
+/// How many of the variants are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What the facts choose, which for a release with variants has to be one.
+    #[default]
+    Chosen,
+    /// Each, if the release has variants and the facts choose none.
+    Each,
+}
+
 /// A verdict, and what it was reached on.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) decision: Decision<Verified>,
+    /// Those on the other variants, where each was judged.
+    pub(crate) others: Vec<Decision<Verified>>,
     pub(crate) candidates: Vec<Candidate>,
     /// The manifest as served.
     pub(crate) manifest: Vec<u8>,
     /// The layer as served, if it was worth fetching.
     pub(crate) layer: Option<Bytes>,
+}
+
+/// By whom, what and where is judged.
+struct Court<'a> {
+    client: &'a Store,
+    registry: &'a RegistryAccess,
+    subject: &'a Subject,
+    policies: &'a [Arc<Policy>],
+    rendering: &'a Rendering,
 }
 
 /// Bytes that are not what was asked for: refused without a look at what they say.
@@ -54,11 +80,11 @@ pub(crate) async fn judge(
     registry: &RegistryAccess,
     subject: &Subject,
     policies: &[Arc<Policy>],
-    facts: &Facts<'_>,
+    (facts, extent): (&Facts<'_>, Extent),
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
     let unverified = unverified(client, subject, policies, facts).await?;
-    decide(client, registry, subject, unverified, policies, facts, rendering).await
+    decide(client, registry, subject, unverified, policies, (facts, extent), rendering).await
 }
 
 /// What the policies judge before they ask for content.
@@ -72,6 +98,21 @@ pub(crate) async fn unverified(
     fetch::unverified(client, &subject.place, &subject.logical, legacy).await.map_err(served)
 }
 
+/// What the policies say to all but the content, of each variant where the facts choose none.
+pub(crate) fn admit_each(
+    unverified: &Unverified,
+    policies: &[Arc<Policy>],
+    facts: &Facts<'_>,
+) -> Result<Admitted, Refusal> {
+    let names = match admit(unverified, policies, facts).outcome {
+        Err(Refusal::VariantRequired { names }) => names,
+        outcome => return outcome,
+    };
+    let each = |name: &String| admit(unverified, policies, &Facts { variant: Some(name), ..facts.clone() }).outcome;
+    let admitted = names.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+    admitted.into_iter().next().ok_or(Refusal::VariantRequired { names })
+}
+
 /// The verdict on what was fetched; the layer, and signatures of images, only where it depends on them.
 pub(crate) async fn decide(
     client: &Store,
@@ -79,50 +120,99 @@ pub(crate) async fn decide(
     subject: &Subject,
     unverified: Unverified,
     policies: &[Arc<Policy>],
-    facts: &Facts<'_>,
+    (facts, extent): (&Facts<'_>, Extent),
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
-    let legacy = legacy(policies, &subject.logical.repository, facts)?;
-    let Decision { evidence, outcome } = admit(&unverified, policies, facts);
-    let (decision, layer) = match outcome {
-        Err(refusal) => (Decision { evidence, outcome: Err(refusal) }, None),
-        Ok(admitted) => {
-            let layer = fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?;
-            let decision = match open(&admitted, &layer) {
-                Ok(opened) => {
-                    let wanted = images_to_check(&admitted, &opened, rendering);
-                    let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
-                        let client = transport::client(&image.repository, registry).await?;
-                        Ok::<_, Failure>(vec![(Arc::new(client), image)])
-                    });
-                    let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
-                    verify_opened(&admitted, &opened, rendering, Some(images))
-                }
-                // The same refusal, with its record.
-                Err(_) => verify(&admitted, &layer, rendering),
-            };
-            (decision, Some(layer))
+    let court = Court { client, registry, subject, policies, rendering };
+    let (mut decision, mut layer) = court.decision(&unverified, facts, None).await?;
+    let mut others = Vec::new();
+    if let (Extent::Each, Err(Refusal::VariantRequired { names })) = (extent, &decision.outcome) {
+        let mut each = Vec::with_capacity(names.len());
+        for name in names {
+            let facts = Facts { variant: Some(name), ..facts.clone() };
+            let (decision, fetched) = court.decision(&unverified, &facts, layer.clone()).await?;
+            layer = fetched.or(layer);
+            each.push(decision);
         }
-    };
-    Ok(Judged { decision, candidates: unverified.candidates, manifest: unverified.manifest, layer })
+        let mut each = each.into_iter();
+        if let Some(first) = each.next() {
+            (decision, others) = (first, each.collect());
+        }
+    }
+    Ok(Judged { decision, others, candidates: unverified.candidates, manifest: unverified.manifest, layer })
+}
+
+impl Court<'_> {
+    /// One verdict, and the layer, which is fetched unless it was for another variant.
+    async fn decision(
+        &self,
+        unverified: &Unverified,
+        facts: &Facts<'_>,
+        layer: Option<Bytes>,
+    ) -> Result<(Decision<Verified>, Option<Bytes>), Failure> {
+        let Self { client, registry, subject, policies, rendering } = *self;
+        let legacy = legacy(policies, &subject.logical.repository, facts)?;
+        let Decision { evidence, outcome } = admit(unverified, policies, facts);
+        let admitted = match outcome {
+            Err(refusal) => return Ok((Decision { evidence, outcome: Err(refusal) }, None)),
+            Ok(admitted) => admitted,
+        };
+        let layer = match layer {
+            Some(layer) => layer,
+            None => fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?,
+        };
+        let decision = match open(&admitted, &layer) {
+            Ok(opened) => {
+                let wanted = images_to_check(&admitted, &opened, rendering);
+                let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
+                    let client = transport::client(&image.repository, registry).await?;
+                    Ok::<_, Failure>(vec![(Arc::new(client), image)])
+                });
+                let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
+                verify_opened(&admitted, &opened, rendering, Some(images))
+            }
+            // The same refusal, with its record.
+            Err(_) => verify(&admitted, &layer, rendering),
+        };
+        Ok((decision, Some(layer)))
+    }
 }
 
 impl Judged {
-    /// What was accepted and may be sent on. A refusal is shown with its record first.
+    /// Every decision: one, or one a variant.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = &Decision<Verified>> {
+        [&self.decision].into_iter().chain(&self.others)
+    }
+
+    /// Says so if one variant was judged for what all of them get.
+    pub(crate) fn warn_of_others(&self, output: &mut Output) {
+        let Decision { evidence, outcome } = &self.decision;
+        let of = |verified: &Verified| verified.statement().map_or(0, |statement| statement.release.variants.len());
+        let others = outcome.as_ref().map_or(0, of).saturating_sub(1 + self.others.len());
+        if let (Some(name), 1..) = (&evidence.variant, others) {
+            output.warn(format_args!("only variant {name} is judged, and {others} more come along"));
+        }
+    }
+
+    /// What was accepted and may be sent on: the first of the variants where each was judged, and none unless all were
+    /// accepted, which is on the same statement. A refusal is shown with its record first.
     pub(crate) fn current(self, policies: &[Arc<Policy>], output: &mut Output) -> Result<Verified, Failure> {
-        let verified = match self.decision.outcome {
-            Ok(verified) => verified,
-            Err(refusal) => {
-                output.note(plain_lines(&self.decision.evidence.to_string()));
-                explain_keys(&refusal, &self.candidates, policies, output);
-                return Err(refusal.into());
+        let candidates = self.candidates;
+        let mut current = |Decision { evidence, outcome }: Decision<Verified>| {
+            let verified = outcome.map_err(|refusal| {
+                output.note(plain_lines(&evidence.to_string()));
+                explain_keys(&refusal, &candidates, policies, output);
+                Failure::from(refusal)
+            })?;
+            // What is stale may be kept where it runs; it is no release to send anybody to.
+            match verified.stale() {
+                Some(refusal) => Err(Failure::from(refusal.clone())),
+                None => Ok(verified),
             }
         };
-        // What is stale may be kept where it runs; it is no release to send anybody to.
-        match verified.stale() {
-            Some(refusal) => Err(refusal.clone().into()),
-            None => Ok(verified),
-        }
+        let verified = current(self.decision)?;
+        self.others.into_iter().try_for_each(|other| current(other).map(drop))?;
+        Ok(verified)
     }
 }
 

@@ -13,12 +13,7 @@ use sealift_registry::{
     fetch::{self, Legacy},
     store::{Address, Store},
 };
-use sealift_verify::{
-    digest::Digest,
-    policy::select,
-    reference::Repository,
-    verify::{Facts, admit},
-};
+use sealift_verify::{digest::Digest, policy::select, reference::Repository, verify::Facts};
 
 use self::artifact::{Listed, Verdict};
 use crate::{
@@ -136,7 +131,7 @@ async fn look(
         None => (place.clone(), Legacy::Ignored),
     };
     let found = fetch::unverified(client, &place, &logical, legacy).await?;
-    let verdict = judge.map(|judge| Verdict::of(admit(&found, &judge.trust.policies, &judge.facts).outcome));
+    let verdict = judge.map(|judge| Verdict::of(judge::admit_each(&found, &judge.trust.policies, &judge.facts)));
     Ok(Listed::of(&Artifact::of(place, &found, *client.limits()), verdict))
 }
 

@@ -87,7 +87,7 @@ async fn verified(
     let digest = transport::digest(&client, reference, output).await?;
     let facts = settings.facts(roots);
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
-    let judged = judge(&client, &args.registry, &subject, policies, &facts, rendering).await?;
+    let judged = judge(&client, &args.registry, &subject, policies, (&facts, settings.extent), rendering).await?;
     match judged.decision.outcome {
         Ok(verified) => {
             output.note(format_args!("verified {}", client.shown(&subject.place)));

@@ -50,7 +50,9 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let policies = &trust.policies;
     let artifact = Artifact::of(subject.place.clone(), &unverified, *client.limits());
-    let judged = judge::decide(&client, &args.registry, &subject, unverified, policies, &facts, &rendering).await?;
+    let judged = (&facts, settings.extent);
+    let judged = judge::decide(&client, &args.registry, &subject, unverified, policies, judged, &rendering).await?;
+    judged.warn_of_others(output);
     let verified = judged.current(policies, output)?;
     let Some(Stated { statement: source, payload, .. }) = verified.grounds().stated() else {
         let demanded = "only a statement says what is promoted".to_owned();

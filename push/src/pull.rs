@@ -14,6 +14,7 @@ use sealift_verify::{
     evidence::THIRD_PARTY,
     layer,
     objects::{Objects, emit},
+    statement::{VARIANTS, inventory_of_variants},
 };
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     output::{Format, Output},
-    packed::{Head, Packed, only},
+    packed::{Head, Set, only},
     policies, release,
     table::plain,
     transport,
@@ -45,7 +46,7 @@ struct Pulled {
     /// Who says what it is; nobody, where nothing was verified or a third party signed.
     statement: Option<Value>,
     is_verified: bool,
-    /// Which of its variants is meant.
+    /// Which of its variants is meant; without, all.
     variant: Option<String>,
 }
 
@@ -95,7 +96,7 @@ async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failur
     }
     let statement = stated.map(|stated| release::statement_json(&stated.payload, &stated.statement.release));
     let shown = args.reference.location.at(&place.digest);
-    let variant = verified.variant().map(str::to_owned);
+    let variant = settings.variant;
     Ok(Pulled { shown, head: Head::parse(&place, &manifest)?, layer, statement, is_verified: true, variant })
 }
 
@@ -117,7 +118,7 @@ async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Fail
 fn stream(pulled: Pulled, output: &mut Output) -> Result<(), Failure> {
     let mut document = pulled.json();
     let title = format!("# {}{}", if pulled.is_verified { "" } else { "UNVERIFIED: " }, plain(&pulled.shown));
-    let objects = pulled.objects()?;
+    let objects = only(&pulled.sets()?)?.clone();
     if output.format == Format::Json {
         document["objects"] = ordered(objects).into_iter().collect();
         return Ok(output.json(&document)?);
@@ -156,9 +157,8 @@ impl Pulled {
         })
     }
 
-    fn objects(self) -> Result<Objects, Failure> {
-        let Packed { sets, .. } = self.head.open(&self.layer, &Limits::default(), self.variant.as_deref())?;
-        only(&sets).cloned()
+    fn sets(self) -> Result<Vec<Set>, Failure> {
+        Ok(self.head.open(&self.layer, &Limits::default(), self.variant.as_deref())?.sets)
     }
 
     fn layer_file(self) -> Files {
@@ -171,13 +171,23 @@ impl Pulled {
         (BTreeMap::from([(name.to_owned(), self.layer.to_vec())]), document)
     }
 
-    /// What `push --format flux` would pack of the same objects.
+    /// What `push --format flux` would pack of the same objects; where all variants are meant, each in its folder.
     fn object_files(self) -> Result<Files, Failure> {
         let mut document = self.json();
-        let objects = self.objects()?;
-        document["inventory"] = json!(layer::inventory(&objects));
-        let files =
-            layer::files(&objects, Packing::Flux).map_err(|error| Failure::new(Exit::InvalidInput, NoFiles(error)))?;
+        let is_chosen = self.variant.is_some();
+        let (mut files, mut inventories) = (BTreeMap::new(), Vec::new());
+        for (variant, objects) in self.sets()? {
+            let own = layer::files(&objects, Packing::Flux)
+                .map_err(|error| Failure::new(Exit::InvalidInput, NoFiles(error)))?;
+            let folder = variant.as_ref().filter(|_| !is_chosen);
+            let folder = folder.map(|name| format!("{VARIANTS}/{name}/")).unwrap_or_default();
+            files.extend(own.into_iter().map(|(path, bytes)| (format!("{folder}{path}"), bytes)));
+            inventories.push((variant, layer::inventory(&objects)));
+        }
+        document["inventory"] = json!(match inventories.as_slice() {
+            [(variant, one)] if is_chosen || variant.is_none() => *one,
+            all => inventory_of_variants(all.iter().map(|(name, one)| (name.as_deref().unwrap_or_default(), *one))),
+        });
         document["files"] = files.keys().map(String::as_str).collect();
         Ok((files, document))
     }

@@ -37,7 +37,9 @@ pub(crate) async fn run(args: &TagArgs, output: &mut Output) -> Result<Exit, Fai
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: repository.pin(*digest), logical: logical.pin(*digest) };
     output.progress(format_args!("verifying {}", client.shown(&subject.place)));
-    let judged = judge(&client, &args.registry, &subject, &trust.policies, &facts, &rendering).await?;
+    let judged =
+        judge(&client, &args.registry, &subject, &trust.policies, (&facts, settings.extent), &rendering).await?;
+    judged.warn_of_others(output);
     let verified = judged.current(&trust.policies, output)?;
     let Some(Stated { statement, payload, .. }) = verified.grounds().stated() else {
         let demanded = "a channel needs to know which of two is newer".to_owned();

@@ -1,5 +1,7 @@
 //! `sealift verify`: the verdict a cluster would reach, by the very functions it calls.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sealift_registry::store::Location;
 use sealift_verify::{
@@ -17,7 +19,7 @@ use crate::{
     judge::{Judged, Subject, explain_keys, judge},
     output::{Output, OutputError, Report},
     policies::{self, Trust},
-    table::plain_lines,
+    table::{plain, plain_lines},
     transport,
 };
 
@@ -36,13 +38,28 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
     let question =
         Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
-    write(&judged.decision.evidence, output)?;
-    ci::verdict(&judged.decision.evidence)?;
-    match judged.decision.outcome {
-        Ok(_) => complete(args, &judged.decision.evidence),
-        Err(refusal) => {
-            explain_keys(&refusal, &judged.candidates, &trust.policies, output);
-            Err(refusal.into())
+    let records: Vec<_> = judged.decisions().map(|decision| decision.evidence.clone()).collect();
+    write(&records, output)?;
+    records.iter().try_for_each(ci::verdict)?;
+    if records.len() > 1 {
+        records.iter().for_each(|evidence| output.note(line(evidence)));
+    }
+    match judged.decisions().find_map(|decision| decision.outcome.as_ref().err()) {
+        None => complete(args, &records),
+        Some(refusal) => {
+            explain_keys(refusal, &judged.candidates, &trust.policies, output);
+            Err(refusal.clone().into())
+        }
+    }
+}
+
+/// What became of one of several variants.
+fn line(evidence: &Evidence) -> String {
+    let variant = evidence.variant.as_deref().unwrap_or_default();
+    match (&evidence.reason, &evidence.message) {
+        (None, _) => format!("variant {variant} is accepted"),
+        (Some(reason), message) => {
+            format!("variant {variant} is refused: {reason}: {}", plain(message.as_deref().unwrap_or_default()))
         }
     }
 }
@@ -78,26 +95,35 @@ pub(crate) async fn decide(
     let rendering = settings.rendering(settings.cluster.as_ref()).await?;
     let subject = Subject { place: reference.repository.pin(digest), logical: logical.pin(digest) };
     output.progress(format_args!("verifying {}", client.shown(&subject.place)));
-    judge(&client, registry, &subject, &trust.policies, &facts, &rendering).await
+    judge(&client, registry, &subject, &trust.policies, (&facts, settings.extent), &rendering).await
 }
 
-fn write(evidence: &Evidence, output: &mut Output) -> Result<(), OutputError> {
-    let records = std::slice::from_ref(evidence);
+fn write(records: &[Evidence], output: &mut Output) -> Result<(), OutputError> {
     match output.report {
-        Report::Text => output.product(plain_lines(&evidence.to_string())),
-        Report::Json => output.json(&evidence.to_json()),
+        Report::Text => {
+            let texts: Vec<_> = records.iter().map(|evidence| plain_lines(&evidence.to_string())).collect();
+            output.product(texts.join("\n\n"))
+        }
+        Report::Json => match records {
+            [one] => output.json(&one.to_json()),
+            // One a line, as `sealift audit` writes several.
+            many => {
+                output.product(many.iter().map(|record| record.to_json().to_string()).collect::<Vec<_>>().join("\n"))
+            }
+        },
         Report::Junit => output.product(junit::render(records).trim_end()),
         Report::Sarif => output.json(&sarif::render(records)),
     }
 }
 
-fn complete(args: &VerifyArgs, evidence: &Evidence) -> Result<Exit, Failure> {
-    debug_assert_eq!(evidence.outcome, Outcome::Accepted);
-    if !args.require_complete || evidence.is_complete() {
+fn complete(args: &VerifyArgs, records: &[Evidence]) -> Result<Exit, Failure> {
+    debug_assert!(records.iter().all(|evidence| evidence.outcome == Outcome::Accepted));
+    if !args.require_complete || records.iter().all(Evidence::is_complete) {
         return Ok(Exit::Done);
     }
-    let open = evidence.checks.iter().filter(|row| row.result == sealift_verify::evidence::CheckResult::NotChecked);
-    let open = open.map(|row| row.check.as_str().to_owned()).collect();
-    Err(Failure::new(Exit::Incomplete, Incomplete(open))
+    let open = records.iter().flat_map(|evidence| &evidence.checks);
+    let open = open.filter(|row| row.result == sealift_verify::evidence::CheckResult::NotChecked);
+    let open: BTreeSet<_> = open.map(|row| row.check.as_str().to_owned()).collect();
+    Err(Failure::new(Exit::Incomplete, Incomplete(open.into_iter().collect()))
         .hint("what a cluster accepted before is known by --context and --delivery, or --memory"))
 }

@@ -13,6 +13,7 @@ use crate::{
     delivery::Settings,
     exit::Exit,
     failure::Failure,
+    judge::Extent,
     output::{Format, Output},
     policies::{self, Trust},
     table::plain,
@@ -22,7 +23,8 @@ use crate::{
 
 pub(crate) async fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let (written, roots) = policies::written(&args.policy, output)?;
-    let settings = Settings::of(&args.facts, output).await?;
+    // One verdict is explained, and without a choice of a variant that is that one is missing.
+    let settings = Settings { extent: Extent::Chosen, ..Settings::of(&args.facts, output).await? };
     let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
     let logical = args.facts.as_repository.clone().unwrap_or_else(|| reference.repository.clone());
     let trust = Trust { policies: written.iter().map(|written| written.policy.clone()).collect(), roots };

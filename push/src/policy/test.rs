@@ -17,7 +17,7 @@ use crate::{
     delivery::{self, Settings},
     exit::Exit,
     failure::Failure,
-    judge::refused_while_fetching,
+    judge::{Extent, refused_while_fetching},
     output::{ERROR, Output, Report, paint},
     policies::{self, Trust},
     table::plain,
@@ -119,6 +119,8 @@ fn settings(facts: &CaseFacts) -> Result<Settings, Failure> {
         namespace: namespace.clone(),
         stream: stream.clone(),
         variant: variant.clone(),
+        // A test is of one Delivery, which chooses or does not.
+        extent: Extent::Chosen,
         environment: environment.clone(),
         target_namespace: target_namespace.clone(),
         values: parameters.clone(),

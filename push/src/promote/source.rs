@@ -7,12 +7,13 @@ use sealift_verify::{
     reference::Pinned,
     signature::Envelope,
     statement::Statement,
-    verify::{Facts, Unverified, admit},
+    verify::{Facts, Unverified},
 };
 
 use crate::{
     exit::Exit,
     failure::{Failure, usage},
+    judge::admit_each,
 };
 
 /// There is nothing to promote from.
@@ -40,7 +41,7 @@ pub(super) fn environment(
     });
     let others: BTreeSet<String> = said.filter(|environment| environment != target).collect();
     let is_accepted = |environment: &String| {
-        admit(unverified, policies, &Facts { environment: Some(environment), ..facts.clone() }).outcome.is_ok()
+        admit_each(unverified, policies, &Facts { environment: Some(environment), ..facts.clone() }).is_ok()
     };
     let mut accepted: Vec<String> = others.into_iter().filter(is_accepted).collect();
     match accepted.len() {

@@ -19,7 +19,7 @@ use sealift_verify::objects::{
 use self::{
     compare::{Compared, compare, of_cluster},
     in_cluster::Seen,
-    side::Side,
+    side::{Side, Whole},
     summary::{Summary, summary},
 };
 use crate::{
@@ -32,6 +32,8 @@ use crate::{
 
 /// What a person or program is shown.
 struct Difference {
+    /// Of which variant.
+    variant: Option<String>,
     before: Side,
     after: Side,
     compared: Compared,
@@ -41,40 +43,59 @@ struct Difference {
 pub(crate) async fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Failure> {
     // What can be wrong on this side is found before the first request.
     let files = if args.files.is_empty() { None } else { Some(side::files(args, output).await?) };
-    let from = side::artifact(&args.from, args.variant.as_deref(), &args.registry, output).await?;
-    let (difference, refused) = match (&args.context, files, &args.to) {
+    let from = side::artifact(&args.from, &args.registry, output).await?;
+    let (differences, refused) = match (&args.context, files, &args.to) {
         (Some(context), ..) => {
-            let Seen { differences, before, after, aimed } = in_cluster::look(args, context, from, output).await?;
+            let Seen { differences, before, after, aimed } = in_cluster::look(args, context, &from, output).await?;
             let refused = plan::verdict(&differences);
-            (Difference::of(before, after, of_cluster(differences), &aimed.rendering.discovered), refused)
+            let variant = aimed.settings.variant.clone();
+            let compared = of_cluster(differences);
+            (vec![Difference::of(variant, before, after, compared, &aimed.rendering.discovered)], refused)
         }
-        (None, Some(files), _) => (Difference::between(from, files), Ok(())),
+        (None, Some(files), _) => (between(&from, &files, args)?, Ok(())),
         (None, None, Some(to)) => {
-            let to = side::artifact(to, args.variant.as_deref(), &args.registry, output).await?;
-            (Difference::between(from, to), Ok(()))
+            let to = side::artifact(to, &args.registry, output).await?;
+            (between(&from, &to, args)?, Ok(()))
         }
         (None, None, None) => return Err(usage("name what to compare with: an artifact, -f or --context")),
     };
     output.note("nothing here is verified: `sealift verify` judges artifacts");
-    match output.format {
-        Format::Text => output.product(show::text(&difference))?,
-        Format::Json => output.json(&show::json(&difference))?,
+    match (output.format, differences.as_slice()) {
+        (Format::Text, all) => output.product(all.iter().map(show::text).collect::<Vec<_>>().join("\n\n"))?,
+        (Format::Json, [one]) => output.json(&show::json(one))?,
+        // One a line.
+        (Format::Json, several) => {
+            let lines: Vec<_> = several.iter().map(|difference| show::json(difference).to_string()).collect();
+            output.product(lines.join("\n"))?;
+        }
     }
     // What a cluster would not take is said as by `plan`.
     refused?;
-    Ok(if difference.is_change() && args.exit_code { Exit::Changes } else { Exit::Done })
+    let changes = differences.iter().any(Difference::is_change);
+    Ok(if changes && args.exit_code { Exit::Changes } else { Exit::Done })
+}
+
+fn between(before: &Whole, after: &Whole, args: &DiffArgs) -> Result<Vec<Difference>, Failure> {
+    let pairs = side::pairs(before, after, args.variant.as_deref())?.into_iter();
+    Ok(pairs.map(|(variant, before, after)| Difference::between(variant, before, after)).collect())
 }
 
 impl Difference {
-    fn between(before: Side, after: Side) -> Self {
+    fn between(variant: Option<String>, before: Side, after: Side) -> Self {
         let compared = compare(&before.objects, &after.objects);
-        Self::of(before, after, compared, &BTreeMap::new())
+        Self::of(variant, before, after, compared, &BTreeMap::new())
     }
 
-    fn of(before: Side, after: Side, compared: Compared, discovered: &BTreeMap<(String, String), Scope>) -> Self {
+    fn of(
+        variant: Option<String>,
+        before: Side,
+        after: Side,
+        compared: Compared,
+        discovered: &BTreeMap<(String, String), Scope>,
+    ) -> Self {
         let scopes = scopes(&before.objects, &after.objects, discovered);
         let summary = summary(&before.objects, &after.objects, &scopes);
-        Self { before, after, compared, summary }
+        Self { variant, before, after, compared, summary }
     }
 
     fn is_change(&self) -> bool {

@@ -11,7 +11,7 @@ use sealift_apply::{
 use sealift_verify::objects::{Object, ObjectId, Objects, Origin};
 use serde_json::json;
 
-use super::side::Side;
+use super::side::{Side, Whole};
 use crate::{
     cli::diff::DiffArgs,
     failure::Failure,
@@ -32,7 +32,12 @@ pub(super) struct Seen {
     pub(super) aimed: Aimed,
 }
 
-pub(super) async fn look(args: &DiffArgs, context: &str, release: Side, output: &mut Output) -> Result<Seen, Failure> {
+pub(super) async fn look(
+    args: &DiffArgs,
+    context: &str,
+    release: &Whole,
+    output: &mut Output,
+) -> Result<Seen, Failure> {
     let aim = Aim {
         context: Some(context),
         delivery: args.delivery.as_ref(),
@@ -43,7 +48,12 @@ pub(super) async fn look(args: &DiffArgs, context: &str, release: Side, output: 
     };
     let aimed = aim.take(output).await?;
     // What a statement claims to be a parameter is taken for one: whoever wants to be sure verifies, with `plan`.
-    let chosen = release.stated.first().and_then(|stated| stated.release.chosen(args.variant.as_deref()).ok());
+    let variant = aimed.settings.variant.as_deref();
+    if let Some(name) = variant.filter(|_| !release.has_variants()) {
+        return Err(release.lacks(name));
+    }
+    let release = release.of(variant)?;
+    let chosen = release.stated.first().and_then(|stated| stated.release.chosen(variant).ok());
     let parameters = chosen.map(|chosen| chosen.parameters.to_vec()).unwrap_or_default();
     let after = Side { objects: aimed.rendered(release.objects, &parameters)?, ..release };
     let differences = aimed.differences(&after.objects, output).await?;

@@ -19,9 +19,13 @@ use crate::{
 };
 
 pub(super) fn text(difference: &Difference) -> String {
-    let Difference { before, after, compared, summary } = difference;
+    let Difference { variant, before, after, compared, summary } = difference;
     let mut text = format!(
-        "{}\n{}\n",
+        "{}{}\n{}\n",
+        variant
+            .as_ref()
+            .map(|name| format!("{}\n", paint(STRONG, format!("variant {}", plain(name)))))
+            .unwrap_or_default(),
         paint(REMOVED, format!("--- {}", plain(&before.name))),
         paint(ADDED, format!("+++ {}", plain(&after.name)))
     );
@@ -156,9 +160,9 @@ fn counts(difference: &Difference) -> String {
 }
 
 pub(super) fn json(difference: &Difference) -> Value {
-    let Difference { before, after, compared, summary } = difference;
+    let Difference { variant, before, after, compared, summary } = difference;
     let (old, new) = statement::latest(&before.stated, &after.stated);
-    json!({
+    let mut document = json!({
         "schema": "sealift.dev/diff/v1",
         "verified": false,
         "changes": difference.is_change(),
@@ -174,7 +178,11 @@ pub(super) fn json(difference: &Difference) -> Value {
             "unchanged": compared.unchanged,
         },
         "objects": compared.changes.iter().map(object_json).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(name) = variant {
+        document["variant"] = json!(name);
+    }
+    document
 }
 
 fn summary_json(summary: &Summary) -> Value {

@@ -52,13 +52,18 @@ pub(super) fn rows(before: &Release, after: &Release) -> Vec<Row> {
     rows.filter(|row| row.before != row.after).collect()
 }
 
-fn fields(release: &Release) -> [(&'static str, Option<String>); 10] {
-    let Release { stream, environment, version, source, issued_at, not_before, expires_at, parameters, .. } = release;
-    let parameters = parameters.iter().map(|parameter| match &parameter.default {
+fn fields(release: &Release) -> [(&'static str, Option<String>); 11] {
+    let Release {
+        stream, environment, version, source, issued_at, not_before, expires_at, parameters, variants, ..
+    } = release;
+    let of_variants = variants.iter().flat_map(|variant| &variant.parameters);
+    let parameters = parameters.iter().chain(of_variants).map(|parameter| match &parameter.default {
         Some(default) => format!("{}={default}", parameter.name),
         None => parameter.name.clone(),
     });
-    let parameters: Vec<_> = parameters.collect();
+    let parameters: BTreeSet<_> = parameters.collect();
+    let parameters: Vec<_> = parameters.into_iter().collect();
+    let variants: Vec<_> = variants.iter().map(|variant| variant.name.as_str()).collect();
     let revision = source.as_ref().map(|it| it.digest.values().cloned().collect::<Vec<_>>().join(" "));
     [
         ("version", version.clone()),
@@ -69,6 +74,7 @@ fn fields(release: &Release) -> [(&'static str, Option<String>); 10] {
         ("stream", Some(stream.clone())),
         ("environment", environment.clone()),
         ("parameters", (!parameters.is_empty()).then(|| parameters.join(", "))),
+        ("variants", (!variants.is_empty()).then(|| variants.join(", "))),
         ("issued", Some(issued_at.to_string())),
         ("validity", validity(*not_before, *expires_at)),
     ]

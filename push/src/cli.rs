@@ -27,6 +27,7 @@ pub(crate) mod signer;
 pub(crate) mod status;
 pub(crate) mod tag;
 pub(crate) mod validate;
+pub(crate) mod variant;
 pub(crate) mod verify;
 pub(crate) mod verify_bundle;
 

@@ -50,6 +50,7 @@ mod table;
 mod tag;
 mod transport;
 mod validate;
+mod variants;
 mod verify;
 mod verify_bundle;
 mod yaml;

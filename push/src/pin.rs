@@ -6,7 +6,10 @@ mod lock;
 mod resolve;
 mod written;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use sealift_verify::{
     artifact::Limits,
@@ -17,7 +20,7 @@ use sealift_verify::{
 };
 use serde_json::json;
 
-pub(crate) use self::at_push::{Pinning, pin};
+pub(crate) use self::at_push::{Pinning, Unpinned, pin};
 use self::{
     changes::Changes,
     lock::Lock,
@@ -29,8 +32,9 @@ use crate::{
     failure::{Failure, usage},
     manifests::{self, Positions},
     output::{Format, Output},
-    render::{self, Rendered},
+    render::Rendered,
     table::plain,
+    variants::{self, parts},
 };
 
 /// A text in the place of an image's name that no runtime could pull.
@@ -46,12 +50,27 @@ struct NoName {
 
 pub(crate) async fn run(args: &PinArgs, output: &mut Output) -> Result<Exit, Failure> {
     let limits = Limits::default();
-    let Rendered { sources, .. } = render::sources(&args.files, &args.render, &limits, output).await?;
-    let objects = manifests::read(&sources, &limits)?;
+    let parts = parts(&args.files, &args.variants, &args.render)?;
+    let mut sets = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let Rendered { sources, .. } = part.rendered(&limits, output).await?;
+        sets.push((manifests::read(&sources, &limits)?, sources));
+    }
     let path = path(args)?;
     let before = Lock::find(&path)?.unwrap_or_default();
     let places = if args.image_place.is_empty() { before.places.clone() } else { args.image_place.clone() };
-    let Named { tags, parameters } = named(&uses(&objects, &places), &mut Positions::new(&sources, &limits))?;
+    let (mut tags, mut parameters) = (BTreeMap::new(), BTreeSet::new());
+    for (objects, sources) in &sets {
+        let found = named(&uses(objects, &places), &mut Positions::new(sources, &limits))?;
+        tags.extend(found.tags);
+        parameters.extend(found.parameters);
+    }
+    for part in &parts {
+        let own = lock::beside(part.paths).filter(|own| part.variant.is_some() && *own != path && own.exists());
+        if let (Some(name), Some(own)) = (part.variant, own) {
+            output.warn(format_args!("for variant {name}, push takes {} and not {}", own.display(), path.display()));
+        }
+    }
 
     // registry: only about what is not known yet, unless all is asked again.
     let known = |image: &String| before.images.get(image).filter(|_| !args.update).copied();
@@ -88,8 +107,9 @@ pub(crate) async fn run(args: &PinArgs, output: &mut Output) -> Result<Exit, Fai
 }
 
 fn path(args: &PinArgs) -> Result<PathBuf, Failure> {
-    let path = args.lock.clone().or_else(|| lock::beside(&args.files));
-    path.ok_or_else(|| usage("standard input has no folder for images.lock").hint("name the lock with --lock FILE"))
+    let together = || variants::folder(&args.variants).map(|folder| folder.join(lock::NAME));
+    let path = args.lock.clone().or_else(together).or_else(|| lock::beside(&args.files));
+    path.ok_or_else(|| usage("there is no folder that images.lock could lie in").hint("name the lock with --lock FILE"))
 }
 
 /// The images of manifests that somebody has to say more about.

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     let (sets, builds) = content::read(args, &parameters, &limits, output).await?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&sets, args.format.into(), annotations)?;
-    let paths: Vec<_> = args.files.iter().chain(args.variant.iter().map(|(_, path)| path)).cloned().collect();
+    let paths: Vec<_> = args.files.iter().chain(args.variants.variant.iter().map(|(_, path)| path)).cloned().collect();
     let origin = Origin::find(&args.origin, &paths).rendered(builds).validated(args.validation.to_json());
     // A person may be asked for a password on this line.
     output.clear_status();

@@ -41,7 +41,8 @@ use crate::{
     failure::Failure,
     manifests::{self, Positions},
     output::Output,
-    render::{self, Rendered},
+    render::Rendered,
+    variants::{all_stand, parts},
 };
 
 /// Findings told before the rest is only counted.
@@ -70,15 +71,25 @@ pub(crate) async fn run(args: &ValidateArgs, output: &mut Output) -> Result<Exit
         return report::rules(output);
     }
     let limits = Limits::default();
-    let Rendered { sources, .. } = render::sources(&args.files, &args.render, &limits, output).await?;
-    let report = match unread(&sources, &limits) {
-        Some(report) => report,
-        None => {
-            let mut parameters = args.var.clone();
-            let objects = manifests::read_with(&sources, &mut parameters, &limits)?;
-            examine(&objects, (&sources, &parameters), &args.against, output)?
-        }
-    };
+    let (mut reports, mut nowhere) = (Vec::new(), Vec::new());
+    for part in parts(&args.files, &args.variants, &args.render)? {
+        let Rendered { sources, .. } = part.rendered(&limits, output).await?;
+        let report = match unread(&sources, &limits) {
+            Some(report) => {
+                nowhere.push(Vec::new());
+                report
+            }
+            None => {
+                let mut parameters = args.var.clone();
+                let (objects, unused) = manifests::bind(&sources, &mut parameters, &limits)?;
+                nowhere.push(unused);
+                examine(&objects, (&sources, &parameters), &args.against, output)?
+            }
+        };
+        reports.push((part.variant, report));
+    }
+    all_stand(&nowhere)?;
+    let report = Report::of(reports);
     report::write(&report, args.against.kubernetes_version, output)?;
     match report.errors() {
         0 => Ok(Exit::Done),
@@ -93,7 +104,15 @@ fn unread(sources: &[Source], limits: &Limits) -> Option<Report> {
     let finding = |error: ReadError| match error {
         ReadError::Document { at, problem } => {
             let message = problem.to_string();
-            Finding { rule: Rule::UnreadableDocument, at, object: None, pointer: String::new(), message, also: None }
+            Finding {
+                rule: Rule::UnreadableDocument,
+                at,
+                object: None,
+                pointer: String::new(),
+                message,
+                also: None,
+                variants: Vec::new(),
+            }
         }
         ReadError::Duplicate(twice) => Finding {
             rule: Rule::DuplicateObject,
@@ -102,6 +121,7 @@ fn unread(sources: &[Source], limits: &Limits) -> Option<Report> {
             pointer: String::new(),
             message: "it is defined twice".to_owned(),
             also: Some(twice.first),
+            variants: Vec::new(),
         },
         other @ (ReadError::TooMany { .. } | ReadError::Empty { .. }) => Finding {
             rule: Rule::UnreadableDocument,
@@ -113,6 +133,7 @@ fn unread(sources: &[Source], limits: &Limits) -> Option<Report> {
             pointer: String::new(),
             message: other.to_string(),
             also: None,
+            variants: Vec::new(),
         },
     };
     Some(Report { findings: errors.into_iter().map(finding).collect(), ..Report::default() })
@@ -159,7 +180,7 @@ fn examine(
         }
         let at = positions.at(object, &pointer);
         let object = Some(object.id.to_string());
-        report.findings.push(Finding { rule, at, object, pointer, message, also: None });
+        report.findings.push(Finding { rule, at, object, pointer, message, also: None, variants: Vec::new() });
     }
     report.findings.sort_by(|a, b| (&a.at.file, a.at.line, &a.pointer).cmp(&(&b.at.file, b.at.line, &b.pointer)));
     Ok(report)
@@ -179,18 +200,26 @@ fn varying(parameters: &[Parameter]) -> BTreeMap<String, BTreeMap<String, Varies
     varying
 }
 
-/// The checks of a push: errors refuse it, warnings are said.
-pub(crate) fn before_push(
-    objects: &Objects,
-    read: (&[Source], &[Parameter]),
-    against: &ValidationArgs,
-    output: &mut Output,
-) -> Result<(), Failure> {
+/// A set of objects, what it was read from and which variables stand where in it.
+#[derive(Debug)]
+pub(crate) struct Read<'a> {
+    pub(crate) variant: Option<&'a str>,
+    pub(crate) objects: &'a Objects,
+    pub(crate) sources: &'a [Source],
+    pub(crate) parameters: &'a [Parameter],
+}
+
+/// The checks of a push, of all its sets: errors refuse it, warnings are said.
+pub(crate) fn before_push(sets: &[Read<'_>], against: &ValidationArgs, output: &mut Output) -> Result<(), Failure> {
     if against.skip_validation.contains(&Skipped::All) {
         return Ok(());
     }
     output.progress("validating");
-    let report = examine(objects, read, against, output)?;
+    let mut reports = Vec::with_capacity(sets.len());
+    for Read { variant, objects, sources, parameters } in sets {
+        reports.push((*variant, examine(objects, (sources, parameters), against, output)?));
+    }
+    let report = Report::of(reports);
     let of = |level| report.findings.iter().filter(move |finding| finding.rule.level() == level);
     let errors = report.errors();
     if errors > 0 {
@@ -203,6 +232,31 @@ pub(crate) fn before_push(
 }
 
 impl Report {
+    /// What was found in all sets. What is wrong in several variants alike is told once, with their names.
+    fn of(reports: Vec<(Option<&str>, Self)>) -> Self {
+        let mut all = Self::default();
+        let mut found: BTreeMap<_, Finding> = BTreeMap::new();
+        for (variant, Self { findings, objects, unknown }) in reports {
+            all.objects += objects;
+            unknown.into_iter().for_each(|(kind, count)| *all.unknown.entry(kind).or_default() += count);
+            for finding in findings {
+                let Some(name) = variant else {
+                    all.findings.push(finding);
+                    continue;
+                };
+                let Finding { rule, at, object, pointer, message, also: _, variants: _ } = &finding;
+                let place = (at.file.clone(), at.line, pointer.clone());
+                let key = (place, rule.id(), object.clone(), message.clone());
+                let known = found.entry(key).or_insert(finding);
+                if known.variants.last().is_none_or(|last| last != name) {
+                    known.variants.push(name.to_owned());
+                }
+            }
+        }
+        all.findings.extend(found.into_values());
+        all
+    }
+
     fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.rule.level() == Level::Error).count()
     }

@@ -3,13 +3,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::Timestamp;
 use sealift_registry::store::Address;
-use sealift_verify::{
-    artifact::Format, duration::Duration, parameters::Parameter, reference::Repository, statement::is_variant,
-};
+use sealift_verify::{artifact::Format, duration::Duration, parameters::Parameter, reference::Repository};
 
 use super::{
     RegistryAccess, address, assignment, pin::PushPinArgs, render::RenderArgs, repository, signer::SignerArgs,
-    validate::ValidationArgs,
+    validate::ValidationArgs, variant::VariantArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -42,13 +40,8 @@ pub(crate) struct PushArgs {
     /// or - for standard input; may be repeated
     #[arg(long = "file", short = 'f', required_unless_present = "variant", value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
-    /// One set of objects of several in this release, such as the overlay of a cluster or ring; may be repeated. A Delivery
-    /// chooses one by spec.variant
-    #[arg(long, value_name = "NAME=PATH", value_parser = variant, conflicts_with = "files")]
-    pub(crate) variant: Vec<(String, PathBuf)>,
-    /// Values file for the chart of one variant, after those of all; may be repeated
-    #[arg(long, value_name = "NAME=FILE", value_parser = variant, requires = "variant")]
-    pub(crate) variant_values: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub(crate) variants: VariantArgs,
     /// How the artifact is packed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: FormatArg,
@@ -84,15 +77,6 @@ pub(crate) struct PushArgs {
     pub(crate) origin: OriginArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryAccess,
-}
-
-/// `NAME=PATH`, where the name is a DNS label.
-fn variant(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, path) = assignment(text).map_err(|_| "expected NAME=PATH".to_owned())?;
-    match is_variant(&name) && !path.is_empty() {
-        true => Ok((name, path.into())),
-        false => Err("expected NAME=PATH, with a name of a-z, 0-9 and -, as a DNS label".to_owned()),
-    }
 }
 
 /// What the release statement says.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealift_verify::parameters::Parameter;
 
-use super::render::RenderArgs;
+use super::{render::RenderArgs, variant::VariantArgs};
 use crate::validate::{Skipped, Version, supported};
 
 const EXAMPLES: &str = "\
@@ -11,6 +11,7 @@ Examples:
   sealift validate -f rendered/
   sealift validate -f overlays/prod --kubernetes-version 1.35 --namespace-exists shop
   sealift validate -f rendered/ --schemas crds/ --var REPLICAS:int -o sarif > findings.sarif
+  sealift validate --variant eu=overlays/eu --variant us=overlays/us
   sealift validate --rules
 
 Nothing is asked of any cluster. Built-in kinds are checked by the schemas of the chosen Kubernetes, as strictly as
@@ -23,10 +24,12 @@ definitions and what only a server knows are not checked. The exit code is 5 if 
 pub(crate) struct ValidateArgs {
     /// Manifests as push takes them: a file, a folder, which is rendered if it is a kustomization or a chart, or - for
     /// standard input; may be repeated
-    #[arg(long = "file", short = 'f', required_unless_present = "rules", value_name = "PATH")]
+    #[arg(long = "file", short = 'f', required_unless_present_any = ["rules", "variant"], value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) variants: VariantArgs,
     /// Say what is looked for, and look at nothing
-    #[arg(long, conflicts_with = "files")]
+    #[arg(long, conflicts_with_all = ["files", "variant"])]
     pub(crate) rules: bool,
     /// Declare a variable as push does: NAME, NAME:int, NAME:bool=true, NAME=default; may be repeated
     #[arg(long, value_name = "NAME[:TYPE][=DEFAULT]")]

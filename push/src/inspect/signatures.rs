@@ -153,8 +153,9 @@ fn rendered(build: Option<&Value>) -> Vec<String> {
     let text = |value: &Value| plain(value.as_str().unwrap_or("?"));
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let one = |how: &Value| {
+        let variant = how["variant"].as_str().map(|name| format!(" for {}", plain(name))).unwrap_or_default();
         let mut line = format!(
-            "    rendered     {} by {} {} from {} files, inputs {}",
+            "    rendered     {}{variant} by {} {} from {} files, inputs {}",
             text(&how["folder"]),
             text(&how["renderer"]),
             text(&how["version"]),

@@ -42,7 +42,8 @@ pub(crate) struct Pinning {
     /// Those of them that name no digest.
     pub(crate) unpinned: BTreeSet<String>,
     lock: Option<PathBuf>,
-    pinned: usize,
+    /// Those that a digest was put to, as they were written.
+    pinned: BTreeSet<String>,
     unused: Vec<String>,
 }
 
@@ -54,47 +55,74 @@ struct Missing {
     missing: Vec<String>,
 }
 
-/// Pins the images of `objects`, which were read from `sources`.
+/// A set of objects whose images are to be pinned, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Unpinned<'a> {
+    pub(crate) objects: &'a Objects,
+    pub(crate) sources: &'a [Source],
+    pub(crate) paths: &'a [PathBuf],
+}
+
+/// Pins the images of all sets of a release, in their order. The lock of a set is its own, or else the one in the folder
+/// that all lie in.
 pub(crate) async fn pin(
-    objects: Objects,
-    (files, sources): (&[PathBuf], &[Source]),
+    sets: Vec<Unpinned<'_>>,
+    shared: Option<&Path>,
     args: &PushPinArgs,
     registry: &RegistryAccess,
     output: &mut Output,
-) -> Result<Pinning, Failure> {
+) -> Result<Vec<Pinning>, Failure> {
     let limits = Limits::default();
-    let mut positions = Positions::new(sources, &limits);
-    let lock = if args.pin_images { None } else { find_lock(files, args.images_lock.as_deref())? };
-    let mut places = args.image_place.clone();
-    places.extend(lock.iter().flat_map(|(_, lock)| lock.places.iter().cloned()));
-    let pins = match &lock {
-        Some((path, lock)) => {
-            complete(path, lock, &objects, &places, &mut positions)?;
-            lock.images.clone()
+    let mut tags = BTreeMap::new();
+    if args.pin_images {
+        for Unpinned { objects, sources, .. } in &sets {
+            tags.extend(named(&uses(objects, &args.image_place), &mut Positions::new(sources, &limits))?.tags);
         }
-        None if args.pin_images => {
-            let tags = named(&uses(&objects, &places), &mut positions)?.tags;
-            resolve(tags, registry, output).await?
+    }
+    // A tag is asked for once, so that it cannot mean two images in one release.
+    let resolved = if tags.is_empty() { BTreeMap::new() } else { resolve(tags, registry, output).await? };
+    let mut pinned = Vec::with_capacity(sets.len());
+    for Unpinned { objects, sources, paths } in sets {
+        let lock = if args.pin_images { None } else { find_lock(paths, shared, args.images_lock.as_deref())? };
+        let mut places = args.image_place.clone();
+        places.extend(lock.iter().flat_map(|(_, lock)| lock.places.iter().cloned()));
+        if let Some((path, lock)) = &lock {
+            complete(path, lock, objects, &places, &mut Positions::new(sources, &limits))?;
         }
-        None => BTreeMap::new(),
-    };
-    let mut objects = objects.into_vec();
-    let used = write(&mut objects, &pins, &places);
-    let objects = Objects::new(objects).map_err(Problems::from)?;
-    Ok(Pinning {
-        lock: lock.map(|(path, _)| path),
-        pinned: used.len(),
-        unused: pins.into_keys().filter(|image| !used.contains(image)).collect(),
-        ..Pinning::left(objects, &places)
-    })
+        let pins = lock.as_ref().map_or(&resolved, |(_, lock)| &lock.images);
+        let mut objects = objects.clone().into_vec();
+        let used = write(&mut objects, pins, &places);
+        let unused = match lock {
+            Some(_) => pins.keys().filter(|image| !used.contains(*image)).cloned().collect(),
+            None => Vec::new(),
+        };
+        let objects = Objects::new(objects).map_err(Problems::from)?;
+        pinned.push(Pinning {
+            lock: lock.map(|(path, _)| path),
+            pinned: used,
+            unused,
+            ..Pinning::left(objects, &places)
+        });
+    }
+    Pinning::share(&mut pinned);
+    Ok(pinned)
 }
 
-fn find_lock(files: &[PathBuf], named: Option<&Path>) -> Result<Option<(PathBuf, Lock)>, Failure> {
+fn find_lock(
+    files: &[PathBuf],
+    shared: Option<&Path>,
+    named: Option<&Path>,
+) -> Result<Option<(PathBuf, Lock)>, Failure> {
     if let Some(path) = named {
         return Ok(Some((path.to_owned(), Lock::read(path)?)));
     }
-    let Some(path) = lock::beside(files) else { return Ok(None) };
-    Ok(Lock::find(&path)?.map(|lock| (path, lock)))
+    let together = shared.map(|folder| folder.join(lock::NAME));
+    for path in lock::beside(files).into_iter().chain(together) {
+        if let Some(lock) = Lock::find(&path)? {
+            return Ok(Some((path, lock)));
+        }
+    }
+    Ok(None)
 }
 
 /// Fails unless the lock says of every image which it is.
@@ -129,11 +157,11 @@ impl Pinning {
         let found = objects.iter().flat_map(|object| find(object, places));
         let images: BTreeSet<String> = found.map(|found| found.image.to_owned()).collect();
         let unpinned = images.iter().filter(|image| Written::of(image) != Written::Pinned).cloned().collect();
-        Self { objects, images, unpinned, lock: None, pinned: 0, unused: Vec::new() }
+        Self { objects, images, unpinned, lock: None, pinned: BTreeSet::new(), unused: Vec::new() }
     }
 
     /// Of a lock that several sets of objects have in common, only what none of them names is unused; one of them says so.
-    pub(crate) fn share(mut sets: Vec<&mut Self>) {
+    fn share(sets: &mut [Self]) {
         let locks: BTreeSet<_> = sets.iter().filter_map(|set| set.lock.clone()).collect();
         for lock in locks {
             let mut of_it: Vec<_> = sets.iter_mut().filter(|set| set.lock.as_ref() == Some(&lock)).collect();
@@ -145,23 +173,32 @@ impl Pinning {
         }
     }
 
-    /// What a person should know about the images of this release.
-    pub(crate) fn notes(&self, output: &mut Output) {
-        if let Some(lock) = &self.lock {
-            output.note(format_args!("pinned    {} by {}", counted(self.pinned), lock.display()));
-            if !self.unused.is_empty() {
+    /// What a person should know about the images of a release, of all its sets.
+    pub(crate) fn notes<'a>(sets: impl Iterator<Item = &'a Self> + Clone, output: &mut Output) {
+        let mut pinned: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for set in sets.clone() {
+            pinned.entry(set.lock.as_ref()).or_default().extend(&set.pinned);
+        }
+        for (lock, images) in pinned {
+            match lock {
+                Some(lock) => output.note(format_args!("pinned    {} by {}", counted(images.len()), lock.display())),
+                None if images.is_empty() => {}
+                None => output.note(format_args!("pinned    {} as tags are now", counted(images.len()))),
+            }
+        }
+        for (lock, unused) in sets.clone().filter_map(|set| Some((set.lock.as_ref()?, &set.unused))) {
+            if !unused.is_empty() {
                 output.warn(format_args!(
                     "{} holds {} that no manifest names: {}",
                     lock.display(),
-                    counted(self.unused.len()),
-                    listed(&self.unused)
+                    counted(unused.len()),
+                    listed(unused)
                 ));
             }
-        } else if self.pinned > 0 {
-            output.note(format_args!("pinned    {} as tags are now", counted(self.pinned)));
         }
+        let unpinned: BTreeSet<_> = sets.flat_map(|set| set.unpinned.iter().cloned()).collect();
         let (parameters, tags): (Vec<_>, Vec<_>) =
-            self.unpinned.iter().cloned().partition(|image| Written::of(image) == Written::Parameter);
+            unpinned.into_iter().partition(|image| Written::of(image) == Written::Parameter);
         if !parameters.is_empty() {
             output.note(format_args!("images    left to parameters: {}", listed(&parameters)));
         }
@@ -176,15 +213,16 @@ impl Pinning {
 
     /// How the images of all sets were pinned; a lock is named where they have it in common.
     pub(crate) fn json<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Value {
-        let (mut pinned, mut locks, mut unused, mut unpinned) = (0, BTreeSet::new(), Vec::new(), BTreeSet::new());
+        let (mut pinned, mut locks, mut unused, mut unpinned) =
+            (BTreeSet::new(), BTreeSet::new(), Vec::new(), BTreeSet::new());
         for set in sets {
-            pinned += set.pinned;
+            pinned.extend(&set.pinned);
             locks.insert(set.lock.as_ref());
             unused.extend(&set.unused);
             unpinned.extend(&set.unpinned);
         }
         let lock = locks.first().filter(|_| locks.len() == 1);
-        json!({"lock": lock, "pinned": pinned, "unused": unused, "unpinned": unpinned})
+        json!({"lock": lock, "pinned": pinned.len(), "unused": unused, "unpinned": unpinned})
     }
 }
 

@@ -38,7 +38,7 @@ impl Drafted<'_> {
         let Self { repository, package, sets, statement, signatory, immutable, channel, head } = self;
         let position = statement.release.position();
         let superseded = channel.and(*head).filter(|head| *head > position);
-        sets.iter().for_each(|set| set.pinning.notes(output));
+        Pinning::notes(sets.iter().map(|set| &set.pinning), output);
         let packed = super::statement::layer_line(&package.layer.descriptor, package.layer.files);
         output.note(format_args!("would pack {} objects in {packed}", package.content.objects));
         output.note(format_args!("would sign {}, {signatory}", release::line(&statement.release)));

@@ -55,7 +55,7 @@ impl Pushed<'_> {
     pub(super) fn notes(&self, format: FormatArg, output: &mut Output) {
         let Self { package, sets, statement, .. } = self;
         let release = &statement.release;
-        sets.iter().for_each(|set| set.pinning.notes(output));
+        Pinning::notes(sets.iter().map(|set| &set.pinning), output);
         let objects = package.content.objects;
         output.note(format_args!(
             "packed    {objects} objects in {}",

@@ -19,12 +19,14 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     /// Another place that has to do with it.
     pub(crate) also: Option<Origin>,
+    /// The variants that it is found in, where there are some.
+    pub(crate) variants: Vec<String>,
 }
 
 /// `file:line: level[rule] Kind.group namespace/name /field: message`, as compilers write it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, at, object, pointer, message, also } = self;
+        let Self { rule, at, object, pointer, message, also, variants } = self;
         write!(f, "{}: {}[{}]", plain(&at.to_string()), rule.level().word(), rule.id())?;
         if let Some(object) = object {
             write!(f, " {}", plain(object))?;
@@ -36,9 +38,18 @@ impl fmt::Display for Finding {
             f.write_str(":")?;
         }
         write!(f, " {}", plain(message))?;
-        match also {
-            Some(also) => write!(f, " (also {})", plain(&also.to_string())),
-            None => Ok(()),
+        if let Some(also) = also {
+            write!(f, " (also {})", plain(&also.to_string()))?;
         }
+        f.write_str(&of_variants(variants))
+    }
+}
+
+/// Which variants something is said of, to be put after it.
+pub(super) fn of_variants(variants: &[String]) -> String {
+    match variants {
+        [] => String::new(),
+        [one] => format!(" (variant {one})"),
+        several => format!(" (variants {})", several.join(", ")),
     }
 }

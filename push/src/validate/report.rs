@@ -7,7 +7,7 @@ use super::{
     Report,
     catalogue::Version,
     counted,
-    finding::Finding,
+    finding::{Finding, of_variants},
     rule::{Level, Rule},
 };
 use crate::{
@@ -62,7 +62,7 @@ fn summary(report: &Report, version: Version) -> String {
 
 fn document(report: &Report, version: Version) -> Value {
     let finding = |finding: &Finding| {
-        json!({
+        let mut document = json!({
             "rule": finding.rule.id(),
             "level": finding.rule.level().word(),
             "file": finding.at.file,
@@ -71,7 +71,11 @@ fn document(report: &Report, version: Version) -> Value {
             "field": finding.pointer,
             "message": finding.message,
             "also": finding.also.as_ref().map(ToString::to_string),
-        })
+        });
+        if !finding.variants.is_empty() {
+            document["variants"] = json!(finding.variants);
+        }
+        document
     };
     json!({
         "schema": "sealift.dev/validate/v1",
@@ -108,7 +112,7 @@ fn sarif(report: &Report) -> Value {
             "ruleId": finding.rule.id(),
             "ruleIndex": finding.rule as usize,
             "level": finding.rule.level().word(),
-            "message": {"text": finding.message},
+            "message": {"text": format!("{}{}", finding.message, of_variants(&finding.variants))},
             "locations": [location],
             "relatedLocations": finding.also.iter().map(place).collect::<Vec<_>>(),
         })

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use sealift_e2e::{Tool, shared_folder};
+use sealift_verify::digest::Digest;
 use serde_json::Value;
 
 use crate::support::{POD, Run, SETTINGS, World};
@@ -110,6 +111,26 @@ async fn without_a_renderer_it_is_said_how_to_get_one() {
     push(&world, &[], &["-f", "base", "--render", "none"]).exits(5).says(&["a kustomization, which is an input"]);
     world.write("manifests/base/kustomization.yaml", "resources: [a.yaml]\n");
     push(&world, &[], &["-f", "manifests"]).exits(5).says(&["name its folder itself to have it rendered"]);
+}
+
+/// A renderer may read it like any other file, so it is an input: what was rendered with another lock may be another thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_in_the_folder_is_one_of_its_inputs_and_gives_the_same_each_time() {
+    let Some(kustomize) = Tool::find("kustomize") else { return };
+    let world = World::new().await;
+    overlays(&world);
+    let inputs = |world: &World| render(world)[0]["inputs"].clone();
+    let without = push(&world, &[&kustomize], &["-f", "overlays/one"]).exits(0).stdout;
+    let before = inputs(&world);
+    world.write("overlays/one/images.lock", "schema: sealift.dev/images-lock/v1\nimages: []\n");
+    let with = push(&world, &[&kustomize], &["-f", "overlays/one"]).exits(0).stdout;
+    let after = inputs(&world);
+    assert_eq!(with, without, "the same objects, and so the same artifact");
+    assert_ne!(before["digest"], after["digest"]);
+    let lock = &after["top"]["images.lock"];
+    assert_eq!(*lock, Digest::of(world.read("overlays/one/images.lock").as_bytes()).to_string());
+    push(&world, &[&kustomize], &["-f", "overlays/one"]).exits(0);
+    assert_eq!(inputs(&world), after);
 }
 
 #[tokio::test(flavor = "multi_thread")]

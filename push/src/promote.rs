@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let head = [before, own.statement(digest).await?].into_iter().flatten().max_by_key(|s| s.release.position());
     let next = Next { environment: &args.environment, epoch: args.epoch, lasts: args.expires_in, head: head.as_ref() };
     let statement = next.statement(source, *payload, Timestamp::now())?;
-    let bytes = statement.to_payload();
+    let bytes = release::payload(&statement)?;
     let mut promoted = Promoted {
         place: &subject.place,
         shown: client.shown(&subject.place),

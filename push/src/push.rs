@@ -66,6 +66,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     }
     let head = own.head(target.tag).await?;
     let statement = draft.follow(head.as_ref())?;
+    let payload = release::payload(&statement)?;
     let immutable = statement::immutable_tag(&statement);
     let taken = channel::resolve(&client, repository, &immutable).await?;
     if let Some(other) = taken.filter(|taken| *taken != package.digest) {
@@ -87,7 +88,6 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     }
 
     // registry: by digest first, so that nothing names what is not there.
-    let payload = statement.to_payload();
     let signed = signer.sign(&payload).await?;
     output.progress(format_args!("uploading {} bytes", package.layer.bytes.len()));
     upload(&client, repository, &package).await?;

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     let newest = newest(&artifact, signatory, place_meant)?;
     let statement = renewed(newest, args.expires_in, Timestamp::now())?;
 
-    let payload = statement.to_payload();
+    let payload = release::payload(&statement)?;
     let signed = signer.sign(&payload).await?;
     output.progress("attaching the signature");
     let bundle = signed.bundle.clone();

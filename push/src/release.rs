@@ -14,7 +14,7 @@ use sealift_verify::{
     digest::Digest,
     reference::{Pinned, Repository},
     signature::Envelope,
-    statement::{PREDICATE_TYPE, Release, Statement},
+    statement::{PREDICATE_TYPE, Release, Statement, StatementError},
     verify::Unverified,
 };
 use serde_json::{Value, json};
@@ -52,6 +52,21 @@ struct Truncated(Pinned);
 #[derive(Debug, thiserror::Error)]
 #[error("the statement {0} holds fields that this version of sealift does not know, and a new one would lose them")]
 struct Unknown(Digest);
+
+/// Signed, it would be refused by every reader.
+#[derive(Debug, thiserror::Error)]
+#[error("what would be signed is no statement that anybody reads")]
+struct Unreadable(#[source] StatementError);
+
+/// The bytes to sign. What no reader takes is not signed: attached, it would only stand where a release could be.
+///
+/// # Errors
+/// If a name in it is empty or would break its line.
+pub(crate) fn payload(statement: &Statement) -> Result<Vec<u8>, Failure> {
+    let payload = statement.to_payload();
+    Statement::parse(&payload).map_err(|error| Failure::new(Exit::InvalidInput, Unreadable(error)))?;
+    Ok(payload)
+}
 
 impl Artifact {
     pub(crate) async fn fetch(client: &Store, place: Pinned) -> Result<Self, ClientError> {

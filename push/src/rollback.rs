@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit
     let floor = memory.mark(&older.release.stream, older.release.environment.as_deref()).map(|mark| mark.position);
     let statement = again(older, &running, floor, args.expires_in, Timestamp::now())?;
 
-    let payload = statement.to_payload();
+    let payload = release::payload(&statement)?;
     let signed = signer.sign(&payload).await?;
     output.progress("attaching the signature");
     let attached = release::attach(&client, &repository, artifact.subject(), signed.bundle.clone(), None).await?;

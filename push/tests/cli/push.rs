@@ -149,6 +149,21 @@ async fn the_channel_moves_forward_and_never_back() {
     world.verify(":seq-9", &[]).exits(0);
 }
 
+/// It was signed and named by the channel, and every cluster refused it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_reader_takes_is_not_signed() {
+    let world = World::new().await;
+    for (flag, value) in [("--env", "pr\nod"), ("--stream", "a\tb")] {
+        for dry in [&[][..], &["--dry-run"]] {
+            let to = world.oci(":prod");
+            let words = ["push", &to, "-f", "manifests", "--key", "cosign.key", flag, value];
+            let run = world.run(&[&words[..], dry].concat()).exits(5).silent();
+            run.says(&["no statement that anybody reads"]);
+        }
+    }
+    world.run(&["inspect", &world.oci(":prod")]).exits(6);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_of_another_signer_does_not_hold_the_channel() {
     let world = World::new().await;

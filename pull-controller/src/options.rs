@@ -175,14 +175,12 @@ impl FromStr for Mirror {
     fn from_str(text: &str) -> Result<Self, MirrorError> {
         let wrong = || MirrorError(text.to_owned());
         let (from, to) = text.split_once('=').ok_or_else(wrong)?;
-        // A host alone is a prefix too, so a path is added to see whether the rest is a repository.
-        let fine = |part: &str| format!("{part}/x").parse::<Repository>().is_ok();
+        let prefix = |part: &str| Repository::prefix(part).ok_or_else(wrong);
         let to = match to.parse::<Location>() {
             Ok(layout) if !layout.is_registry() => To::Layout(layout),
-            _ if fine(to) => To::Registry(to.to_owned()),
-            _ => return Err(wrong()),
+            _ => To::Registry(prefix(to)?),
         };
-        if fine(from) { Ok(Self { from: from.to_owned(), to }) } else { Err(wrong()) }
+        Ok(Self { from: prefix(from)?, to })
     }
 }
 
@@ -260,6 +258,8 @@ mod tests {
         assert_eq!(found(&mirrors, "registry.example/team/app"), ["other:5000/mirror/team/app"]);
         assert_eq!(found(&mirrors, "registry.example/teams/app"), ["edge:5000/teams/app"]);
         assert_eq!(found(&mirrors, "elsewhere.example/app"), ["elsewhere.example/app"]);
+        let spelled = ["oci://Registry.Example/team=oci://Edge:5000"];
+        assert_eq!(found(&spelled, "registry.example/team/app"), ["edge:5000/app"], "as repositories are spelled");
     }
 
     #[test]

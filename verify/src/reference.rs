@@ -68,6 +68,14 @@ impl Repository {
         &self.path
     }
 
+    /// What repositories below `text`, a host or a host and a path, begin with, spelled as they are; `None` if there can be
+    /// none.
+    pub fn prefix(text: &str) -> Option<String> {
+        // A host alone is a prefix too, so a path is added to see whether the rest is a repository.
+        let below: Self = format!("{text}/x").parse().ok()?;
+        below.to_string().strip_suffix("/x").map(str::to_owned)
+    }
+
     /// True if the host is the loopback interface, which plain HTTP cannot leave.
     pub fn is_loopback(&self) -> bool {
         let name = match self.host.strip_prefix('[') {

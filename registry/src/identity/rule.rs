@@ -65,11 +65,8 @@ impl FromStr for IdentityRule {
             "azure" => Provider::Azure,
             _ => return Err(wrong()),
         };
-        // A host alone is a prefix too, so a path is added to see whether the rest is a repository.
-        if place.is_some_and(|place| format!("{place}/x").parse::<Repository>().is_err()) {
-            return Err(wrong());
-        }
-        Ok(Self { provider, place: place.map(str::to_owned) })
+        let place = place.map(|place| Repository::prefix(place).ok_or_else(wrong)).transpose()?;
+        Ok(Self { provider, place })
     }
 }
 
@@ -100,7 +97,7 @@ mod tests {
 
     #[test]
     fn an_identity_is_shown_to_registries_of_its_cloud_and_to_those_named() {
-        let rules: Vec<IdentityRule> = ["aws", "gcp", "azure", "mirror.example/team=aws", "mirror.example=gcp"]
+        let rules: Vec<IdentityRule> = ["aws", "gcp", "azure", "oci://mirror.example/team=aws", "Mirror.Example=gcp"]
             .map(|rule| rule.parse().unwrap())
             .into();
         for (repository, expected) in [

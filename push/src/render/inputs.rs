@@ -24,6 +24,8 @@ const NAMED: usize = 64;
 pub(super) struct Inputs {
     files: BTreeMap<String, Digest>,
     bytes: u64,
+    /// Folders that were looked into, by where they really are: links may lead in circles.
+    folders: BTreeSet<PathBuf>,
 }
 
 /// Why inputs could not be hashed.
@@ -62,13 +64,20 @@ impl Inputs {
         if depth > DEEPEST {
             return Err(InputsError::TooMuch(folder.to_owned()));
         }
-        for entry in fs::read_dir(at).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
-            if kind.is_dir() && entry.file_name() != ".git" {
-                self.walk(folder, &path, depth + 1)?;
-            } else if kind.is_file() || kind.is_symlink() && path.is_file() {
+        if !self.folders.insert(at.canonicalize().map_err(unreadable)?) {
+            return Ok(());
+        }
+        let entries: Result<Vec<_>, _> = fs::read_dir(at).map_err(unreadable)?.collect();
+        let mut entries = entries.map_err(unreadable)?;
+        // Of two ways to a folder, the same one counts on every machine.
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            // Renderers follow links, helm those to folders too.
+            let path = entry.path();
+            if path.is_file() {
                 self.add(folder, &path)?;
+            } else if path.is_dir() && entry.file_name() != ".git" {
+                self.walk(folder, &path, depth + 1)?;
             }
         }
         Ok(())
@@ -161,5 +170,26 @@ mod tests {
             .concat();
         assert_eq!(inputs.digest(), Digest::of(lines.as_bytes()));
         assert_eq!(inputs.json()["top"].as_object().unwrap().len(), 2, "only what lies in the folder itself");
+    }
+
+    /// helm reads what lies behind a link as if it lay there, and so its statement has to.
+    #[test]
+    fn folders_behind_links_are_inputs_and_circles_end() {
+        use std::os::unix::fs::symlink;
+        let around = tempfile::tempdir().unwrap();
+        let around = around.path().canonicalize().unwrap();
+        let at = around.join("chart");
+        for (name, text) in [("chart/Chart.yaml", "name: a"), ("shared/a.yaml", "1"), ("shared/b.yaml", "2")] {
+            let path = around.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        symlink("../shared", at.join("templates")).unwrap();
+        symlink("../chart", around.join("shared/back")).unwrap();
+        symlink("../shared/a.yaml", at.join("one.yaml")).unwrap();
+        symlink("nowhere", at.join("dangling")).unwrap();
+        let inputs = Inputs::under(&at, &BTreeSet::from([at.clone()])).unwrap();
+        let names: Vec<_> = inputs.files.keys().collect();
+        assert_eq!(names, ["Chart.yaml", "one.yaml", "templates/a.yaml", "templates/b.yaml"]);
     }
 }

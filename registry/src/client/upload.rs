@@ -138,7 +138,7 @@ impl Client {
         let last: usize =
             range.trim_start_matches("bytes=").split_once('-').map_or(Ok(0), |(_, to)| to.parse()).ok()?;
         // `0-0` is one byte by the specification and none by registries that cannot say "none".
-        let from = if last == 0 { 0 } else { last + 1 };
+        let from = if last == 0 { 0 } else { last.checked_add(1)? };
         (from <= size).then_some(Session { url, from })
     }
 

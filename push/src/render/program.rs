@@ -19,7 +19,8 @@ use tokio::{
 const SAID: usize = 16 << 10;
 /// A place where nothing is, by the name that systems give to the home of nobody.
 const NOWHERE: &str = "/nonexistent";
-/// What sealift itself signs and pushes with; no renderer has any business with it.
+/// What sealift itself signs and pushes with; no renderer has any business with it. A cloud's own variables stay: those a
+/// renderer may well need.
 const SECRETS: &[&str] = &[
     "SEALIFT_REGISTRY_USER",
     "SEALIFT_REGISTRY_PASSWORD",
@@ -53,7 +54,7 @@ pub(super) enum Surroundings {
     /// Nothing of the person's: no home with plugins and repositories, no PATH to find other programs on (git among
     /// them), no way through a proxy, no time zone.
     Sealed,
-    /// The person's own, without what sealift signs and pushes with.
+    /// The person's own, without the passwords and tokens that sealift itself reads.
     Own,
 }
 

@@ -109,9 +109,14 @@ impl Holding {
         (self.digest, self.until) == (hold.digest, hold.until)
     }
 
+    /// True if it is about the stream and environment of this mark.
+    fn is_of(&self, mark: &Mark) -> bool {
+        (&self.stream, &self.environment) == (&mark.stream, &mark.environment)
+    }
+
     /// True if it was taken note of under this mark.
     fn is_under(&self, mark: &Mark) -> bool {
-        (&self.stream, &self.environment, self.mark) == (&mark.stream, &mark.environment, mark.position)
+        self.is_of(mark) && self.mark == mark.position
     }
 }
 
@@ -170,9 +175,17 @@ impl Memory {
         next
     }
 
+    /// Since when there have been holds that nothing newer has ended. There is one note for all streams, so what is noted
+    /// of another one counts until either has something newer: going to and fro between them prolongs nothing.
     fn holds_since(&self, mark: &Mark, now: Timestamp) -> Timestamp {
-        let noted = self.holding.as_ref().filter(|noted| noted.is_under(mark));
-        noted.map_or(now, |noted| noted.since.min(now))
+        let counts = |noted: &&Holding| {
+            let of_another = || {
+                let reached = self.mark(&noted.stream, noted.environment.as_deref()).map(|mark| mark.position);
+                !noted.is_of(mark) && reached == Some(noted.mark) && mark.first_seen <= noted.since
+            };
+            noted.is_under(mark) || of_another()
+        };
+        self.holding.as_ref().filter(counts).map_or(now, |noted| noted.since.min(now))
     }
 }
 

@@ -75,6 +75,32 @@ fn holds_in_a_row_have_one_time_together() {
     assert_eq!(memory.holding(&hold("foreign", 8 * 24), at(6 * 24)), memory, "no note of what may not be");
 }
 
+/// Whoever may edit the Delivery may change its stream too.
+#[test]
+fn holds_that_go_to_and_fro_between_streams_have_one_time_together() {
+    let other = |memory: &Memory, sequence: u64, hour: i64| {
+        let mut statement = statement();
+        (statement.release.stream, statement.release.sequence) = ("other".into(), sequence);
+        statement.artifact = digest(&format!("other {sequence}"));
+        memory.advanced(Digest::of(&statement.to_payload()), &statement, at(hour))
+    };
+    let memory = other(&other(&accepted(&["one", "two"]), 1, 0), 2, 0);
+    let week = 7 * 24;
+    let memory = memory.holding(&hold("one", 1 + week), at(1));
+    let there = hold("other 1", 100 + week);
+    let latest = at(1 + week);
+    assert_eq!(memory.held(&there, at(100)), Err(NotHeld::TooLong { until: there.until, latest }));
+    let memory = memory.holding(&hold("other 1", 1 + week), at(100));
+    let back = hold("one", 101 + week);
+    assert_eq!(memory.held(&back, at(101)), Err(NotHeld::TooLong { until: back.until, latest }));
+    // Something newer begins anew, in either stream.
+    let (_, newer) = accept(&memory, 3, "three", &[]);
+    let newer =
+        Memory { marks: newer.marks.into_iter().map(|mark| Mark { first_seen: at(102), ..mark }).collect(), ..newer };
+    assert!(newer.held(&hold("one", 103 + week), at(103)).is_ok());
+    assert!(other(&memory, 3, 102).held(&hold("other 1", 103 + week), at(103)).is_ok());
+}
+
 #[test]
 fn the_memory_of_earlier_releases_has_a_bound_and_holds_no_artifact_twice() {
     let names: Vec<_> = (0..40).map(|n| n.to_string()).collect();

@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use sealift_e2e::{Attacker, Cli, ControlPlane, Cosign, Edge, ObjectStorage, Registry, World, policy};
+use sealift_e2e::{Attacker, Cli, ControlPlane, Cosign, Edge, KeyPair, ObjectStorage, Output, Registry, World, policy};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ struct Home<'a> {
     cli: Cli,
     registry: Registry,
     policy: String,
+    /// How the places are reached, for every command.
+    access: Vec<String>,
 }
 
 impl<'a> Home<'a> {
@@ -29,7 +31,12 @@ impl<'a> Home<'a> {
         let mut policy = policy(&world.namespace, &[&format!("{}/acme/*", registry.host())], &world.key);
         change(&mut policy);
         let policy = world.put_policy(policy).await.display().to_string();
-        Self { world, cli, registry, policy }
+        Self { world, cli, registry, policy, access: Vec::new() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let access = self.access.iter().map(String::as_str);
+        self.cli.run(&arguments.iter().copied().chain(access).collect::<Vec<_>>())
     }
 
     /// The logical repository, whose name stays the same wherever its bytes are.
@@ -54,7 +61,7 @@ impl<'a> Home<'a> {
     fn push(&self, app: &str, value: &str, place: &str) -> Digest {
         let (file, key) = (self.manifest(app, value), self.world.key.private().display().to_string());
         let to = format!("{place}:prod");
-        let pushed = self.cli.run(&["push", &to, "--as", &self.repository(app), "-f", &file, "--key", &key]);
+        let pushed = self.run(&["push", &to, "--as", &self.repository(app), "-f", &file, "--key", &key]);
         assert_eq!(pushed.code, 0, "{}", pushed.stderr);
         pushed.digest()
     }
@@ -68,7 +75,9 @@ impl<'a> Home<'a> {
     fn copied(&self, app: &str, from: &str, to: &str) -> Value {
         let from = format!("{from}:prod");
         let copy = ["copy", &from, to, "--as", &self.repository(app), "--policy", &self.policy, "-o", "json"];
-        let copied: Value = serde_json::from_str(&self.cli.succeed(&copy)).unwrap();
+        let done = self.run(&copy);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let copied: Value = serde_json::from_str(&done.stdout).unwrap();
         assert_eq!(copied["verified"], true);
         copied
     }
@@ -237,10 +246,64 @@ async fn what_cosign_signed_is_carried_over_and_believed_there_by_cosign_and_by_
     .await;
 }
 
+/// Run by `make interop`. The command line alone, and storage on this machine.
+#[test]
+fn releases_go_through_object_storage_to_every_other_kind_of_place_and_back() {
+    let Some(storage) = ObjectStorage::start("releases") else { return };
+    let cli = storage.environment().iter().fold(Cli::new(), |cli, (name, value)| cli.with_env(name, value));
+    let (registry, other, key) = (Registry::embedded(), Registry::embedded(), KeyPair::generate(&cli, "release"));
+    let logical = format!("{}/acme/shop", registry.host());
+    let policy = cli.write("policy.json", policy("home", &[&logical], &key).to_string()).display().to_string();
+    let home = format!("oci://{logical}");
+    let push = |value: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"value": value}});
+        let file = cli.write("map.json", map.to_string()).display().to_string();
+        let key = key.private().display().to_string();
+        let to = format!("{home}:prod");
+        let push = ["push", &to, "-f", &file, "--key", &key, "--version", value, "--skip-validation", "all"];
+        cli.run(&push).digest()
+    };
+    let first = push("1.0.0");
+    let mirror = format!("oci://{}/mirror/shop", other.host());
+    let places =
+        [&home, "s3://releases/a", "oci-layout:there", "s3://releases/b/c", "there.tar", "s3://releases", &mirror];
+    let copy = |from: &str, to: &str| {
+        let copy = ["copy", &format!("{from}:prod"), to, "--as", &logical, "--policy", &policy, "-o", "json"];
+        serde_json::from_str::<Value>(&cli.succeed(&copy)).unwrap()
+    };
+    let all = |release: Digest| {
+        for way in places.windows(2) {
+            let copied = copy(way[0], way[1]);
+            assert_eq!(copied["artifacts"][0]["digest"], release.to_string(), "{way:?}");
+            assert_eq!(copied["referrers"], 1, "{way:?}");
+            let again = copy(way[0], way[1]);
+            assert_eq!((&again["blobs"]["sent"], &again["tags"][0]["moved"]), (&json!(0), &json!(false)), "{way:?}");
+        }
+    };
+    all(first);
+    let diff = |from: &str, to: &str| {
+        let diff = ["diff", from, to, "--as", &logical, "--policy", &policy, "-o", "json"];
+        serde_json::from_str::<Value>(&cli.succeed(&diff)).unwrap()
+    };
+    let second = push("2.0.0");
+    let differs = diff("s3://releases/a:prod", &format!("{home}:prod"));
+    assert_eq!((&differs["verified"], &differs["changes"]), (&json!(true), &json!(true)), "{differs:#}");
+    all(second);
+    assert_eq!(diff("s3://releases/a:prod", "s3://releases:prod")["changes"], false);
+    // What is under a prefix is a layout of its own, and a tag goes forward only.
+    let back = ["copy", &format!("{mirror}@{first}"), "s3://releases/a:prod", "--as", &logical];
+    assert_eq!(cli.run(&back).code, 8);
+    let listed = cli.succeed(&["list", "s3://releases/a"]);
+    assert!(listed.contains("2.0.0"), "{listed}");
+    let older = format!("s3://releases/a@{first}");
+    cli.succeed(&["verify", &older, "--as", &logical, "--policy", &policy]);
+    assert_eq!(cli.run(&["list", "s3://releases/nothing"]).code, 6);
+}
+
 /// Run by `make interop`.
 #[tokio::test]
 async fn object_storage_holds_releases_as_a_registry_does() {
-    let Some(storage) = ObjectStorage::start("releases") else { return };
+    let Some(storage) = ObjectStorage::over_tls("releases") else { return };
     let Some(control_plane) = ControlPlane::shared() else { return };
     World::run(control_plane, "bucket", async |world| {
         let mut cli = Cli::new();
@@ -249,28 +312,33 @@ async fn object_storage_holds_releases_as_a_registry_does() {
             cli = cli.with_env(name, &value);
         }
         let mut home = Home::of(world, cli, |_| ()).await;
+        let ca_file = storage.ca_file().display().to_string();
+        // The registry of home speaks no TLS.
+        home.access = ["--ca-file", &ca_file, "--plain-http"].map(str::to_owned).into();
         let place = |app: &str| format!("s3://releases/mirror/{app}");
         let verify = |home: &Home<'_>, place: &str, app: &str| {
             let (place, logical) = (format!("{place}:prod"), home.repository(app));
-            home.cli.run(&["verify", &place, "--as", &logical, "--policy", &home.policy])
+            home.run(&["verify", &place, "--as", &logical, "--policy", &home.policy])
         };
 
         // Pushed into the bucket, and copied into it, and from there to a tar.
         let shop = home.push("shop", "1", &place("shop"));
         assert_eq!(verify(&home, &place("shop"), "shop").code, 0, "{}", storage.log());
-        let listed = home.cli.succeed(&["list", &place("shop")]);
-        assert!(listed.contains("prod"), "{listed}");
+        let listed = home.run(&["list", &place("shop")]);
+        assert!(listed.stdout.contains("prod"), "{}{}", listed.stdout, listed.stderr);
+        let untrusted = home.cli.run(&["list", &place("shop")]);
+        assert_eq!(untrusted.code, 4, "nobody trusts this certificate by himself: {}", untrusted.stderr);
         let tools = home.release("tools", "1");
         let signed = home.copy("tools", &home.place("tools"), &place("tools"));
         assert_eq!(home.copy("tools", &place("tools"), "tools.tar"), signed);
         assert_eq!(verify(&home, "tools.tar", "tools").code, 0);
-        let strange = home.cli.run(&["copy", &format!("{}:prod", place("tools")), &home.place("other")]);
+        let strange = home.run(&["copy", &format!("{}:prod", place("tools")), &home.place("other")]);
         assert_eq!(strange.code, 3, "{}", strange.stderr);
 
         home.registry.stop();
         let account = world.namespace_account(&world.namespace);
         let mirror = format!("--mirror={}/acme=s3://releases/mirror", home.registry.host());
-        world.start_controller_with(&[&mirror]).await;
+        world.start_controller_with(&[&mirror, "--registry-ca", &ca_file]).await;
         for (app, release) in [("shop", shop), ("tools", tools)] {
             home.deliver(app, account).await;
             let statement = home.delivered(app, release).await;

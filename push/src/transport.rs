@@ -7,13 +7,12 @@ use std::{
 };
 
 use sealift_registry::{
-    client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies, Timeouts},
+    client::{Client, ClientCertificate, ClientConfig, Credentials, PlainHttp, Proxies},
     docker_config,
     identity::{Identity, IdentityRule},
     store::{Address, Layout, Location, Store},
 };
 use sealift_verify::{
-    artifact::Limits,
     digest::Digest,
     reference::{Reference, Repository},
 };
@@ -65,8 +64,8 @@ pub(crate) async fn open(location: &Location, access: &RegistryAccess) -> Result
     if let Location::Registry(repository) = location {
         return client(repository, access).await;
     }
-    let user_agent = ClientConfig::default().user_agent;
-    let layout = Layout::at(location, Limits::default(), &Timeouts::default(), user_agent)?;
+    let extra_ca_pem = access.ca_file.as_deref().map(content).transpose()?;
+    let layout = Layout::at(location, &ClientConfig { extra_ca_pem, ..ClientConfig::default() })?;
     layout.map(Store::from).ok_or_else(|| usage(format!("{location} is no place for artifacts")))
 }
 

@@ -15,7 +15,7 @@ use sealift_registry::{
     client::{Client, ClientConfig, Timeouts},
     store::{Layout, Location},
 };
-use sealift_verify::{artifact::Limits, digest::Digest};
+use sealift_verify::digest::Digest;
 
 use crate::fake::{Fake, reply};
 
@@ -46,7 +46,7 @@ async fn a_list_of_manifests_is_not_a_bomb() {
     fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     fs::write(folder.path().join("index.json"), bomb(4 << 20)).unwrap();
     let layout = Location::Folder(folder.path().to_owned());
-    let layout = Layout::at(&layout, Limits::default(), &Timeouts::default(), "test").unwrap().unwrap();
+    let layout = Layout::at(&layout, &ClientConfig::default()).unwrap().unwrap();
     let registry =
         Fake::start(move |_| reply(200, &[("content-type", "application/vnd.oci.image.index.v1+json")], index.clone()));
     let registry = registry.await;

@@ -91,8 +91,7 @@ impl Registries {
         if stores.len() >= MOST_CLIENTS {
             stores.clear();
         }
-        let ClientConfig { limits, timeouts, user_agent, .. } = &self.config;
-        let store = match Layout::at(&place.location, *limits, timeouts, user_agent)? {
+        let store = match Layout::at(&place.location, &self.config)? {
             Some(layout) => Store::from(layout),
             None => {
                 let host = place.repository.host();

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    RetryConfig, UpdateVersion,
+    Certificate, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload, RetryConfig, UpdateVersion,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     client::ClientConfigKey,
     path::Path,
@@ -19,7 +19,7 @@ use super::{
     LayoutFault, Location,
     fault::{Within, said},
 };
-use crate::client::{ClientError, Timeouts};
+use crate::client::{ClientConfig, ClientError};
 
 /// Objects of one layout.
 #[derive(Clone, Debug)]
@@ -49,17 +49,18 @@ impl Bucket {
     pub(super) fn new(
         location: &Location,
         (bucket, prefix): (&str, &str),
-        timeouts: &Timeouts,
-        user_agent: &str,
+        config: &ClientConfig,
     ) -> Result<Self, ClientError> {
+        let ClientConfig { timeouts, user_agent, extra_ca_pem, .. } = config;
         let client = |key: ClientConfigKey| AmazonS3ConfigKey::Client(key);
         let seconds = |time: Duration| format!("{}s", time.as_secs().max(1));
-        let mut builder = AmazonS3Builder::from_env()
+        let trust = trusted(extra_ca_pem.as_deref()).map_err(|fault| Within(location).unusable(fault))?;
+        let mut builder = from_environment(AmazonS3Builder::new().with_client_options(trust))
             .with_bucket_name(bucket)
             .with_config(client(ClientConfigKey::ConnectTimeout), seconds(timeouts.connect))
             .with_config(client(ClientConfigKey::ReadTimeout), seconds(timeouts.idle))
             .with_config(client(ClientConfigKey::Timeout), seconds(timeouts.transfer))
-            .with_config(client(ClientConfigKey::UserAgent), user_agent)
+            .with_config(client(ClientConfigKey::UserAgent), *user_agent)
             .with_retry(RetryConfig { max_retries: 5, retry_timeout: timeouts.retry, ..RetryConfig::default() });
         // As with registries: plain HTTP never leaves this machine unless somebody says so (AWS_ALLOW_HTTP).
         let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
@@ -209,6 +210,25 @@ impl Parts {
     }
 }
 
+/// The system's certificate authorities and these.
+fn trusted(extra_ca_pem: Option<&[u8]>) -> Result<ClientOptions, LayoutFault> {
+    let Some(pem) = extra_ca_pem else { return Ok(ClientOptions::new()) };
+    let extra = Certificate::from_pem_bundle(pem).map_err(|error| LayoutFault::Certificates(Some(error)))?;
+    if extra.is_empty() {
+        return Err(LayoutFault::Certificates(None));
+    }
+    Ok(extra.into_iter().fold(ClientOptions::new(), ClientOptions::with_root_certificate))
+}
+
+/// What the `AWS_*` variables say, as `AmazonS3Builder::from_env` reads them, which knows no certificates beside.
+fn from_environment(builder: AmazonS3Builder) -> AmazonS3Builder {
+    let named = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with("AWS_"))?.to_ascii_lowercase();
+        Some((name.parse::<AmazonS3ConfigKey>().ok()?, value.into_string().ok()?))
+    });
+    named.fold(builder, |builder, (key, value)| builder.with_config(key, value))
+}
+
 fn is_plain_loopback(endpoint: &str) -> bool {
     let Ok(url) = url::Url::parse(endpoint) else { return false };
     let loopback = match url.host() {
@@ -228,6 +248,14 @@ fn cut(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_that_cannot_be_read_are_an_error_and_not_left_out() {
+        assert!(trusted(None).is_ok());
+        for pem in ["", "no PEM", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+            assert!(matches!(trusted(Some(pem.as_bytes())), Err(LayoutFault::Certificates(_))), "{pem:?}");
+        }
+    }
 
     #[test]
     fn plain_http_goes_to_loopback_only() {

@@ -57,6 +57,9 @@ pub enum LayoutFault {
     /// Whoever reads it may not write.
     #[error("it was opened for reading only")]
     ReadOnly,
+    /// The extra certificates are not PEM, or there are none.
+    #[error("the extra CA certificates cannot be read")]
+    Certificates(#[source] Option<object_store::Error>),
     /// Storage that ignores or refuses conditional writes.
     #[error("the storage knows no conditional writes, without which two writers lose each other's entries")]
     Unconditional,

@@ -25,7 +25,8 @@ use super::{
     media::{Incoming, Media},
 };
 use crate::client::{
-    Attached, AttachedBy, ClientError, Put, PutAs, Referrers, Timeouts, entries, fallback_tag, referrer_entry, unite,
+    Attached, AttachedBy, ClientConfig, ClientError, Put, PutAs, Referrers, entries, fallback_tag, referrer_entry,
+    unite,
 };
 
 /// Manifests read at the same time to learn what they are about.
@@ -64,16 +65,13 @@ pub(crate) struct Entering {
 impl Layout {
     /// The layout at a location; `None` if that is a registry. Nothing is read or written yet.
     ///
+    /// Of the settings, limits count everywhere, and timeouts, user agent and extra certificates in object storage.
+    ///
     /// # Errors
-    /// If the environment configures object storage in a way that cannot be used.
-    pub fn at(
-        location: &Location,
-        limits: Limits,
-        timeouts: &Timeouts,
-        user_agent: &str,
-    ) -> Result<Option<Self>, ClientError> {
-        let media = Media::at(location, timeouts, user_agent)?;
-        Ok(media.map(|media| Self { media, limits, known: Mutex::default() }))
+    /// If the environment configures object storage in a way that cannot be used, or certificates cannot be read.
+    pub fn at(location: &Location, config: &ClientConfig) -> Result<Option<Self>, ClientError> {
+        let media = Media::at(location, config)?;
+        Ok(media.map(|media| Self { media, limits: config.limits, known: Mutex::default() }))
     }
 
     /// Where it lies.

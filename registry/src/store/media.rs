@@ -15,7 +15,7 @@ use super::{
     fault::Within,
     folder::{self, Arriving, FolderError},
 };
-use crate::client::{ClientError, Timeouts};
+use crate::client::{ClientConfig, ClientError};
 
 /// How often a change of the index is begun anew before giving up.
 const MOST_ATTEMPTS: u32 = 20;
@@ -45,14 +45,12 @@ pub(crate) enum Incoming {
 
 impl Media {
     /// What lies at `location`; `None` if that is a registry. Nothing is read yet.
-    pub(super) fn at(location: &Location, timeouts: &Timeouts, user_agent: &str) -> Result<Option<Self>, ClientError> {
+    pub(super) fn at(location: &Location, config: &ClientConfig) -> Result<Option<Self>, ClientError> {
         let kind = match location {
             Location::Registry(_) => return Ok(None),
             Location::Folder(path) => Kind::Folder(path.clone()),
             Location::Archive(path) => Kind::Archive(Arc::new(Archive::new(path.clone()))),
-            Location::Bucket { bucket, prefix } => {
-                Kind::Bucket(Bucket::new(location, (bucket, prefix), timeouts, user_agent)?)
-            }
+            Location::Bucket { bucket, prefix } => Kind::Bucket(Bucket::new(location, (bucket, prefix), config)?),
         };
         Ok(Some(Self { location: location.clone(), kind }))
     }

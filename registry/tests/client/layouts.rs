@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use sealift_registry::{
-    client::{AttachedBy, ClientError, PutAs, Timeouts},
+    client::{AttachedBy, ClientConfig, ClientError, PutAs},
     store::{Layout, LayoutFault, Location, Store},
 };
 use sealift_verify::{
-    artifact::{Descriptor, IMAGE_MANIFEST, Limits},
+    artifact::{Descriptor, IMAGE_MANIFEST},
     digest::Digest,
     reference::Repository,
 };
@@ -17,7 +17,7 @@ use crate::peers::told_by;
 
 fn open(location: &str) -> Store {
     let location: Location = location.parse().unwrap();
-    Layout::at(&location, Limits::default(), &Timeouts::default(), "test").unwrap().unwrap().into()
+    Layout::at(&location, &ClientConfig::default()).unwrap().unwrap().into()
 }
 
 fn folder(path: &Path) -> Store {

@@ -1,8 +1,10 @@
-//! `sealift diff`: how an artifact differs from another one, from files or from a cluster. Nothing is verified.
+//! `sealift diff`: how an artifact differs from another one, from files or from a cluster. Artifacts are judged where a
+//! policy is given.
 
 mod access;
 mod compare;
 mod in_cluster;
+mod judged;
 mod privileges;
 mod show;
 mod side;
@@ -19,6 +21,7 @@ use sealift_verify::objects::{
 use self::{
     compare::{Compared, compare, of_cluster},
     in_cluster::Seen,
+    judged::Judge,
     side::{Side, Whole},
     summary::{Summary, summary},
 };
@@ -38,13 +41,16 @@ struct Difference {
     after: Side,
     compared: Compared,
     summary: Summary,
+    /// True if every artifact in it was accepted by policies.
+    is_verified: bool,
 }
 
 pub(crate) async fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Failure> {
     // What can be wrong on this side is found before the first request.
     let files = if args.files.is_empty() { None } else { Some(side::files(args, output).await?) };
-    let from = side::artifact(&args.from, &args.registry, output).await?;
-    let (differences, refused) = match (&args.context, files, &args.to) {
+    let judge = Judge::of(args, output).await?;
+    let from = side::artifact(&args.from, judge.as_ref(), &args.registry, output).await?;
+    let (mut differences, refused) = match (&args.context, files, &args.to) {
         (Some(context), ..) => {
             let Seen { differences, before, after, aimed } = in_cluster::look(args, context, &from, output).await?;
             let refused = plan::verdict(&differences);
@@ -54,12 +60,15 @@ pub(crate) async fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Fa
         }
         (None, Some(files), _) => (between(&from, &files, args)?, Ok(())),
         (None, None, Some(to)) => {
-            let to = side::artifact(to, &args.registry, output).await?;
+            let to = side::artifact(to, judge.as_ref(), &args.registry, output).await?;
             (between(&from, &to, args)?, Ok(()))
         }
         (None, None, None) => return Err(usage("name what to compare with: an artifact, -f or --context")),
     };
-    output.note("nothing here is verified: `sealift verify` judges artifacts");
+    differences.iter_mut().for_each(|difference| difference.is_verified = judge.is_some());
+    if judge.is_none() {
+        output.note("nothing here is verified: --policy judges the artifacts");
+    }
     match (output.format, differences.as_slice()) {
         (Format::Text, all) => output.product(all.iter().map(show::text).collect::<Vec<_>>().join("\n\n"))?,
         (Format::Json, [one]) => output.json(&show::json(one))?,
@@ -95,7 +104,7 @@ impl Difference {
     ) -> Self {
         let scopes = scopes(&before.objects, &after.objects, discovered);
         let summary = summary(&before.objects, &after.objects, &scopes);
-        Self { variant, before, after, compared, summary }
+        Self { variant, before, after, compared, summary, is_verified: false }
     }
 
     fn is_change(&self) -> bool {

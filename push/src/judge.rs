@@ -194,25 +194,33 @@ impl Judged {
         }
     }
 
-    /// What was accepted and may be sent on: the first of the variants where each was judged, and none unless all were
-    /// accepted, which is on the same statement. A refusal is shown with its record first.
-    pub(crate) fn current(self, policies: &[Arc<Policy>], output: &mut Output) -> Result<Verified, Failure> {
+    /// What was accepted, stale or not: the first of the variants where each was judged, and none unless all were accepted,
+    /// which is on the same statement. A refusal is shown with its record first.
+    pub(crate) fn accepted(self, policies: &[Arc<Policy>], output: &mut Output) -> Result<Verified, Failure> {
         let candidates = self.candidates;
-        let mut current = |Decision { evidence, outcome }: Decision<Verified>| {
-            let verified = outcome.map_err(|refusal| {
+        let mut accepted = |Decision { evidence, outcome }: Decision<Verified>| {
+            outcome.map_err(|refusal| {
                 output.note(plain_lines(&evidence.to_string()));
                 explain_keys(&refusal, &candidates, policies, output);
                 Failure::from(refusal)
-            })?;
-            // What is stale may be kept where it runs; it is no release to send anybody to.
-            match verified.stale() {
-                Some(refusal) => Err(Failure::from(refusal.clone())),
-                None => Ok(verified),
-            }
+            })
         };
-        let verified = current(self.decision)?;
-        self.others.into_iter().try_for_each(|other| current(other).map(drop))?;
+        let verified = accepted(self.decision)?;
+        self.others.into_iter().try_for_each(|other| accepted(other).map(drop))?;
         Ok(verified)
+    }
+
+    /// What was accepted and may be sent on.
+    pub(crate) fn current(self, policies: &[Arc<Policy>], output: &mut Output) -> Result<Verified, Failure> {
+        current(self.accepted(policies, output)?)
+    }
+}
+
+/// What is stale may be kept where it runs; it is no release to send anybody to.
+pub(crate) fn current(verified: Verified) -> Result<Verified, Failure> {
+    match verified.stale() {
+        Some(refusal) => Err(refusal.clone().into()),
+        None => Ok(verified),
     }
 }
 

@@ -24,12 +24,13 @@ use crate::{
     delivery::Settings,
     exit::Exit,
     failure::{Failure, usage},
+    judge,
     output::{Format, Output},
     packed::{Head, Set, only},
     policies, release,
     table::plain,
     transport,
-    verify::{Question, decide},
+    verify::{Accepted, accepted},
 };
 
 /// Objects that cannot be files.
@@ -78,17 +79,10 @@ pub(crate) async fn run(args: &PullArgs, output: &mut Output) -> Result<Exit, Fa
 async fn verified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Failure> {
     let trust = policies::read(&args.policy, output)?;
     let settings = Settings::of(&args.facts, output).await?;
-    let reference = transport::named(&args.reference, args.facts.as_repository.as_ref())?;
-    let repository = &reference.repository;
-    let logical = args.facts.as_repository.clone().unwrap_or_else(|| repository.clone());
-    sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
-    let question =
-        Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
-    let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
-    let (manifest, layer) = (judged.manifest.clone(), judged.layer.clone());
-    let verified = judged.current(&trust.policies, output)?;
-    let layer = layer.expect("what is verified was fetched");
-    let place = repository.pin(verified.digest());
+    let logical = args.facts.as_repository.as_ref();
+    let Accepted { place, verified, manifest, layer } =
+        accepted(&args.reference, logical, &trust, &settings, &args.registry, output).await?;
+    let verified = judge::current(verified)?;
     let stated = verified.grounds().stated();
     match stated {
         Some(stated) => output.note(format_args!("verified  {}", plain(&release::line(&stated.statement.release)))),

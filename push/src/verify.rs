@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use sealift_registry::store::Location;
+use sealift_registry::store::{Address, Location};
 use sealift_verify::{
     evidence::{Evidence, Outcome, junit, sarif},
-    reference::{Reference, Repository},
-    verify::Facts,
+    reference::{Pinned, Reference, Repository},
+    verify::{Facts, Verified},
 };
 
 use crate::{
@@ -77,6 +78,37 @@ pub(crate) struct Question<'a> {
     pub(crate) now: Option<Timestamp>,
     /// The version that a selector chose.
     pub(crate) version: Option<&'a str>,
+}
+
+/// An artifact that the policies accept, with the bytes that were judged.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) place: Pinned,
+    pub(crate) verified: Verified,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) layer: Bytes,
+}
+
+/// Fetches what an address names, judges it as the repository that it stands for, and gives it if it is accepted, stale or
+/// not.
+pub(crate) async fn accepted(
+    address: &Address,
+    logical: Option<&Repository>,
+    trust: &Trust,
+    settings: &Settings,
+    registry: &RegistryAccess,
+    output: &mut Output,
+) -> Result<Accepted, Failure> {
+    let reference = transport::named(address, logical)?;
+    let logical = logical.unwrap_or(&reference.repository).clone();
+    // A repository that no policy speaks for is never contacted.
+    sealift_verify::policy::select(&trust.policies, &logical, settings.namespace.as_deref())?;
+    let question = Question { location: &address.location, reference: &reference, logical, now: None, version: None };
+    let judged = decide(&question, trust, settings, registry, output).await?;
+    let (manifest, layer) = (judged.manifest.clone(), judged.layer.clone());
+    let verified = judged.accepted(&trust.policies, output)?;
+    let layer = layer.expect("what is verified was fetched");
+    Ok(Accepted { place: reference.repository.pin(verified.digest()), verified, manifest, layer })
 }
 
 /// Fetches and judges. The caller has made sure that some policy speaks for the repository.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) fn text(difference: &Difference) -> String {
-    let Difference { variant, before, after, compared, summary } = difference;
+    let Difference { variant, before, after, compared, summary, .. } = difference;
     let mut text = format!(
         "{}{}\n{}\n",
         variant
@@ -54,11 +54,11 @@ fn changed(line: &str, text: &mut String) {
     let _ = writeln!(text, "  {} {}", paint(CHANGED, '~'), plain(line));
 }
 
-fn statements(Difference { before, after, .. }: &Difference, text: &mut String) {
+fn statements(Difference { before, after, is_verified, .. }: &Difference, text: &mut String) {
     let (Some(before), Some(after)) = statement::latest(&before.stated, &after.stated) else { return };
     let rows = statement::rows(&before.release, &after.release);
     if !rows.is_empty() {
-        head("statement (unverified)", text);
+        head(if *is_verified { "statement" } else { "statement (unverified)" }, text);
     }
     for statement::Row { field, before, after } in rows {
         match (before, after) {
@@ -160,11 +160,11 @@ fn counts(difference: &Difference) -> String {
 }
 
 pub(super) fn json(difference: &Difference) -> Value {
-    let Difference { variant, before, after, compared, summary } = difference;
+    let Difference { variant, before, after, compared, summary, is_verified } = difference;
     let (old, new) = statement::latest(&before.stated, &after.stated);
     let mut document = json!({
         "schema": "sealift.dev/diff/v1",
-        "verified": false,
+        "verified": is_verified,
         "changes": difference.is_change(),
         "before": before.about,
         "after": after.about,

@@ -6,7 +6,10 @@ use sealift_registry::{fetch, store::Address};
 use sealift_verify::{artifact::Limits, objects::Objects};
 use serde_json::{Value, json};
 
-use super::statement::{Stated, stated};
+use super::{
+    judged::Judge,
+    statement::{Stated, stated},
+};
 use crate::{
     cli::{RegistryAccess, diff::DiffArgs},
     exit::Exit,
@@ -27,17 +30,17 @@ pub(super) struct Side {
     /// For documents.
     pub(super) about: Value,
     pub(super) objects: Objects,
-    /// What is claimed of it, the latest first.
+    /// What is claimed of it, the latest first; of what was judged, what it was accepted on.
     pub(super) stated: Vec<Stated>,
 }
 
 /// One of two sides with all its variants; what has none is one set.
 #[derive(Debug)]
 pub(super) struct Whole {
-    name: String,
-    about: Value,
-    sets: Vec<Set>,
-    stated: Vec<Stated>,
+    pub(super) name: String,
+    pub(super) about: Value,
+    pub(super) sets: Vec<Set>,
+    pub(super) stated: Vec<Stated>,
 }
 
 /// Two sides, and of which variant.
@@ -104,12 +107,20 @@ pub(super) fn pairs(before: &Whole, after: &Whole, variant: Option<&str>) -> Res
     }
 }
 
-/// An artifact, believed in nothing but its digests.
+/// An artifact: judged, or believed in nothing but its digests.
 pub(super) async fn artifact(
     address: &Address,
+    judge: Option<&Judge>,
     registry: &RegistryAccess,
     output: &mut Output,
 ) -> Result<Whole, Failure> {
+    match judge {
+        Some(judge) => judge.accepted(address, registry, output).await,
+        None => unverified(address, registry, output).await,
+    }
+}
+
+async fn unverified(address: &Address, registry: &RegistryAccess, output: &mut Output) -> Result<Whole, Failure> {
     let client = transport::open(&address.location, registry).await?;
     let reference = transport::unnamed(address, None);
     let place = reference.repository.pin(transport::digest(&client, &reference, output).await?);

@@ -131,6 +131,48 @@ async fn the_same_objects_differ_in_nothing_however_they_are_packed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_judges_what_is_compared_wherever_it_lies() {
+    let world = World::new().await;
+    world.two_releases();
+    let (logical, new) = (format!("{}/acme/shop", world.registry.addr), world.oci(":new"));
+    world.run(&["copy", &world.oci(":old"), "old.tar"]).exits(0);
+    world.run(&["copy", &new, "oci-layout:there"]).exits(0);
+    let sides = ["diff", "old.tar:old", "oci-layout:there:new"];
+    let plain = world.run(&[&sides[..], &["-o", "json"]].concat()).exits(0).json();
+    let expected = world.diff(":old", &[&new, "-o", "json"]).exits(0).json();
+    assert_eq!((&plain["verified"], &expected["verified"]), (&false.into(), &false.into()));
+
+    let judged = ["--policy", "policy.yaml", "--as", &logical];
+    let both = world.run(&[&sides[..], &judged, &["-o", "json"]].concat()).exits(0);
+    assert!(!both.stderr.contains("nothing here is verified"), "{}", both.stderr);
+    let both = both.json();
+    assert_eq!(both["verified"], true);
+    for part in ["statement", "summary", "counts", "objects"] {
+        assert_eq!(plain[part], expected[part], "{part}");
+        assert_eq!(both[part], expected[part], "{part}");
+    }
+    let shown = world.run(&[&sides[..], &judged].concat()).exits(0).stdout;
+    assert!(shown.contains("\nstatement\n"), "{shown}");
+    // Files are whoever's they are; the artifact beside them is judged.
+    let files = world.run(&[&["diff", "old.tar:old", "-f", "manifests"][..], &judged].concat()).exits(0);
+    assert!(files.stdout.contains("+++ manifests"), "{}", files.stdout);
+
+    // Whichever side is refused, nothing is shown.
+    let to = world.oci(":test");
+    let push = ["push", &to, "-f", "manifests", "--key", "cosign.key", "--env", "test", "--skip-validation", "all"];
+    world.run(&push).exits(0);
+    for sides in [[&new, &to], [&to, &new]] {
+        let refused = world.run(&["diff", sides[0], sides[1], "--policy", "policy.yaml"]).exits(3).silent();
+        refused.says(&["error: WrongEnvironment:"]);
+    }
+    let other = format!("{}/acme/other", world.registry.addr);
+    let refused = world.run(&[&sides[..], &["--policy", "policy.yaml", "--as", &other]].concat()).exits(3).silent();
+    refused.says(&["error: WrongRepository:"]);
+    world.run(&[&sides[..], &["--policy", "policy.yaml"]].concat()).exits(2).silent().says(&["--as"]);
+    world.run(&[&sides[..], &["--as", &logical]].concat()).exits(2).silent();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_other_side_is_named_and_found() {
     let world = World::new().await;
     world.push("a", &[]).exits(0);

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use sealift_e2e::{
@@ -340,6 +340,44 @@ async fn large_blobs_go_in_pieces_and_indexes_go_whole() {
     // oras reads what we wrote, and we read what it writes.
     oras(&["cp", "--from-oci-layout", "large:both", "--to-oci-layout", "theirs:both"]);
     world.run(&["copy", "oci-layout:theirs:both", "oci-layout:ours", "--as", "registry.example/large"]).exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_tools_read_what_a_copy_wrote_and_bring_it_on_with_its_signature() {
+    let (Some(oras), Some(crane)) = (Tool::find("oras"), Tool::find("crane")) else { return };
+    let world = World::new().await;
+    let pushed = digest_of(&world.push("prod", &["--version", "1.0.0"]).exits(0));
+    let expected = world.verdict(&world.oci(":prod"));
+    world.run(&["copy", &world.oci(":prod"), "oci-layout:there"]).exits(0);
+    world.run(&["copy", &world.oci(":prod"), "there.tar"]).exits(0);
+    let run = |program: Command, arguments: &[&str]| {
+        let mut program = program;
+        let home = world.folder.path();
+        let done = program.args(arguments).current_dir(home).env("HOME", home).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let host = world.registry.addr.to_string();
+    for layout in ["there", "there.tar"] {
+        let (tagged, to) = (format!("{layout}:prod"), format!("{host}/by-oras/{layout}:prod"));
+        let resolved = run(oras.command(), &["resolve", "--oci-layout", &tagged]);
+        assert_eq!(resolved.trim().parse(), Ok(pushed), "{layout}");
+        let found = run(oras.command(), &["discover", "--oci-layout", &tagged, "--format", "json"]);
+        let found: Value = serde_json::from_str(&found).unwrap();
+        assert_eq!(found["referrers"].as_array().unwrap().len(), 1, "{found:#}");
+        run(oras.command(), &["cp", "-r", "--from-oci-layout", &tagged, "--to-plain-http", &to]);
+        assert_eq!(world.verdict(&format!("oci://{to}")), expected, "{layout}");
+    }
+    // crane reads layouts in folders only, all that the index lists, and tar is tar.
+    fs::create_dir(world.path("unpacked")).unwrap();
+    run(Command::new("tar"), &["-xf", "there.tar", "-C", "unpacked"]);
+    for layout in ["there", "unpacked"] {
+        let to = format!("{host}/by-crane/{layout}");
+        run(crane.command(), &["push", "--index", layout, &format!("{to}:all")]);
+        assert_eq!(world.verdict(&format!("oci://{to}@{pushed}")), expected, "{layout}");
+        let pulled = run(crane.command(), &["digest", &format!("{to}@{pushed}")]);
+        assert_eq!(pulled.trim().parse(), Ok(pushed));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

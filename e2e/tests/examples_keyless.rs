@@ -68,6 +68,8 @@ impl Shop {
             ("CI_COMMIT_TAG", "v1.4.2"),
             ("CI_PROJECT_PATH", "acme/shop"),
             ("BUILDKITE_TAG", "v1.4.2"),
+            ("TAG_NAME", "v1.4.2"),
+            ("VERSION", "1.4.2"),
         ] {
             command.env(name, value);
         }
@@ -89,12 +91,12 @@ fn said(output: &process::Output) -> String {
 struct Push {
     platform: &'static str,
     script: String,
-    /// What marks the platform.
-    variable: &'static str,
+    /// What marks the platform; nothing does on one that hands the token to whoever asks for a variable.
+    variable: Option<&'static str>,
 }
 
 /// What pushes in each example, as its platform would run it.
-fn pushes() -> [Push; 3] {
+fn pushes() -> [Push; 5] {
     let github = yaml("ci-examples/github-actions/release-keyless.yaml");
     let steps = github["jobs"]["release"]["steps"].as_array().unwrap();
     let push = steps.iter().find(|step| step["id"] == "push").unwrap()["run"].as_str().unwrap();
@@ -107,10 +109,27 @@ fn pushes() -> [Push; 3] {
     let buildkite = yaml("ci-examples/buildkite/pipeline.yml");
     // Buildkite fills in what has one dollar before the job runs.
     let command = buildkite["steps"][0]["command"].as_str().unwrap().replace("$$", "$");
+    let jenkins = read("ci-examples/jenkins/Jenkinsfile.keyless");
+    assert!(jenkins.contains("string(credentialsId: 'sigstore', variable: 'SIGSTORE_ID_TOKEN')"));
+    assert_eq!(jenkins.matches('{').count(), jenkins.matches('}').count());
+    // What joins lines is Groovy's as much as the shell's.
+    let jenkins = jenkins.split("sh '''").nth(1).unwrap().split("'''").next().unwrap();
+    let tekton = yaml("ci-examples/tekton/release-keyless.yaml");
+    let token = &tekton["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"];
+    let step = &tekton["spec"]["steps"][0];
+    assert_eq!((&token["audience"], &token["path"]), (&json!("sigstore"), &json!("token")));
+    assert_eq!(step["volumeMounts"][0]["mountPath"], "/var/run/sigstore");
+    assert_eq!(step["env"][2], json!({"name": "TOKEN_FILE", "value": "/var/run/sigstore/token"}));
+    let filled = [("workspaces.sigstore.path", "sigstore"), ("results.reference.path", "result")];
+    let tekton = filled.iter().fold(step["script"].as_str().unwrap().to_owned(), |script, (name, value)| {
+        script.replace(&format!("$({name})"), value)
+    });
     [
-        Push { platform: "GitHub", script: push.to_owned(), variable: "GITHUB_ACTIONS" },
-        Push { platform: "GitLab", script: script.join("\n"), variable: "GITLAB_CI" },
-        Push { platform: "Buildkite", script: command, variable: "BUILDKITE" },
+        Push { platform: "GitHub", script: push.to_owned(), variable: Some("GITHUB_ACTIONS") },
+        Push { platform: "GitLab", script: script.join("\n"), variable: Some("GITLAB_CI") },
+        Push { platform: "Buildkite", script: command, variable: Some("BUILDKITE") },
+        Push { platform: "Jenkins", script: jenkins.to_owned(), variable: None },
+        Push { platform: "Tekton", script: tekton, variable: None },
     ]
 }
 
@@ -121,6 +140,7 @@ fn the_examples_come_as_far_as_the_token_that_only_their_platform_has() {
         pushes().into_iter().zip(["permissions: {id-token: write}", "SIGSTORE_ID_TOKEN", "buildkite-agent"])
     {
         let Push { platform, script, variable } = push;
+        let variable = variable.expect("these come first");
         let output = shop.script(&script).env(variable, "true").env("SIGSTORE", "").output().unwrap();
         assert_eq!(output.status.code(), Some(7), "{platform}: {}", said(&output));
         assert!(said(&output).contains(hint), "{platform}: {}", said(&output));
@@ -178,27 +198,44 @@ fn the_examples_release_on_a_private_sigstore() {
     let Some(sigstore) = Sigstore::shared() else { return };
     for Push { platform, script, variable } in pushes() {
         let shop = Shop::open();
-        let gitlab = platform == "GitLab";
-        let identity = match gitlab {
-            true => Identity::gitlab("acme/shop", "main", Some("production")),
-            false => workflow(Some("production")),
+        let identity = match platform {
+            "GitLab" => Identity::gitlab("acme/shop", "main", Some("production")),
+            "Jenkins" => Identity::jenkins("acme-shop"),
+            "Tekton" => Identity::service_account("ci", "releaser"),
+            _ => workflow(Some("production")),
         };
         let mut policy = shop.policy(sigstore, &identity);
-        if gitlab {
+        if ["GitLab", "Jenkins", "Tekton"].contains(&platform) {
             let keyless = &mut policy["spec"]["authorities"][0]["keyless"];
             keyless["subject"] = json!({"exact": identity.subject()});
-            keyless["claims"] = json!({"deploymentEnvironment": {"exact": "production"}});
+            // Which claims become extensions of the certificate, Fulcio knows of CI systems only.
+            keyless["claims"] = match platform {
+                "GitLab" => json!({"deploymentEnvironment": {"exact": "production"}}),
+                _ => json!({}),
+            };
         }
         let policy = shop.write_policy(&policy, sigstore);
         let mut command = shop.script(&script);
-        command.env(variable, "true").env("SIGSTORE", private(sigstore));
+        if let Some(variable) = variable {
+            command.env(variable, "true");
+        }
+        command.env("SIGSTORE", private(sigstore));
         let token = sigstore.token(&identity);
         match platform {
             "GitHub" => {
                 command.envs(sigstore.github_variables(&identity));
             }
-            "GitLab" => {
+            "GitLab" | "Jenkins" => {
                 command.env("SIGSTORE_ID_TOKEN", &token);
+            }
+            "Tekton" => {
+                command.env("TOKEN_FILE", shop.cli.write("token", &token));
+                for (name, file) in [
+                    ("signing_config.json", sigstore.signing_config_file()),
+                    ("trusted_root.json", sigstore.trusted_root_file()),
+                ] {
+                    shop.cli.write(&format!("sigstore/{name}"), fs::read(file).unwrap());
+                }
             }
             _ => {
                 let agent =

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use sealift_e2e::{Cli, KeyPair, Registry, policy, workspace};
 use serde_json::{Value, json};
@@ -159,6 +159,39 @@ fn the_gitlab_example_promotes() {
     assert!(variables.contains(&("SEALIFT_VERSION", "1.4.2")), "{report}");
     shop.run(&script("promote"), "prod", &variables);
     shop.assert_promoted("GitLab");
+}
+
+/// Both command steps, by an agent that knows secrets and meta-data; Buildkite fills in what has one dollar.
+#[test]
+fn the_buildkite_example_promotes() {
+    let shop = Shop::open();
+    let pipeline: Value = serde_saphyr::from_str(&read("buildkite/promote.yml")).unwrap();
+    let steps = pipeline["steps"].as_array().unwrap();
+    let order: Vec<_> = steps.iter().map(|step| (&step["key"], &step["depends_on"])).collect();
+    let (release, approve) = (json!("release"), json!("approve"));
+    assert_eq!(order[1..], [(&approve, &release), (&Value::Null, &approve)], "a person is between");
+    assert!(steps[1]["block"].is_string());
+    for (stage, _) in STAGES {
+        shop.cli.write(&format!("secrets/{}_KEY", stage.to_uppercase()), fs::read(&shop.keys[stage]).unwrap());
+        shop.cli.write(&format!("secrets/{}_PASSWORD", stage.to_uppercase()), "");
+    }
+    shop.cli.write("meta-data/none", "");
+    let agent = "#!/bin/sh\nset -eu\ncase \"$1 $2\" in\n'secret get') cat \"secrets/$3\" ;;\n\
+                 'meta-data set') printf %s \"$4\" > \"meta-data/$3\" ;;\n'meta-data get') cat \"meta-data/$3\" ;;\n\
+                 *) exit 1 ;;\nesac\n";
+    let agent = shop.cli.write("bin/buildkite-agent", agent);
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    for step in [&steps[0], &steps[2]] {
+        let script = step["command"].as_str().unwrap();
+        assert_eq!(script.replace("$$", "").matches('$').count(), 0, "nothing is left to Buildkite: {script}");
+        let script = script.replace("$$", "$").replace("registry.example", &shop.registry.host());
+        let script = format!("PATH=\"$PWD/bin:$PATH\"\n{script}");
+        // The keys come from the agent alone.
+        let mut command = shop.shell(&script, "dev", &[("BUILDKITE", "true"), ("BUILDKITE_TAG", "v1.4.2")]);
+        command.env_remove("SEALIFT_KEY").env_remove("SEALIFT_PASSWORD");
+        done(command);
+    }
+    shop.assert_promoted("Buildkite");
 }
 
 /// The scripts of the `sh` steps, in order. To Groovy, as to the shell, a `\` at a line's end joins it with the next.

@@ -7,17 +7,23 @@ use serde_json::{Value, json};
 pub(super) enum Kind {
     Github,
     Gitlab,
+    /// The plugin `oidc-provider` of Jenkins.
+    Jenkins,
+    /// A cluster, of its service accounts.
+    Kubernetes,
     Email,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Email];
+    pub(super) const ALL: [Self; 5] = [Self::Github, Self::Gitlab, Self::Jenkins, Self::Kubernetes, Self::Email];
 
     /// Its place in the address of the issuer.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
+            Self::Jenkins => "jenkins",
+            Self::Kubernetes => "kubernetes",
             Self::Email => "people",
         }
     }
@@ -72,6 +78,27 @@ impl Identity {
             claims["environment"] = json!(environment);
         }
         Self { kind: Kind::Gitlab, claims, subject: format!("https://{config}") }
+    }
+
+    /// A build of this job on Jenkins, whose tokens name the address of the job on the issuer's own host.
+    #[must_use]
+    pub fn jenkins(job: &str) -> Self {
+        let subject = format!("http://127.0.0.1/job/{job}/");
+        Self { kind: Kind::Jenkins, claims: json!({"sub": subject, "build_number": 7}), subject }
+    }
+
+    /// A pod's service account.
+    #[must_use]
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        let claims = json!({
+            "sub": format!("system:serviceaccount:{namespace}:{name}"),
+            "kubernetes.io": {
+                "namespace": namespace, "serviceaccount": {"name": name, "uid": "7d3c"},
+                "pod": {"name": "release-pod", "uid": "8e4d"},
+            },
+        });
+        let subject = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{name}");
+        Self { kind: Kind::Kubernetes, claims, subject }
     }
 
     /// A person.

@@ -103,6 +103,10 @@ impl Issuer {
             let address = format!("{}/{}", self.url(), kind.path());
             issuers[&address] = match kind {
                 Kind::Email => json!({"issuer-url": address, "client-id": "sigstore", "type": "email"}),
+                Kind::Jenkins => json!({
+                    "issuer-url": address, "client-id": "sigstore", "type": "uri", "subject-domain": "http://127.0.0.1",
+                }),
+                Kind::Kubernetes => json!({"issuer-url": address, "client-id": "sigstore", "type": "kubernetes"}),
                 Kind::Github | Kind::Gitlab => json!({
                     "issuer-url": address, "client-id": "sigstore", "type": "ci-provider", "ci-provider": kind.path(),
                 }),

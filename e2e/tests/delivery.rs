@@ -532,7 +532,7 @@ async fn objects_that_never_settle_fail_in_time_and_a_newer_release_ends_the_wai
         let first = world.push("app:stable", &[&deployment(world, "1", "web", never.clone())], &[]);
         world.trust().await;
         let account = world.namespace_account(&world.namespace);
-        world.start_controller().await;
+        world.start_controller_with(&["--concurrent", "1"]).await;
         let of = (world.namespace.as_str(), "app");
         let mut spec = quiet(world.following("app", "stable", account));
         spec["timeout"] = json!("5s");
@@ -548,13 +548,17 @@ async fn objects_that_never_settle_fail_in_time_and_a_newer_release_ends_the_wai
             ("False HealthCheckFailed".into(), "True HealthCheckFailed".into())
         );
 
-        // a wait of an hour holds nobody up: neither this Delivery's next release nor its deletion
+        // a wait of an hour holds nobody up: neither another Delivery, nor this one's next release nor its deletion
         spec["timeout"] = json!("1h");
         world.deliver(of.0, of.1, spec.clone()).await;
         let second = world.push("app:stable", &[&deployment(world, "2", "other", never)], &[]);
         world.reconcile(of).await;
         world.wait_for(of, "progressing", |delivery| reason(delivery) == "Progressing").await;
         world.applied(of, second).await;
+        let beside = (of.0, "beside");
+        let digest = world.push("beside:stable", &[&maps(world, "beside", &[("a", "1")])], &[]);
+        world.deliver(beside.0, beside.1, quiet(world.following("beside", "stable", account))).await;
+        world.delivered(beside, digest).await;
         let third = world.push("app:stable", &[&deployment(world, "3", "other", json!({}))], &[]);
         world.reconcile(of).await;
         world.delivered(of, third).await;

@@ -17,7 +17,7 @@ use sealift_apply::{
     takeover::Managers,
     terminating,
 };
-use sealift_e2e::{Request, Says, Webhook};
+use sealift_e2e::Request;
 use sealift_verify::objects::identity;
 use serde_json::{Value, json};
 
@@ -185,7 +185,7 @@ async fn what_kubectl_applied_goes_when_the_release_does_not_hold_it() {
     .await;
 }
 
-fn tempfile(value: &Value) -> tempfile::NamedTempFile {
+pub(crate) fn tempfile(value: &Value) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), value.to_string()).unwrap();
     file
@@ -339,102 +339,6 @@ async fn an_object_says_for_itself_whether_it_is_applied() {
     .await;
 }
 
-/// The webhook is in force some time after its configuration was taken: until then it is not asked.
-async fn in_force(delivery: &Delivery, webhook: &Webhook, seconds: u8) {
-    let file = tempfile(&webhook.configuration(&delivery.namespace, seconds));
-    delivery.kubectl(&["create", "-f", file.path().to_str().unwrap()]);
-    for _ in 0..600 {
-        let probe = ["create", "configmap", "probe", "--dry-run=server", "-n", &delivery.namespace];
-        let _ = delivery.control_plane.kubectl(&probe);
-        if !webhook.asked().is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the webhook is never asked");
-}
-
-fn remove(delivery: &Delivery) {
-    let name = format!("guard.{}.example.com", delivery.namespace);
-    delivery.kubectl(&["delete", "validatingwebhookconfiguration", &name]);
-}
-
-#[tokio::test]
-async fn a_webhook_that_denies_is_named_and_nothing_is_applied() {
-    with_delivery("denied", async |delivery| {
-        let webhook = Webhook::serve(Says::Deny("not on a Friday"));
-        in_force(&delivery, &webhook, 10).await;
-        let error =
-            delivery.deliver(&[delivery.config_map("a", "1"), delivery.config_map("b", "1")]).await.unwrap_err();
-        remove(&delivery);
-        assert_eq!(error.objects().len(), 2, "all are told at once");
-        let text = error.to_string();
-        assert!(
-            text.contains("not on a Friday") && text.contains(&format!("guard.{}.example.com", delivery.namespace)),
-            "{text}"
-        );
-        assert!(!error.is_transient() && !delivery.exists("configmap/a"));
-        assert!(webhook.asked().iter().all(|(_, dry)| *dry), "{:?}", webhook.asked());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_webhook_that_says_nothing_is_named_once_and_tried_again_later() {
-    with_delivery("silent", async |delivery| {
-        let webhook = Webhook::serve(Says::Nothing);
-        in_force(&delivery, &webhook, 1).await;
-        let before = webhook.asked().len();
-        let error = delivery.deliver(&[delivery.config_map("a", "1")]).await.unwrap_err();
-        let asked = webhook.asked().len() - before;
-        remove(&delivery);
-        assert!(
-            error.is_transient() && error.to_string().contains(&format!("guard.{}.example.com", delivery.namespace)),
-            "{error}"
-        );
-        assert_eq!(asked, 1, "asked again at once it would only cost its time again");
-        drop(webhook);
-        for _ in 0..600 {
-            if delivery.deliver(&[delivery.config_map("a", "1")]).await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("it is never applied");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_webhook_that_takes_no_dry_run_is_applied_under_all_the_same() {
-    with_delivery("sideeffects", async |delivery| {
-        let webhook = Webhook::serve(Says::Allow);
-        in_force(&delivery, &webhook, 10).await;
-        // No API takes this any more, but objects from before it was forbidden are still in force.
-        let name = format!("guard.{}.example.com", delivery.namespace);
-        let resource = format!("validatingwebhookconfiguration/{name}");
-        let text = delivery.kubectl(&["get", &resource, "-o", "json"]);
-        let mut old: Value = serde_json::from_str(&text).unwrap();
-        old["webhooks"][0]["sideEffects"] = "Unknown".into();
-        old["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-        delivery.control_plane.store(&format!("/registry/validatingwebhookconfigurations/{name}"), &old).await;
-        let mut done = None;
-        for n in 0..600 {
-            let change = delivery.deliver(&[delivery.config_map("a", &n.to_string())]).await.unwrap().entries.remove(0);
-            if change.reason.is_some() {
-                done = Some(change);
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        remove(&delivery);
-        let reason = done.unwrap().reason.unwrap();
-        assert!(reason.starts_with("not dry-run: a webhook"), "{reason}");
-        assert!(delivery.exists("configmap/a"));
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_namespace_that_does_not_go_is_told_and_tried_again() {
     with_delivery("stuck", async |delivery| {
@@ -497,6 +401,34 @@ async fn what_was_applied_in_a_version_that_is_gone_is_still_pruned() {
         assert_eq!(done.count(Action::Deleted), 1, "{done:?}");
         assert!(delivery.exists(&delivery.widget_named("one")) && !delivery.exists(&delivery.widget_named("two")));
         assert_eq!(delivery.inventory().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_changes_its_kind_is_made_under_the_new_one_and_pruned_under_the_old() {
+    with_delivery("kinds", async |mut delivery| {
+        let of = |kind: &str, name: &str| {
+            let mut value = delivery.deployment("web", true);
+            value["kind"] = kind.into();
+            value["metadata"]["name"] = name.into();
+            value
+        };
+        let map = delivery.config_map("settings", "1");
+        let mut secret = map.clone();
+        (secret["kind"], secret["data"]) = ("Secret".into(), json!({"key": "MQ=="}));
+        let (before, after) = ([of("Deployment", "web"), map], [of("StatefulSet", "web"), secret]);
+        for presumes in [false, true] {
+            delivery.presumes = presumes;
+            delivery.deliver(&before).await.unwrap();
+            let done = delivery.deliver(&after).await.unwrap();
+            assert_eq!(counts(&done), [(Action::Created, 2), (Action::Deleted, 2)], "{done:?}");
+            let exists = |names: [&str; 2]| names.map(|name| delivery.exists(name));
+            assert_eq!(exists(["statefulset/web", "secret/settings"]), [true, true]);
+            assert_eq!(exists(["deployment/web", "configmap/settings"]), [false, false]);
+            assert_eq!(delivery.inventory().await.len(), 2);
+            delivery.deliver(&before).await.unwrap();
+        }
     })
     .await;
 }

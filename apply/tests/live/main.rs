@@ -1,6 +1,7 @@
 //! The engine on a real API server.
 
 mod applying;
+mod webhooks;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -100,12 +100,12 @@ impl Done<'_> {
     }
 }
 
-/// Adds a verdict to the job's summary.
-pub(crate) fn verdict(evidence: &Evidence) -> Result<(), Failure> {
-    summarise(&judged(evidence))
+/// Adds a verdict to the job's summary, with what else is not as it should be.
+pub(crate) fn verdict(evidence: &Evidence, more: &[(&str, String)]) -> Result<(), Failure> {
+    summarise(&judged(evidence, more))
 }
 
-fn judged(evidence: &Evidence) -> String {
+fn judged(evidence: &Evidence, more: &[(&str, String)]) -> String {
     let heading = match (evidence.outcome, &evidence.reason) {
         (Outcome::Accepted, _) => format!("### Accepted {}", code(&evidence.reference)),
         (_, Some(reason)) => format!("### Refused {}: {reason}", code(&evidence.reference)),
@@ -115,7 +115,8 @@ fn judged(evidence: &Evidence) -> String {
     let rows: Vec<_> = failed.map(|row| (row.check.as_str(), code(&row.detail))).collect();
     let passed = evidence.checks.iter().filter(|row| row.result == CheckResult::Pass).count();
     let count = format!("{passed} of {} checks passed", evidence.checks.len());
-    let rows: Vec<_> = rows.into_iter().chain([("checks", count)]).collect();
+    let more = more.iter().map(|(name, value)| (*name, code(value)));
+    let rows: Vec<_> = rows.into_iter().chain([("checks", count)]).chain(more).collect();
     table(&heading, &rows)
 }
 

@@ -3,7 +3,10 @@
 //! A Delivery means one variant of a release that has them. Where nobody has said which, as in a pipeline that serves all
 //! of them, each is judged, and the release is accepted if all of them are.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -21,7 +24,8 @@ use sealift_verify::{
     render::Rendering,
     signature::{Candidate, Envelope},
     verify::{
-        Admitted, Decision, Facts, Images, Unverified, Verified, admit, images_to_check, open, verify, verify_opened,
+        Admitted, Decision, Facts, Images, Opened, Unverified, Verified, admit, images_named, images_to_check, open,
+        verify, verify_opened,
     },
 };
 
@@ -55,6 +59,23 @@ pub(crate) struct Judged {
     pub(crate) manifest: Vec<u8>,
     /// The layer as served, if it was worth fetching.
     pub(crate) layer: Option<Bytes>,
+    /// Of each decision that came to content.
+    contents: Vec<Content>,
+}
+
+/// What the second half of a verdict was reached on.
+#[derive(Debug)]
+struct Content {
+    admitted: Admitted,
+    opened: Opened,
+    rendering: Rendering,
+}
+
+/// One verdict, what it was reached on, and the layer if it was worth fetching.
+struct Reached {
+    decision: Decision<Verified>,
+    content: Option<Content>,
+    layer: Option<Bytes>,
 }
 
 /// By whom, what and where is judged.
@@ -124,14 +145,17 @@ pub(crate) async fn decide(
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
     let court = Court { client, registry, subject, policies, rendering };
-    let (mut decision, mut layer) = court.decision(&unverified, facts, None).await?;
-    let mut others = Vec::new();
+    let Reached { mut decision, content, mut layer } = court.decision(&unverified, facts, None).await?;
+    let (mut others, mut contents) = (Vec::new(), Vec::from_iter(content));
     if let (Extent::Each, Err(Refusal::VariantRequired { names })) = (extent, &decision.outcome) {
         let mut each = Vec::with_capacity(names.len());
+        contents.clear();
         for name in names {
             let facts = Facts { variant: Some(name), ..facts.clone() };
-            let (decision, fetched) = court.decision(&unverified, &facts, layer.clone()).await?;
+            let Reached { decision, content, layer: fetched } =
+                court.decision(&unverified, &facts, layer.clone()).await?;
             layer = fetched.or(layer);
+            contents.extend(content);
             each.push(decision);
         }
         let mut each = each.into_iter();
@@ -139,29 +163,35 @@ pub(crate) async fn decide(
             (decision, others) = (first, each.collect());
         }
     }
-    Ok(Judged { decision, others, candidates: unverified.candidates, manifest: unverified.manifest, layer })
+    Ok(Judged { decision, others, candidates: unverified.candidates, manifest: unverified.manifest, layer, contents })
 }
 
 impl Court<'_> {
-    /// One verdict, and the layer, which is fetched unless it was for another variant.
+    /// One verdict; the layer is fetched unless it was for another variant.
     async fn decision(
         &self,
         unverified: &Unverified,
         facts: &Facts<'_>,
         layer: Option<Bytes>,
-    ) -> Result<(Decision<Verified>, Option<Bytes>), Failure> {
+    ) -> Result<Reached, Failure> {
         let Self { client, registry, subject, policies, rendering } = *self;
         let legacy = legacy(policies, &subject.logical.repository, facts)?;
         let Decision { evidence, outcome } = admit(unverified, policies, facts);
         let admitted = match outcome {
-            Err(refusal) => return Ok((Decision { evidence, outcome: Err(refusal) }, None)),
+            Err(refusal) => {
+                return Ok(Reached {
+                    decision: Decision { evidence, outcome: Err(refusal) },
+                    content: None,
+                    layer: None,
+                });
+            }
             Ok(admitted) => admitted,
         };
         let layer = match layer {
             Some(layer) => layer,
             None => fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?,
         };
-        let decision = match open(&admitted, &layer) {
+        let (decision, content) = match open(&admitted, &layer) {
             Ok(opened) => {
                 let wanted = images_to_check(&admitted, &opened, rendering);
                 let signatures = images::signatures(wanted, legacy, async |image: Pinned| {
@@ -169,12 +199,13 @@ impl Court<'_> {
                     Ok::<_, Failure>(vec![(Arc::new(client), image)])
                 });
                 let images = Images { signatures: &signatures.await?, now: facts.now, trust: facts.trust };
-                verify_opened(&admitted, &opened, rendering, Some(images))
+                let decision = verify_opened(&admitted, &opened, rendering, Some(images));
+                (decision, Some(Content { admitted, opened, rendering: rendering.clone() }))
             }
             // The same refusal, with its record.
-            Err(_) => verify(&admitted, &layer, rendering),
+            Err(_) => (verify(&admitted, &layer, rendering), None),
         };
-        Ok((decision, Some(layer)))
+        Ok(Reached { decision, content, layer: Some(layer) })
     }
 }
 
@@ -182,6 +213,18 @@ impl Judged {
     /// Every decision: one, or one a variant.
     pub(crate) fn decisions(&self) -> impl Iterator<Item = &Decision<Verified>> {
         [&self.decision].into_iter().chain(&self.others)
+    }
+
+    /// The images that the release runs, in every variant that was judged, and the objects that name each, whatever the
+    /// verdict says of them; `None` where all that it would run is refused.
+    pub(crate) fn images(&self) -> Option<BTreeMap<String, BTreeSet<String>>> {
+        let of = |Content { admitted, opened, rendering }: &Content| images_named(admitted, opened, rendering);
+        self.contents.iter().filter_map(of).reduce(|mut all, more| {
+            for (image, objects) in more {
+                all.entry(image).or_default().extend(objects);
+            }
+            all
+        })
     }
 
     /// Says so if one variant was judged for what all of them get.

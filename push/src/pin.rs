@@ -20,7 +20,10 @@ use sealift_verify::{
 };
 use serde_json::json;
 
-pub(crate) use self::at_push::{Pinning, Unpinned, pin};
+pub(crate) use self::{
+    at_push::{Pinning, Unpinned, counted, pin},
+    resolve::tag_of,
+};
 use self::{
     changes::Changes,
     lock::Lock,

@@ -1,5 +1,7 @@
 //! `sealift verify`: the verdict a cluster would reach, by the very functions it calls.
 
+mod images;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use sealift_verify::{
     verify::{Facts, Verified},
 };
 
+use self::images::Looked;
 use crate::{
     ci,
     cli::{RegistryAccess, verify::VerifyArgs},
@@ -40,13 +43,22 @@ pub(crate) async fn run(args: &VerifyArgs, output: &mut Output) -> Result<Exit, 
         Question { location: &args.reference.location, reference: &reference, logical, now: None, version: None };
     let judged = decide(&question, &trust, &settings, &args.registry, output).await?;
     let records: Vec<_> = judged.decisions().map(|decision| decision.evidence.clone()).collect();
-    write(&records, output)?;
-    records.iter().try_for_each(ci::verdict)?;
+    // Of a release that is refused for its content there is nothing to look for.
+    let looked = match judged.images().filter(|_| args.check_images) {
+        Some(named) => Some(images::look(named, &args.registry, output).await),
+        None => None,
+    };
+    write(&records, looked.as_deref(), output)?;
+    let rows: Vec<_> = looked.iter().flatten().filter_map(Looked::row).collect();
+    records.iter().try_for_each(|evidence| ci::verdict(evidence, &rows))?;
     if records.len() > 1 {
         records.iter().for_each(|evidence| output.note(line(evidence)));
     }
     match judged.decisions().find_map(|decision| decision.outcome.as_ref().err()) {
-        None => complete(args, &records),
+        None => {
+            images::verdict(looked.unwrap_or_default())?;
+            complete(args, &records)
+        }
         Some(refusal) => {
             explain_keys(refusal, &judged.candidates, &trust.policies, output);
             Err(refusal.clone().into())
@@ -130,21 +142,41 @@ pub(crate) async fn decide(
     judge(&client, registry, &subject, &trust.policies, (&facts, settings.extent), &rendering).await
 }
 
-fn write(records: &[Evidence], output: &mut Output) -> Result<(), OutputError> {
+fn write(records: &[Evidence], looked: Option<&[Looked]>, output: &mut Output) -> Result<(), OutputError> {
     match output.report {
         Report::Text => {
             let texts: Vec<_> = records.iter().map(|evidence| plain_lines(&evidence.to_string())).collect();
-            output.product(texts.join("\n\n"))
+            let images = looked.map(|looked| format!("\n{}", images::lines(looked))).unwrap_or_default();
+            output.product(format_args!("{}{images}", texts.join("\n\n")))
         }
-        Report::Json => match records {
-            [one] => output.json(&one.to_json()),
-            // One a line, as `sealift audit` writes several.
-            many => {
-                output.product(many.iter().map(|record| record.to_json().to_string()).collect::<Vec<_>>().join("\n"))
+        Report::Json => {
+            let record = |evidence: &Evidence| {
+                let mut record = evidence.to_json();
+                if let Some(looked) = looked {
+                    images::add_to_record(&mut record, looked);
+                }
+                record
+            };
+            match records {
+                [one] => output.json(&record(one)),
+                // One a line, as `sealift audit` writes several.
+                many => output.product(many.iter().map(|one| record(one).to_string()).collect::<Vec<_>>().join("\n")),
             }
-        },
-        Report::Junit => output.product(junit::render(records).trim_end()),
-        Report::Sarif => output.json(&sarif::render(records)),
+        }
+        Report::Junit => {
+            let mut suites: Vec<_> = records.iter().map(junit::suite).collect();
+            if let Some(last) = suites.last_mut() {
+                last.cases.extend(looked.into_iter().flatten().map(Looked::case));
+            }
+            output.product(junit::document("sealift verify", &suites).trim_end())
+        }
+        Report::Sarif => {
+            let mut document = sarif::render(records);
+            if let (Some(looked), Some(one)) = (looked, records.first()) {
+                images::add_to_sarif(&mut document, looked, &one.reference);
+            }
+            output.json(&document)
+        }
     }
 }
 

@@ -127,6 +127,17 @@ impl Store {
         }
     }
 
+    /// Whether the manifest is there; of a registry this takes one small request.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] if it is not, [`ClientError::DigestMismatch`] if something else is, and others.
+    pub async fn has_manifest(&self, pinned: &Pinned) -> Result<(), ClientError> {
+        match self {
+            Self::Registry(client) => client.has_manifest(pinned).await,
+            Self::Layout(layout) => layout.manifest(pinned).await.map(drop),
+        }
+    }
+
     /// A blob with the size and digest described, within the limit for layers.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub use self::{
     admit::admit,
     content::{Opened, open, verify, verify_opened},
     grounds::{Grounds, Stated, ThirdParty},
-    images::{ImageSignatures, Images, images_to_check},
+    images::{ImageSignatures, Images, images_named, images_to_check},
 };
 use crate::{
     approval::Approvals,

@@ -13,9 +13,14 @@ Examples:
   sealift verify oci://mirror.example/acme/shop:prod --as registry.example/acme/shop --policy prod.yaml
   sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml --variant eu
   sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml --context prod-eu --delivery shop/web
+  sealift verify oci://registry.example/acme/shop:prod --policy prod.yaml --check-images
 
 It is the function the controller calls: given the same facts, the verdict is the same. What a cluster accepted
-before is a fact: name it with --context and --delivery, or --memory. Without, that row says NOT CHECKED.";
+before is a fact: name it with --context and --delivery, or --memory. Without, that row says NOT CHECKED.
+
+Who signed the images is part of the verdict, where the policy asks. --check-images adds what no verdict asks: whether
+they can be pulled, by a HEAD for each manifest. One that is missing or has another digest exits with 3, one that could
+not be asked about with 4, or 7 where credentials were refused.";
 
 /// Judge an artifact as a cluster would, without a cluster
 #[derive(Debug, Args)]
@@ -30,6 +35,9 @@ pub(crate) struct VerifyArgs {
     /// Exit with 9 if a check was not made although nothing was refused
     #[arg(long)]
     pub(crate) require_complete: bool,
+    /// Also ask the registries whether every image that the release runs is there, with the digest it is pinned to
+    #[arg(long)]
+    pub(crate) check_images: bool,
     #[command(flatten)]
     pub(crate) facts: FactsArgs,
     #[command(flatten)]

@@ -227,7 +227,7 @@ impl Pinning {
 }
 
 /// `1 image`, `2 images`.
-pub(super) fn counted(count: usize) -> String {
+pub(crate) fn counted(count: usize) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 

@@ -44,7 +44,12 @@ pub(super) async fn resolve(
 
 async fn digest_of(name: &ImageName, access: &RegistryAccess) -> Result<Digest, Failure> {
     let client = transport::client(&name.repository, access).await?;
-    Ok(client.resolve(&name.repository, name.tag.as_deref().unwrap_or(DEFAULT_TAG)).await?)
+    Ok(client.resolve(&name.repository, tag_of(name)).await?)
+}
+
+/// The tag that a name without a digest is asked for by.
+pub(crate) fn tag_of(name: &ImageName) -> &str {
+    name.tag.as_deref().unwrap_or(DEFAULT_TAG)
 }
 
 fn chain(failure: &Failure) -> String {

@@ -30,17 +30,38 @@ impl Client {
     pub async fn resolve(&self, repository: &Repository, tag: &str) -> Result<Digest, ClientError> {
         let mut call = self.call(Method::HEAD, repository, &self.tag_path(repository, tag)?)?;
         call.accept = MANIFESTS;
+        self.digest_of(&call).await
+    }
+
+    /// Whether the registry has the manifest with this digest: by its word where it answers HEAD with a digest, else by
+    /// the bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] if it has not, [`ClientError::DigestMismatch`] if it has something else there, and others.
+    pub async fn has_manifest(&self, pinned: &Pinned) -> Result<(), ClientError> {
+        let Pinned { repository, digest } = pinned;
+        let mut call = self.call(Method::HEAD, repository, &format!("manifests/{digest}"))?;
+        call.accept = MANIFESTS;
+        let actual = self.digest_of(&call).await?;
+        match actual == *digest {
+            true => Ok(()),
+            false => Err(ClientError::DigestMismatch { at: Box::new(call.at), expected: *digest, actual }),
+        }
+    }
+
+    /// The digest of the manifest that a HEAD is about.
+    async fn digest_of(&self, call: &Call) -> Result<Digest, ClientError> {
         let found = self.retry(|| async {
-            let response = self.send(&call).await?;
+            let response = self.send(call).await?;
             let digest = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
             Ok(digest.and_then(|digest| digest.parse().ok()))
         });
         match found.await {
             Ok(Some(digest)) => Ok(digest),
-            Ok(None) => self.tagged(&call).await.map(|bytes| Digest::of(&bytes)),
+            Ok(None) => self.tagged(call).await.map(|bytes| Digest::of(&bytes)),
             // Proxies that know no HEAD; a 404 stays a 404.
             Err(error) if matches!(error.status(), Some(400 | 405 | 501)) => {
-                self.tagged(&call).await.map(|bytes| Digest::of(&bytes))
+                self.tagged(call).await.map(|bytes| Digest::of(&bytes))
             }
             Err(error) => Err(error),
         }

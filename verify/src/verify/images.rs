@@ -3,7 +3,10 @@
 //! Which images there are is known only once the objects are, so their signatures are fetched in between:
 //! [`images_to_check`] says of which, and the verdict takes what was found. What was not looked at is no yes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -66,6 +69,29 @@ pub fn images_to_check(admitted: &Admitted, opened: &Opened, rendering: &Renderi
     asking.flat_map(|policy| pinned(&objects, &policy.images.places)).collect()
 }
 
+/// Every image that the objects name as they are to be applied, by the text that names it, and which objects do: in
+/// anything shaped like a pod's spec, and at the places that the policies which decide know. `None` where there are no such
+/// objects, since layer, inventory or parameters are refused.
+pub fn images_named(
+    admitted: &Admitted,
+    opened: &Opened,
+    rendering: &Rendering,
+) -> Option<BTreeMap<String, BTreeSet<String>>> {
+    let objects = objects_of(admitted, opened, rendering)?;
+    let places = places_of(&admitted.policies);
+    let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for object in objects.iter() {
+        for found in find(object, &places) {
+            named.entry(found.image.to_owned()).or_default().insert(object.id.to_string());
+        }
+    }
+    Some(named)
+}
+
+fn places_of(policies: &[Arc<Policy>]) -> Vec<Place> {
+    policies.iter().flat_map(|policy| policy.images.places.clone()).collect()
+}
+
 fn pinned(objects: &Objects, places: &[Place]) -> BTreeSet<Pinned> {
     let found = objects.iter().flat_map(|object| find(object, places));
     found.filter_map(|found| ImageName::parse(found.image).ok()?.pinned()).collect()
@@ -108,7 +134,7 @@ pub(super) fn judge(
         evidence.set(CheckId::Images, CheckResult::NotPresent, "no policy has rules for images");
         return Ok(());
     }
-    let places: Vec<Place> = policies.iter().flat_map(|policy| policy.images.places.clone()).collect();
+    let places = places_of(policies);
     let all: BTreeSet<_> = objects.iter().flat_map(|object| find(object, &places)).map(|found| found.image).collect();
     let signed = signed.map(|signed| format!(", {signed} signed")).unwrap_or_default();
     evidence.pass(CheckId::Images, format!("{} images allowed by name{signed}", all.len()));

@@ -1,4 +1,4 @@
-//! What was measured, as a table.
+//! What was measured, as lines and as tables.
 
 use std::{fmt, time::Duration};
 
@@ -28,5 +28,38 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         self.0.iter().try_for_each(|(name, value)| writeln!(f, "{name:<width$}  {value}"))
+    }
+}
+
+/// The middle one of several samples.
+pub(crate) fn median(samples: &[Duration]) -> Duration {
+    let mut sorted = samples.to_vec();
+    sorted.sort();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// A table in Markdown, as the documents have it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    title: String,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(title: impl Into<String>, head: &[&str]) -> Self {
+        let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+        let rule = vec!["---".to_owned(); head.len()];
+        Self { title: title.into(), rows: vec![head, rule] }
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.title)?;
+        self.rows.iter().try_for_each(|row| writeln!(f, "| {} |", row.join(" | ")))
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use sealift_e2e::{Measured, shared_folder};
 use sealift_verify::sigstore::{Demands, Signed, Subject, TrustRoot};
 
-use crate::{Bench, commands::Ground};
+use crate::{Bench, ground::Ground, noise::Noise};
 
 const RUNS: usize = 300;
 /// Of the official conformance suite: what is signed, where it is logged, and when.
@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<(), Box<dyn Error>> {
     let ground = Ground::new(&bench.folder.path().join("memory"))?;
     let files = ground.home.join("ten-mebibytes");
     fs::create_dir_all(&files)?;
-    let mut noise = Noise(0x5ea1_1f75_ea11_f75e);
+    let mut noise = Noise::new();
     for number in 0..20 {
         // 6 of the 8 bits of a character are noise, so the layer is as large as what it was made of
         let text: String = (0..(10 << 20) / 20 * 8 / 6).map(|_| noise.character()).collect();
@@ -71,17 +71,4 @@ fn verification(cases: &Path, case: &str) -> Result<(f64, f64, f64), Box<dyn Err
     times.sort();
     let milliseconds = |at: usize| times.get(at).map_or(0.0, |time: &Duration| time.as_secs_f64() * 1e3);
     Ok((milliseconds(RUNS / 2), milliseconds(0), milliseconds(RUNS - 1)))
-}
-
-/// Characters that do not compress (xorshift).
-struct Noise(u64);
-
-impl Noise {
-    fn character(&mut self) -> char {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        char::from(alphabet[(self.0 >> 58) as usize])
-    }
 }

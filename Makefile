@@ -36,10 +36,10 @@ interop: ## Run the tests that need heavier programs as well: the readers of oth
 	cargo build --workspace --all-targets
 	SEALIFT_INTEROP=1 $(on_control_plane) cargo test --workspace --no-fail-fast
 
-bench: ## Measure release builds, beside oras and cosign
+bench: ## Measure release builds, beside oras and cosign (PARTS="push copy poll …", ROUNDS=9)
 	@testenv/build bench
 	cargo build --release --package sealift --package sealift-controller --package sealift-e2e --bins
-	$(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/bench"
+	$(if $(ROUNDS),SEALIFT_BENCH_ROUNDS=$(ROUNDS) )$(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/bench" $(PARTS)
 
 fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDATION=dryRun|none), beside two limits
 	@testenv/build test

@@ -6,8 +6,6 @@ mod report;
 mod roots;
 mod tags;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use sealift_registry::{
     copy::{self, Side, SurveyError},
     store::Address,
@@ -21,14 +19,11 @@ use crate::{
     exit::Exit,
     failure::Failure,
     judge::{Subject, judge},
-    output::Output,
+    output::{Output, transfer::Transfer},
     policies,
     release::Artifact,
     transport,
 };
-
-/// Progress is said each time so much more has been moved, in bytes.
-const STEP: u64 = 8 << 20;
 
 pub(crate) async fn run(args: &CopyArgs, output: &mut Output) -> Result<Exit, Failure> {
     // Everything that can be wrong on this side is found before the first request.
@@ -69,14 +64,12 @@ pub(crate) async fn run(args: &CopyArgs, output: &mut Output) -> Result<Exit, Fa
     }
 
     // destination: by digest, and read back.
-    output.progress(format_args!("copying {} blobs, {} bytes", survey.blobs.len(), survey.size()));
-    let told = AtomicU64::new(0);
-    let moved = |bytes: u64| {
-        if bytes / STEP > told.fetch_max(bytes / STEP, Ordering::Relaxed) {
-            tracing::info!(bytes, "moved");
-        }
+    output.clear_status();
+    let done = {
+        // There, and back to be read.
+        let moving = Transfer::begin("copying and reading back", survey.size().saturating_mul(2));
+        copy::transfer(from, to, &survey, &|bytes| moving.at(bytes)).await?
     };
-    let done = copy::transfer(from, to, &survey, &moved).await?;
     copy::name(to, &survey, &survey.legacy).await?;
 
     // destination: the verdict that a cluster would reach there, then the names.

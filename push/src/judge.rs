@@ -29,7 +29,14 @@ use sealift_verify::{
     },
 };
 
-use crate::{cli::RegistryAccess, exit::Exit, failure::Failure, output::Output, table::plain_lines, transport};
+use crate::{
+    cli::RegistryAccess,
+    exit::Exit,
+    failure::Failure,
+    output::{Output, transfer},
+    table::plain_lines,
+    transport,
+};
 
 /// What is judged: where its bytes are, and which logical repository they are judged as.
 #[derive(Debug)]
@@ -189,7 +196,7 @@ impl Court<'_> {
         };
         let layer = match layer {
             Some(layer) => layer,
-            None => fetch::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?,
+            None => transfer::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?,
         };
         let (decision, content) = match open(&admitted, &layer) {
             Ok(opened) => {

@@ -1,5 +1,7 @@
 //! The one writer: the product goes to stdout, everything said about it to stderr.
 
+pub(crate) mod transfer;
+
 use std::{
     error::Error,
     fmt::Display,
@@ -10,6 +12,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 
+use self::transfer::Showing;
 use crate::{
     annotation,
     failure::Failure,
@@ -92,11 +95,13 @@ impl Output {
             Color::Never => ColorChoice::Never,
         };
         let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        let showing = Showing::of(report, quiet, io::stderr().is_terminal(), in_ci);
+        showing.settle();
         Self {
             format: if report == Report::Text { Format::Text } else { Format::Json },
             report,
             quiet,
-            live: io::stderr().is_terminal() && !in_ci && !quiet,
+            live: showing == Showing::Bar,
             status_shown: false,
             annotates: std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
             stdout: AutoStream::new(io::stdout(), choice),

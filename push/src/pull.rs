@@ -25,7 +25,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     judge,
-    output::{Format, Output},
+    output::{Format, Output, transfer},
     packed::{Head, Set, only},
     policies, release,
     table::plain,
@@ -101,7 +101,7 @@ async fn unverified(args: &PullArgs, output: &mut Output) -> Result<Pulled, Fail
     let place = reference.repository.pin(digest);
     output.progress("fetching");
     let head = Head::fetch(&client, &place).await?;
-    let layer = sealift_registry::fetch::layer(&client, &place.repository, &head.layer).await?;
+    let layer = transfer::layer(&client, &place.repository, &head.layer).await?;
     let shown = client.shown(&place);
     output.warn(format_args!("UNVERIFIED: whoever may write there decides what {shown} holds"));
     let variant = args.facts.variant.clone();

@@ -30,7 +30,7 @@ use crate::{
     failure::{Failure, usage},
     line::Own,
     origin::{self, Origin},
-    output::{Format, Output},
+    output::{Format, Output, transfer},
     release, signing, transport,
 };
 
@@ -89,7 +89,6 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
 
     // registry: by digest first, so that nothing names what is not there.
     let signed = signer.sign(&payload).await?;
-    output.progress(format_args!("uploading {} bytes", package.layer.bytes.len()));
     upload(&client, repository, &package).await?;
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
@@ -181,7 +180,7 @@ async fn upload(client: &Store, to: &Repository, package: &Package) -> Result<()
     let manifest = &package.manifest;
     tokio::try_join!(
         client.push_blob(to, &manifest.config.media_type, Bytes::from_static(b"{}")),
-        client.push_blob(to, &package.layer.descriptor.media_type, package.layer.bytes.clone().into()),
+        transfer::upload(client, to, &package.layer.descriptor.media_type, package.layer.bytes.clone().into()),
     )?;
     client.put_manifest(to, PutAs::Digest, IMAGE_MANIFEST, package.bytes.clone().into()).await?;
     Ok(())

@@ -5,7 +5,6 @@ mod consistent;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use sealift_registry::fetch;
 use sealift_verify::{
     artifact::Manifest,
     digest::Digest,
@@ -20,7 +19,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, usage},
     judge::claimed,
-    output::{Format, Output},
+    output::{Format, Output, transfer},
     release::{self, Artifact, Made, Payload},
     signing,
     table::plain,
@@ -52,7 +51,7 @@ pub(crate) async fn run(args: &SignArgs, output: &mut Output) -> Result<Exit, Fa
     let manifest = manifest.map_err(|error| Refusal::BadManifest(error.to_string()))?;
     let (layer, format) = manifest.content().map_err(|error| Refusal::BadManifest(error.to_string()))?;
     consistent::layer(&statement, layer)?;
-    let bytes = fetch::layer(&client, repository, layer).await?;
+    let bytes = transfer::layer(&client, repository, layer).await?;
     let sets = consistent::sets(&statement, &bytes, format, client.limits())?;
     show(&statement, &payload, &sets, output);
 

@@ -19,6 +19,16 @@ pub(crate) fn table<const N: usize>(indent: usize, heads: [&str; N], rows: &[[St
     std::iter::once(line(heads)).chain(body).collect::<Vec<_>>().join("\n")
 }
 
+/// A number of bytes for people; documents have all of it.
+pub(crate) fn size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..=1023 => return format!("{bytes} B"),
+        1024..=1_048_575 => (1 << 10, "KiB"),
+        _ => (1 << 20, "MiB"),
+    };
+    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
+}
+
 /// A text of the registry's or a stranger's making, without what would move a terminal's cursor.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -43,5 +53,14 @@ mod tests {
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(plain_lines("a\r\nb\u{7}"), "a\nb\u{fffd}");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1 << 20, "1.0 MiB"), (5 << 19, "2.5 MiB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
     }
 }

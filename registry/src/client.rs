@@ -44,6 +44,7 @@ pub use self::{
     proxy::Proxies,
     push::{Put, PutAs},
     referrers::Referrers,
+    send::Sent,
 };
 use self::{auth::Authenticator, guard::Guard, transport::Transport};
 pub(crate) use self::{

@@ -31,7 +31,7 @@ pub(crate) use self::{
     media::Incoming,
     opened::Opened,
 };
-use crate::client::{At, Attached, Client, ClientError, Put, PutAs, Referrers};
+use crate::client::{At, Attached, Client, ClientError, Put, PutAs, Referrers, Sent};
 
 /// The file that says that the rest is a layout.
 pub(crate) const MARKER: &str = "oci-layout";
@@ -230,6 +230,23 @@ impl Store {
     ) -> Result<Descriptor, ClientError> {
         match self {
             Self::Registry(client) => client.push_blob(repository, media_type, bytes).await,
+            Self::Layout(layout) => layout.push_blob(media_type, bytes).await,
+        }
+    }
+
+    /// The same; `sent` is told how many bytes are on their way, where they go over a network.
+    ///
+    /// # Errors
+    /// As of [`Store::push_blob`].
+    pub async fn push_blob_telling(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        bytes: Bytes,
+        sent: Sent,
+    ) -> Result<Descriptor, ClientError> {
+        match self {
+            Self::Registry(client) => client.push_blob_telling(repository, media_type, bytes, sent).await,
             Self::Layout(layout) => layout.push_blob(media_type, bytes).await,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sealift_registry::{fetch, store::Address};
+use sealift_registry::store::Address;
 use sealift_verify::{artifact::Limits, objects::Objects};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     manifests,
-    output::Output,
+    output::{Output, transfer},
     packed::{Head, Packed, Set, only},
     release::Artifact,
     render::{self, Rendered},
@@ -128,7 +128,7 @@ async fn unverified(address: &Address, registry: &RegistryAccess, output: &mut O
     output.progress(format_args!("fetching {shown}"));
     let artifact = Artifact::fetch(&client, place.clone()).await?;
     let head = Head::parse(&place, &artifact.manifest)?;
-    let layer = fetch::layer(&client, &place.repository, &head.layer).await?;
+    let layer = transfer::layer(&client, &place.repository, &head.layer).await?;
     let Packed { sets, .. } = head.open(&layer, client.limits(), None)?;
     let about = json!({"kind": "artifact", "reference": shown, "digest": place.digest});
     Ok(Whole { name: shown, about, sets, stated: stated(&artifact) })

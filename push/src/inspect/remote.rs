@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{content::Content, signatures};
 use crate::{
     failure::Failure,
+    output::transfer,
     packed::{Head, Packed, only},
     table::plain,
 };
@@ -32,7 +33,7 @@ pub(super) async fn fetch(client: &Store, reference: &Pinned, variant: Option<&s
     let limits = *client.limits();
     let head = Head::fetch(client, reference).await?;
     let both: Result<_, ClientError> = tokio::try_join!(
-        fetch::layer(client, &reference.repository, &head.layer),
+        transfer::layer(client, &reference.repository, &head.layer),
         fetch::signatures(client, reference, &limits, Legacy::Included),
     );
     let (bytes, signatures) = both?;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     release::statement_json,
-    table::{plain, table},
+    table::{plain, size, table},
 };
 
 const NOTHING: &str = "-";
@@ -59,16 +59,6 @@ fn verdict(listed: &Listed) -> String {
     }
 }
 
-/// For people; `-o json` has the bytes.
-fn size(bytes: u64) -> String {
-    let (unit, name) = match bytes {
-        0..=1023 => return format!("{bytes} B"),
-        1024..=1_048_575 => (1 << 10, "KiB"),
-        _ => (1 << 20, "MiB"),
-    };
-    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
-}
-
 pub(super) fn json(location: &Location, rows: &[Row<'_>], found: usize) -> Value {
     let claimed = |Claimed { payload, release, signers }: &Claimed| {
         let mut statement = statement_json(payload, release);
@@ -105,18 +95,4 @@ pub(super) fn json(location: &Location, rows: &[Row<'_>], found: usize) -> Value
         "found": found,
         "tags": rows.iter().map(row).collect::<Vec<_>>(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, text) in
-            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1 << 20, "1.0 MiB"), (5 << 19, "2.5 MiB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
-    }
 }

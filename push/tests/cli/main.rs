@@ -35,6 +35,8 @@ mod pin;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod promote;
 #[cfg(test)]
 mod pull;

@@ -27,7 +27,7 @@ impl Client {
         let at = At { host: super::authority(&url), repository: String::new(), path: url.path().to_owned() };
         let (access, timeout) = (Access::Pull, self.timeouts.request);
         let (method, accept) = (Method::GET, "*/*");
-        let call = Call { method, url, at, access, accept, body: None, range: None, source: None, timeout };
+        let call = Call { method, url, at, access, accept, body: None, sent: None, range: None, source: None, timeout };
         self.retry(|| self.send(&call)).await?;
         Ok(if self.auth.is_challenged("") { Checked::Taken } else { Checked::NotAsked })
     }

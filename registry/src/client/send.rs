@@ -1,12 +1,13 @@
 //! Sending one request: authorisation, redirects, limits, and trying again.
 
-use std::{future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
+use futures::stream;
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use reqwest::{
-    Method, Response, StatusCode, Url,
+    Body, Method, Response, StatusCode, Url,
     header::{self, HeaderName},
 };
 use sealift_verify::reference::Repository;
@@ -36,7 +37,7 @@ pub(crate) enum Access {
 }
 
 /// One request, as often as it takes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -44,11 +45,29 @@ pub(crate) struct Call {
     pub(crate) access: Access,
     pub(crate) accept: &'static str,
     pub(crate) body: Option<(String, Bytes)>,
+    /// Who is told how much of the body is on its way.
+    pub(crate) sent: Option<Sent>,
     /// A header that says which part is asked for or sent.
     pub(crate) range: Option<(HeaderName, String)>,
     /// Another repository that is read from.
     pub(crate) source: Option<String>,
     pub(crate) timeout: Duration,
+}
+
+/// Told how many bytes of an upload are on their way.
+pub type Sent = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// In what pieces a body goes whose sender wants to be told.
+const TOLD_PIECE: usize = 256 << 10;
+
+/// A body that tells how much of it has been taken.
+fn telling(body: Bytes, sent: &Sent) -> Body {
+    let sent = Arc::clone(sent);
+    let pieces = (0..body.len()).step_by(TOLD_PIECE).map(move |from| {
+        sent(from as u64);
+        Ok::<_, Infallible>(body.slice(from..body.len().min(from + TOLD_PIECE)))
+    });
+    Body::wrap_stream(stream::iter(pieces))
 }
 
 /// Told how many bytes of a transfer have arrived.
@@ -59,7 +78,7 @@ impl Client {
     pub(crate) fn call(&self, method: Method, repository: &Repository, rest: &str) -> Result<Call, ClientError> {
         let url = self.url(repository, rest)?;
         let (at, access, timeout) = (self.at(&url, repository), Access::Pull, self.timeouts.request);
-        Ok(Call { method, url, at, access, accept: "*/*", body: None, range: None, source: None, timeout })
+        Ok(Call { method, url, at, access, accept: "*/*", body: None, sent: None, range: None, source: None, timeout })
     }
 
     /// Sends `call` and gives back a success, its body unread. Answers a challenge once.
@@ -93,7 +112,12 @@ impl Client {
                 request = authorization.apply(request);
             }
             if let Some((media_type, body)) = &call.body {
-                request = request.header(header::CONTENT_TYPE, media_type).body(body.clone());
+                request = request.header(header::CONTENT_TYPE, media_type);
+                request = match call.sent.as_ref().filter(|_| body.len() > TOLD_PIECE) {
+                    // Its length is said all the same: not every registry takes chunks of unknown number.
+                    Some(sent) => request.header(header::CONTENT_LENGTH, body.len()).body(telling(body.clone(), sent)),
+                    None => request.body(body.clone()),
+                };
             }
             if let Some((name, value)) = &call.range {
                 request = request.header(name, value);

@@ -4,7 +4,7 @@
 //! sent as a chunk. The registry decides where a session lives: the guard judges the place like a redirect, and bytes that
 //! are about to be public go there without credentials if it is another host.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
@@ -12,7 +12,7 @@ use sealift_verify::{artifact::Descriptor, digest::Digest, reference::Repository
 
 use super::{
     At, Client, ClientError, Fault, authority,
-    send::{Access, Call},
+    send::{Access, Call, Sent},
 };
 
 const OCTETS: &str = "application/octet-stream";
@@ -22,6 +22,13 @@ const OCTETS: &str = "application/octet-stream";
 pub(super) struct Session {
     pub(super) url: Url,
     pub(super) from: usize,
+}
+
+/// A blob on its way.
+struct Content {
+    digest: Digest,
+    bytes: Bytes,
+    sent: Option<Sent>,
 }
 
 /// What became of a request to take a blob from another repository.
@@ -44,7 +51,21 @@ impl Client {
         self.push_blob_from(repository, None, media_type, bytes).await
     }
 
-    /// The same, and where the registry has the blob in `source`, one of its own repositories, it is asked to take it
+    /// The same; `sent` is told how many bytes are on their way, unless the blob is so small that it is gone at once.
+    ///
+    /// # Errors
+    /// As of [`Client::push_blob`].
+    pub async fn push_blob_telling(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        bytes: Bytes,
+        sent: Sent,
+    ) -> Result<Descriptor, ClientError> {
+        self.upload(repository, None, media_type, bytes, Some(sent)).await
+    }
+
+    /// As [`Client::push_blob`], and where the registry has the blob in `source`, one of its own repositories, it is asked to take it
     /// from there. Registries may decline, and then the bytes are uploaded.
     ///
     /// # Errors
@@ -56,11 +77,23 @@ impl Client {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Descriptor, ClientError> {
+        self.upload(repository, source, media_type, bytes, None).await
+    }
+
+    async fn upload(
+        &self,
+        repository: &Repository,
+        source: Option<&Repository>,
+        media_type: &str,
+        bytes: Bytes,
+        sent: Option<Sent>,
+    ) -> Result<Descriptor, ClientError> {
         let blob = Descriptor::of(media_type, &bytes);
+        let content = Content { digest: blob.digest, bytes, sent };
         // A session that broke off, for the next attempt to go on with.
         let broken = Mutex::new(None);
         let advanced = Mutex::new(0);
-        let attempt = || self.push_blob_once(repository, source, &blob.digest, &bytes, &broken);
+        let attempt = || self.push_blob_once(repository, source, &content, &broken);
         let further = || {
             let from = locked(&broken).as_ref().map_or(0, |session: &Session| session.from);
             let mut advanced = locked(&advanced);
@@ -74,25 +107,24 @@ impl Client {
         &self,
         repository: &Repository,
         source: Option<&Repository>,
-        digest: &Digest,
-        bytes: &Bytes,
+        content: &Content,
         broken: &Mutex<Option<Session>>,
     ) -> Result<(), ClientError> {
-        if self.blob_known(repository, digest, Access::Push).await? {
+        if self.blob_known(repository, &content.digest, Access::Push).await? {
             return Ok(());
         }
         let resumed = locked(broken).take();
         if let Some(session) = resumed
-            && let Some(session) = self.resume(repository, session, bytes.len()).await
+            && let Some(session) = self.resume(repository, session, content.bytes.len()).await
         {
-            match self.finish(repository, &session, digest, bytes, broken).await {
+            match self.finish(repository, &session, content, broken).await {
                 Err(error) if !error.is_transient() => tracing::debug!(%error, "an upload is begun anew"),
                 answer => return answer,
             }
         }
-        match self.open(repository, source, digest).await? {
+        match self.open(repository, source, &content.digest).await? {
             Opened::Mounted => Ok(()),
-            Opened::Session(session) => self.finish(repository, &session, digest, bytes, broken).await,
+            Opened::Session(session) => self.finish(repository, &session, content, broken).await,
         }
     }
 
@@ -147,11 +179,10 @@ impl Client {
         &self,
         repository: &Repository,
         session: &Session,
-        digest: &Digest,
-        bytes: &Bytes,
+        content: &Content,
         broken: &Mutex<Option<Session>>,
     ) -> Result<(), ClientError> {
-        let sent = self.send_rest(repository, session, digest, bytes).await;
+        let sent = self.send_rest(repository, session, content).await;
         if let Err(ClientError::Unreachable { .. } | ClientError::RateLimited { .. }) = &sent {
             *locked(broken) = Some(session.clone());
         }
@@ -159,7 +190,7 @@ impl Client {
             return Ok(());
         }
         // Accepted without a place: so is it there?
-        if self.blob_known(repository, digest, Access::Push).await? {
+        if self.blob_known(repository, &content.digest, Access::Push).await? {
             return Ok(());
         }
         let at = self.at(&self.url(repository, "blobs/uploads/")?, repository);
@@ -171,20 +202,23 @@ impl Client {
         &self,
         repository: &Repository,
         session: &Session,
-        digest: &Digest,
-        bytes: &Bytes,
+        content: &Content,
     ) -> Result<bool, ClientError> {
         let Session { url, from } = session;
+        let Content { digest, bytes, sent } = content;
+        let begun = *from as u64;
+        let sent: Option<Sent> = sent.clone().map(|sent| Arc::new(move |more| sent(begun + more)) as Sent);
         let (mut url, mut body) = (url.clone(), bytes.slice(*from..));
         if *from > 0 && !body.is_empty() {
             let mut call = self.session_call(Method::PATCH, repository, &url, body);
             call.range = Some((header::CONTENT_RANGE, format!("{from}-{}", bytes.len() - 1)));
+            call.sent = sent.clone();
             let answer = self.send(&call).await?;
             url = place(&call, &answer)?.unwrap_or(url);
             body = Bytes::new();
         }
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let answer = self.send(&self.session_call(Method::PUT, repository, &url, body)).await?;
+        let answer = self.send(&Call { sent, ..self.session_call(Method::PUT, repository, &url, body) }).await?;
         Ok(answer.headers().contains_key(header::LOCATION))
     }
 
@@ -198,6 +232,7 @@ impl Client {
             access: Access::Push,
             accept: "*/*",
             body: Some((OCTETS.to_owned(), body)),
+            sent: None,
             range: None,
             source: None,
             timeout: self.timeouts.transfer,

@@ -1,5 +1,7 @@
 //! Transfers that break off, and what is asked of which host on the way.
 
+use std::sync::{Arc, Mutex};
+
 use sealift_e2e::{
     Login,
     faulty::{Accepts, Behaviour, Fault, FaultyRegistry, Gate, TokenService, What},
@@ -172,4 +174,28 @@ async fn a_blob_is_mounted_where_it_may_be_read_and_uploaded_where_not() {
     let elsewhere: Repository = "other.example/acme/base".parse().unwrap();
     let refused = client.push_blob_from(&repository("acme/third"), Some(&elsewhere), LAYER, "third".into()).await;
     assert!(matches!(refused, Err(ClientError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_told_about_arrives_whole_and_with_its_length_even_if_it_broke_off() {
+    let breaks = vec![fault("PUT", "/blobs/uploads/", 1, What::CutUpload(200_000))];
+    for (faults, broken) in [(vec![], false), (breaks, true)] {
+        let (registry, repository) = with(faults).await;
+        let client = client(&registry, Credentials::Anonymous);
+        let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let hears = Arc::clone(&told);
+        let hear = Arc::new(move |bytes| hears.lock().unwrap().push(bytes));
+        let blob = client.push_blob_telling(&repository, LAYER, content().into(), hear).await.unwrap();
+        assert_eq!(client.blob(&repository, &blob).await.unwrap(), content());
+        let seen = registry.seen();
+        let whole = seen.iter().find(|seen| seen.method == "PUT").unwrap();
+        let length = |name: &str| whole.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!((length("content-length"), length("transfer-encoding")), (Some("524288"), None));
+        let told = told.lock().unwrap().clone();
+        assert_eq!(told[..2], [0, 262_144]);
+        // What is sent again is told from where it goes on.
+        assert_eq!(told.len() > 2, broken, "{told:?}");
+        assert!(told.iter().all(|bytes| *bytes < 524_288), "{told:?}");
+        assert!(!broken || told[2] == 200_000, "{told:?}");
+    }
 }

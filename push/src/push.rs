@@ -93,7 +93,7 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
     let bundle = signed.bundle.clone();
-    let attached = release::attach(&client, repository, subject, bundle, created).await?;
+    let attached = release::attach_beside(&client, repository, subject, bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
     output.progress("moving tags");

@@ -201,7 +201,18 @@ pub(crate) async fn attach(
     attach_statement(client, repository, subject, bundle, PREDICATE_TYPE, created).await
 }
 
-/// Attaches a bundle to the manifest it is about, with the annotations that cosign writes.
+/// The same in the course of a push, which has just brought the artifact and its empty config.
+pub(crate) async fn attach_beside(
+    client: &Store,
+    repository: &Repository,
+    subject: Descriptor,
+    bundle: Vec<u8>,
+    created: Option<Timestamp>,
+) -> Result<Attached, ClientError> {
+    client.attach_bundle_beside(repository, subject, bundle.into(), annotations(PREDICATE_TYPE, created)).await
+}
+
+/// Attaches a bundle to the manifest it is about.
 pub(crate) async fn attach_statement(
     client: &Store,
     repository: &Repository,
@@ -210,14 +221,17 @@ pub(crate) async fn attach_statement(
     predicate_type: &str,
     created: Option<Timestamp>,
 ) -> Result<Attached, ClientError> {
+    client.attach_bundle(repository, subject, bundle.into(), annotations(predicate_type, created)).await
+}
+
+/// What cosign writes beside a bundle.
+fn annotations(predicate_type: &str, created: Option<Timestamp>) -> BTreeMap<String, String> {
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let annotations = BTreeMap::from(
-        [
-            ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
-            ("dev.sigstore.bundle.predicateType", predicate_type.to_owned()),
-            ("org.opencontainers.image.created", created.unwrap_or(now).to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    client.attach_bundle(repository, subject, bundle.into(), annotations).await
+    [
+        ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
+        ("dev.sigstore.bundle.predicateType", predicate_type.to_owned()),
+        ("org.opencontainers.image.created", created.unwrap_or(now).to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }

@@ -291,7 +291,25 @@ impl Store {
         annotations: std::collections::BTreeMap<String, String>,
     ) -> Result<Attached, ClientError> {
         self.push_blob(repository, EMPTY_CONFIG, Bytes::from_static(b"{}")).await?;
-        let layer = self.push_blob(repository, BUNDLE, bundle).await?;
+        self.attach_bundle_beside(repository, subject, bundle, annotations).await
+    }
+
+    /// The same where the empty config has just been pushed, with the artifact itself.
+    ///
+    /// # Errors
+    /// As of [`Store::attach`].
+    pub async fn attach_bundle_beside(
+        &self,
+        repository: &Repository,
+        subject: Descriptor,
+        bundle: Bytes,
+        annotations: std::collections::BTreeMap<String, String>,
+    ) -> Result<Attached, ClientError> {
+        let layer = match self {
+            // A signature is new each time it is made.
+            Self::Registry(client) => client.push_new_blob(repository, BUNDLE, bundle).await?,
+            Self::Layout(layout) => layout.push_blob(BUNDLE, bundle).await?,
+        };
         self.attach(repository, &Manifest::bundle(layer, subject, annotations)).await
     }
 }

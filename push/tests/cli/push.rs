@@ -275,3 +275,19 @@ async fn a_github_job_shows_errors_beside_the_line_and_verdicts_in_its_summary()
         assert!(summary.contains(line), "{line:?} is missing from\n{summary}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_asks_for_nothing_twice() {
+    // cold and warm: with the referrers API, and with the fallback tag that stands in for it
+    for (referrers_api, expected) in [(true, [16, 14]), (false, [19, 17])] {
+        let options = ServerOptions { referrers_api, ..ServerOptions::default() };
+        let world = World::with(options).await;
+        for expected in expected {
+            let before = world.registry.requests();
+            world.push("prod", &[]).exits(0);
+            let asked = world.registry.requests().since(&before);
+            assert_eq!(asked.total(), expected, "referrers API {referrers_api}: {asked:?}");
+            assert_eq!(asked.get("HEAD", "blob"), 2, "the layer and the empty config, once: {asked:?}");
+        }
+    }
+}

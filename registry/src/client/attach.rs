@@ -74,8 +74,8 @@ impl Client {
 
     /// Enters `entry` into the index under the fallback tag.
     ///
-    /// The specification knows no conditional write, so two writers can lose an entry. Each looks again, at once and
-    /// after a pause in which a writer that had read the old index will have written, and enters itself again.
+    /// The specification knows no conditional write, so two writers can lose an entry. Each looks again, after a pause in
+    /// which a writer that had read the old index will have written, and enters itself again.
     async fn enter(&self, repository: &Repository, subject: &Digest, entry: &Descriptor) -> Result<(), ClientError> {
         let tag = fallback_tag(subject);
         let at = self.at(&self.url(repository, &format!("manifests/{tag}"))?, repository);
@@ -90,13 +90,9 @@ impl Client {
                 let next = with_entry(current.as_deref(), entry).map_err(not_an_index)?;
                 self.put_manifest(repository, PutAs::Tag(&tag), IMAGE_INDEX, next.into()).await?;
             }
-            let mut kept = true;
-            for pause in [Duration::ZERO, settle(entry, attempt)] {
-                tokio::time::sleep(pause).await;
-                let now = self.tag_content(repository, &tag).await?;
-                kept = kept && has_entry(&now).map_err(not_an_index)?;
-            }
-            if kept {
+            tokio::time::sleep(settle(entry, attempt)).await;
+            let now = self.tag_content(repository, &tag).await?;
+            if has_entry(&now).map_err(not_an_index)? {
                 return Ok(());
             }
             tracing::debug!(%at, attempt, "another writer replaced the referrers tag");

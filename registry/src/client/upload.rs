@@ -4,7 +4,10 @@
 //! sent as a chunk. The registry decides where a session lives: the guard judges the place like a redirect, and bytes that
 //! are about to be public go there without credentials if it is another host.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
@@ -29,6 +32,8 @@ struct Content {
     digest: Digest,
     bytes: Bytes,
     sent: Option<Sent>,
+    /// True until an attempt was made to send what the registry cannot have: that is not asked about first.
+    is_new: AtomicBool,
 }
 
 /// What became of a request to take a blob from another repository.
@@ -51,6 +56,22 @@ impl Client {
         self.push_blob_from(repository, None, media_type, bytes).await
     }
 
+    /// The same for bytes that nobody can have pushed before: the registry is not asked whether it has them, unless an
+    /// attempt to send them broke off.
+    ///
+    /// # Errors
+    /// As of [`Client::push_blob`].
+    pub(crate) async fn push_new_blob(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Descriptor, ClientError> {
+        let blob = Descriptor::of(media_type, &bytes);
+        let content = Content { digest: blob.digest, bytes, sent: None, is_new: AtomicBool::new(true) };
+        self.upload(repository, None, &content).await.map(|()| blob)
+    }
+
     /// The same; `sent` is told how many bytes are on their way, unless the blob is so small that it is gone at once.
     ///
     /// # Errors
@@ -62,7 +83,9 @@ impl Client {
         bytes: Bytes,
         sent: Sent,
     ) -> Result<Descriptor, ClientError> {
-        self.upload(repository, None, media_type, bytes, Some(sent)).await
+        let blob = Descriptor::of(media_type, &bytes);
+        let content = Content { digest: blob.digest, bytes, sent: Some(sent), is_new: AtomicBool::new(false) };
+        self.upload(repository, None, &content).await.map(|()| blob)
     }
 
     /// As [`Client::push_blob`], and where the registry has the blob in `source`, one of its own repositories, it is asked to take it
@@ -77,30 +100,27 @@ impl Client {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Descriptor, ClientError> {
-        self.upload(repository, source, media_type, bytes, None).await
+        let blob = Descriptor::of(media_type, &bytes);
+        let content = Content { digest: blob.digest, bytes, sent: None, is_new: AtomicBool::new(false) };
+        self.upload(repository, source, &content).await.map(|()| blob)
     }
 
     async fn upload(
         &self,
         repository: &Repository,
         source: Option<&Repository>,
-        media_type: &str,
-        bytes: Bytes,
-        sent: Option<Sent>,
-    ) -> Result<Descriptor, ClientError> {
-        let blob = Descriptor::of(media_type, &bytes);
-        let content = Content { digest: blob.digest, bytes, sent };
+        content: &Content,
+    ) -> Result<(), ClientError> {
         // A session that broke off, for the next attempt to go on with.
         let broken = Mutex::new(None);
         let advanced = Mutex::new(0);
-        let attempt = || self.push_blob_once(repository, source, &content, &broken);
+        let attempt = || self.push_blob_once(repository, source, content, &broken);
         let further = || {
             let from = locked(&broken).as_ref().map_or(0, |session: &Session| session.from);
             let mut advanced = locked(&advanced);
             std::mem::replace(&mut *advanced, from) < from
         };
-        self.retry_while(attempt, further).await?;
-        Ok(blob)
+        self.retry_while(attempt, further).await
     }
 
     async fn push_blob_once(
@@ -110,7 +130,8 @@ impl Client {
         content: &Content,
         broken: &Mutex<Option<Session>>,
     ) -> Result<(), ClientError> {
-        if self.blob_known(repository, &content.digest, Access::Push).await? {
+        let is_new = content.is_new.swap(false, Ordering::Relaxed);
+        if !is_new && self.blob_known(repository, &content.digest, Access::Push).await? {
             return Ok(());
         }
         let resumed = locked(broken).take();
@@ -205,7 +226,7 @@ impl Client {
         content: &Content,
     ) -> Result<bool, ClientError> {
         let Session { url, from } = session;
-        let Content { digest, bytes, sent } = content;
+        let Content { digest, bytes, sent, is_new: _ } = content;
         let begun = *from as u64;
         let sent: Option<Sent> = sent.clone().map(|sent| Arc::new(move |more| sent(begun + more)) as Sent);
         let (mut url, mut body) = (url.clone(), bytes.slice(*from..));

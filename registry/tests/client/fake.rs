@@ -76,6 +76,13 @@ impl Fake {
         Client::new(&self.host, ClientConfig { credentials, ..self.config() }).unwrap()
     }
 
+    /// One that waits so long for each byte that a busy machine is not taken for a stalled registry.
+    pub(crate) fn patient_client(&self) -> Client {
+        let config = self.config();
+        let timeouts = Timeouts { idle: config.timeouts.request, ..config.timeouts };
+        Client::new(&self.host, ClientConfig { timeouts, ..config }).unwrap()
+    }
+
     pub(crate) fn config(&self) -> ClientConfig {
         ClientConfig {
             plain_http: PlainHttp::Hosts(vec![self.host.clone()]),

@@ -111,7 +111,7 @@ async fn retry_after_is_honoured_and_handed_on_when_it_is_too_long() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 
     let fake = Fake::start(|_| reply(429, &[("retry-after", "3600")], "")).await;
-    let error = fake.client(Credentials::Anonymous).resolve(&fake.repository(), "v1").await.unwrap_err();
+    let error = fake.patient_client().resolve(&fake.repository(), "v1").await.unwrap_err();
     assert!(matches!(error, ClientError::RateLimited { .. }));
     assert_eq!((error.retry_after(), fake.seen().len()), (Some(Duration::from_secs(3600)), 1));
 }

@@ -326,7 +326,7 @@ pub enum OnFirstContact {
 
 /// How a text is matched; exactly one of the three.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "one of exact, glob and regex with a text")]
 pub struct MatcherSpec {
     /// The text itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

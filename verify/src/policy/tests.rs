@@ -54,6 +54,13 @@ fn an_unknown_field_anywhere_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_text_where_a_matcher_stands_is_told_what_belongs_there() {
+    let error = policy(&[("a", &key())], |v| v["spec"]["release"]["streams"] = serde_json::json!(["acme/*"]));
+    let told = crate::chain(&error.unwrap_err());
+    assert!(told.ends_with("expected one of exact, glob and regex with a text"), "{told}");
+}
+
+#[test]
 fn what_is_missing_at_the_top_is_missing_in_the_spec() {
     let error = policy(&[("a", &key())], |v| drop(v["spec"].as_object_mut().unwrap().remove("match"))).unwrap_err();
     assert_eq!(error.to_string(), "policy test: field spec cannot be read");

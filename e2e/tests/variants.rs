@@ -75,6 +75,26 @@ async fn runs(world: &World<'_>, of: (&str, &str), digest: Digest, variant: &str
     delivery.status.unwrap().last_applied.unwrap()
 }
 
+/// Whoever asks about a Delivery is answered for the variant that it chooses, which here is `us`, and runs.
+fn asked_about(world: &World<'_>, of: (&str, &str), policy: &str) {
+    let delivery = format!("{}/{}", of.0, of.1);
+    let reference = format!("oci://{}", world.repository("acme/shop:prod"));
+    let asked = |command: &[&str], code: i32, says: &str| {
+        let Output { stdout, stderr, code: found } = world.cli.run(&[command, &["--delivery", &delivery]].concat());
+        assert_eq!(found, code, "{command:?}\n{stdout}\n{stderr}");
+        assert!(format!("{stdout}\n{stderr}").contains(says), "{command:?} says no {says:?}\n{stdout}\n{stderr}");
+    };
+    let (plan, verify) = (["plan", &reference, "--policy", policy], ["verify", &reference, "--policy", policy]);
+    let diff = ["diff", &reference, "--context", "testenv", "--exit-code"];
+    asked(&[&plan[..], &["--exit-code"]].concat(), 0, "unchanged");
+    asked(&[&plan[..], &["--exit-code", "--variant", "eu"]].concat(), 10, "only-eu");
+    asked(&diff, 0, "unchanged");
+    asked(&[&diff[..], &["--variant", "eu"]].concat(), 10, "only-eu");
+    asked(&verify, 0, "us, of 2");
+    let shown = world.cli.run(&["status", "-n", of.0, of.1]);
+    assert!(shown.stdout.contains(" variant us release "), "{}", shown.stdout);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_deliveries_follow_one_artifact_and_each_applies_its_variant() {
     let (Some(control_plane), Some(kustomize)) = (ControlPlane::shared(), Tool::find("kustomize")) else { return };
@@ -83,7 +103,7 @@ async fn two_deliveries_follow_one_artifact_and_each_applies_its_variant() {
         let american = world.another_namespace("variants").await;
         let (eu, us) = ((world.namespace.as_str(), "shop"), (american.as_str(), "shop"));
         let accounts = [eu, us].map(|(namespace, _)| world.namespace_account(namespace));
-        world.trust().await;
+        let policy = world.trust().await.display().to_string();
         let digest = push(world, &kustomize, "prod", &world.key, ["eu", "us"]);
         world.start_controller().await;
 
@@ -113,6 +133,8 @@ async fn two_deliveries_follow_one_artifact_and_each_applies_its_variant() {
         assert_eq!(applied(world, eu.0).await, (own("us"), Some("red".into())), "what left the variant is pruned");
         assert_eq!(uid().await, before, "what both have is changed in place");
 
+        asked_about(world, eu, &policy);
+
         // A choice that is none brings nothing, and takes nothing from what runs: it is put right as before.
         world.deliver(eu.0, eu.1, choosing(world, accounts[0], Some("ap"))).await;
         let message = world.refused(eu, "UnknownVariant").await;
@@ -126,6 +148,17 @@ async fn two_deliveries_follow_one_artifact_and_each_applies_its_variant() {
             .await;
         assert_eq!(applied(world, eu.0).await, (own("us"), Some("red".into())));
         assert_eq!(sealift_e2e::reason(&world.reconcile(eu).await), "UnknownVariant");
+
+        // What a Delivery does not choose is not chosen on the command line either; apart from it, all are judged.
+        world.deliver(eu.0, eu.1, choosing(world, accounts[0], None)).await;
+        let reference = format!("oci://{}", world.repository("acme/shop:prod"));
+        let verify = ["verify", &reference, "--policy", &policy];
+        let delivery = format!("{}/{}", eu.0, eu.1);
+        let of_delivery = world.cli.run(&[&verify[..], &["--delivery", &delivery]].concat());
+        assert_eq!(of_delivery.code, 3, "{}", of_delivery.stderr);
+        assert!(of_delivery.stderr.contains("VariantRequired"), "{}", of_delivery.stderr);
+        let all = world.cli.run(&verify);
+        assert_eq!(all.code, 0, "{}", all.stderr);
     })
     .await;
 }

@@ -122,7 +122,8 @@ fn detail(delivery: &Delivery) -> String {
             Some(position) => format!("release {position}"),
             None => THIRD_PARTY.to_owned(),
         };
-        lines.push(format!("  applied     {}{version} {release} at {}", applied.digest, applied.at));
+        let variant = applied.variant.as_ref().map(|name| format!(" variant {}", plain(name))).unwrap_or_default();
+        lines.push(format!("  applied     {}{version}{variant} {release} at {}", applied.digest, applied.at));
     }
     lines.extend(would_refuse_now.iter().map(|refused| {
         let WouldRefuse { reason, message, since } = refused;

@@ -194,6 +194,11 @@ async fn releases_are_compared_and_pulled_variant_by_variant() {
     diff(&[&plain, &old]).exits(2).says(&["the release has the variants eu, us", "--variant"]);
     diff(&[&later, "--variant", "us", "-f", "us", "--exit-code"]).exits(0);
     diff(&[&plain, &plain, "--variant", "us"]).exits(6).says(&["it has no variants"]);
+    // With a policy each variant of either side is judged, whichever is shown.
+    let judged = |arguments: &[&str]| diff(&[arguments, &["--policy", "policy.yaml", "-o", "json"]].concat());
+    let lines = judged(&[&old, &later]).exits(0).stdout;
+    assert_eq!(lines.lines().filter(|line| line.contains("\"verified\":true")).count(), 3, "{lines}");
+    assert_eq!(judged(&[&plain, &old, "--variant", "us"]).exits(0).json()["verified"], true);
 
     let pull = |more: &[&str]| {
         let arguments = ["pull", &old, "--policy", "policy.yaml", "--output-dir"];

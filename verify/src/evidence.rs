@@ -4,10 +4,12 @@ pub mod junit;
 pub mod packed;
 pub mod record;
 pub mod sarif;
+mod summary;
+mod text;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     digest::Digest,
@@ -16,7 +18,7 @@ use crate::{
     refusal::{Reason, Refusal},
     signature::{Form, Skipped},
     sigstore::Proof,
-    statement::{Position, STATEMENT_TYPE, Statement},
+    statement::{Position, Statement},
     third_party::Claim,
 };
 
@@ -378,90 +380,10 @@ impl Evidence {
         let optional = [CheckId::TransparencyLog, CheckId::Timestamp];
         self.checks.iter().all(|row| row.result != CheckResult::NotChecked || optional.contains(&row.check))
     }
-
-    /// The record as an in-toto statement with the SLSA verification-summary predicate, the whole record in an
-    /// extension field of its own.
-    pub fn to_json(&self) -> Value {
-        let digest = |digest: &Digest| json!({"sha256": digest.hex()});
-        let policies: Vec<_> = self
-            .policies
-            .iter()
-            .map(|p| json!({"uri": format!("policy/{}", p.name), "digest": digest(&p.digest)}))
-            .collect();
-        json!({
-            "_type": STATEMENT_TYPE,
-            "subject": [{"name": self.reference, "digest": digest(&self.artifact)}],
-            "predicateType": "https://slsa.dev/verification_summary/v1",
-            "predicate": {
-                "verifier": {"id": "https://sealift.dev/verifier", "version": {"sealift": env!("CARGO_PKG_VERSION")}},
-                "timeVerified": self.time,
-                "resourceUri": self.reference,
-                "policy": policies.first().cloned().unwrap_or(Value::Null),
-                "inputAttestations": self.payload().iter().map(|payload| json!({"digest": digest(payload)})).collect::<Vec<_>>(),
-                "verificationResult": if self.outcome == Outcome::Accepted { "PASSED" } else { "FAILED" },
-                "verifiedLevels": [],
-                "https://sealift.dev/evidence/v1": self,
-            }
-        })
-    }
 }
 
 /// What is said of an artifact without a release statement, wherever a release would be named.
 pub const THIRD_PARTY: &str = "signed by a third party, no release statement";
-
-/// A text that may be of a stranger's making, as part of a line: what would begin another line, or move a cursor, shows.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// The record for people, one line a row.
-impl std::fmt::Display for Evidence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.reference)?;
-        if let Some(s) = &self.statement {
-            let part =
-                |name: &str, value: &Option<String>| value.as_ref().map(|v| format!(" {name} {v}")).unwrap_or_default();
-            writeln!(
-                f,
-                "  stream {}{}{} release {} issued {}",
-                s.stream,
-                part("environment", &s.environment),
-                part("version", &s.version),
-                s.position,
-                s.issued_at
-            )?;
-        }
-        if self.third_party.is_some() {
-            writeln!(f, "  {THIRD_PARTY}")?;
-        }
-        for policy in &self.policies {
-            let mode = if policy.mode == Mode::Audit { " (audit)" } else { "" };
-            let verdict = plain(policy.unmet.as_deref().unwrap_or("satisfied"));
-            let signers: Vec<_> = policy.signers.iter().map(|s| s.authority.as_str()).collect();
-            writeln!(f, "  policy {}{mode}: {verdict}; signed by [{}]", policy.name, signers.join(", "))?;
-        }
-        for row in &self.checks {
-            let word = match row.result {
-                CheckResult::Pass => "pass",
-                CheckResult::Fail => "FAIL",
-                CheckResult::NotChecked => "NOT CHECKED",
-                CheckResult::NotPresent => "not present",
-            };
-            let dash = if row.detail.is_empty() { "" } else { "  " };
-            writeln!(f, "  {word:<12} {:<17}{dash}{}", row.check.as_str(), plain(&row.detail))?;
-        }
-        for skipped in &self.skipped {
-            writeln!(f, "  skipped      {}  {}", skipped.referrer, plain(&skipped.reason))?;
-        }
-        match (&self.outcome, &self.reason, &self.message) {
-            (Outcome::Accepted, ..) if self.stale => f.write_str("ACCEPTED (stale: the statement has expired)"),
-            (Outcome::Accepted, ..) => f.write_str("ACCEPTED"),
-            (Outcome::Refused, Some(reason), Some(message)) => write!(f, "REFUSED {reason}: {}", plain(message)),
-            (_, Some(reason), Some(message)) => write!(f, "COULD NOT CHECK {reason}: {}", plain(message)),
-            _ => f.write_str("COULD NOT CHECK"),
-        }
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests {

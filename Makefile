@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz interop bench fleet generate kubernetes-schemas clean tools
+.PHONY: help demo test lint fuzz interop bench fleet fleet-all generate kubernetes-schemas clean tools
 
 # Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
 on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
@@ -47,6 +47,13 @@ fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDA
 	cargo build --release --package sealift-e2e --bin fleet
 	cargo build --package sealift-e2e --bins
 	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" $(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/fleet" $(SCENARIOS)
+
+fleet-all: ## Measure every scenario with 100 to 5,000 applications, which takes half an hour, and print tables
+	@testenv/build test
+	cargo build --release --package sealift --package sealift-controller
+	cargo build --release --package sealift-e2e --bin fleet
+	cargo build --package sealift-e2e --bins
+	SEALIFT_BIN_DIR="$$(cd "$${CARGO_TARGET_DIR:-target}/release" && pwd)" TESTENV="$${CARGO_TARGET_DIR:-target}/debug/testenv" e2e/bench/fleet/all.sh
 
 generate: ## Write the generated files of deploy/ anew
 	UPDATE_GENERATED=1 cargo test --workspace generated

@@ -34,6 +34,8 @@ pub(crate) struct Fleet {
     pub(crate) artifacts: Artifacts,
     registry: Running,
     door: Door,
+    /// Where figures are kept.
+    pub(crate) figures: Option<PathBuf>,
     validation: Option<String>,
     concurrent: usize,
     key: KeyPair,
@@ -53,6 +55,7 @@ impl Fleet {
             artifacts: arguments.artifacts,
             door: Door::to(registry.addr).await?,
             registry,
+            figures: arguments.figures.clone(),
             validation: arguments.validation.clone(),
             concurrent: arguments.concurrent,
             key: KeyPair::generate(&cli, "release"),

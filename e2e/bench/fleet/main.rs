@@ -9,16 +9,18 @@ mod aims;
 mod application;
 mod cluster;
 mod door;
+mod figures;
 mod limits;
 mod meter;
 mod scenarios;
 mod trouble;
 mod watching;
 
-use std::{error::Error, io::Write as _, process::ExitCode, sync::Arc};
+use std::{error::Error, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, ValueEnum};
 use sealift_e2e::ControlPlane;
+use serde::{Deserialize, Serialize};
 
 use crate::{cluster::Fleet, scenarios::Scenario};
 
@@ -40,12 +42,18 @@ struct Arguments {
     /// How many Deliveries at once (the controller's `--concurrent`)
     #[arg(long, default_value_t = 16, env = "CONCURRENT")]
     concurrent: usize,
+    /// Keep what was measured in this file as well, a line of JSON a scenario
+    #[arg(long, env = "FIGURES")]
+    figures: Option<PathBuf>,
+    /// Print what a file keeps as tables, and measure nothing
+    #[arg(long, value_name = "FIGURES")]
+    tables: Option<PathBuf>,
     /// What is measured, in this order; the limits, install, upgrade and idle if none is named
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 enum Artifacts {
     /// One, with the index as a parameter.
     #[default]
@@ -67,6 +75,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Failed> {
+    if let Some(file) = &arguments.tables {
+        say(&figures::tables(file)?);
+        return Ok(());
+    }
     let control_plane = ControlPlane::shared().ok_or("no control plane: run it by `make fleet`")?;
     let fleet = Arc::new(Fleet::new(control_plane, arguments).await?);
     let scenarios = match arguments.scenarios.as_slice() {

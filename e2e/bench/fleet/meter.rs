@@ -13,10 +13,12 @@ const TICKS: f64 = 100.0;
 const QUIET: Duration = Duration::from_secs(7);
 
 /// What a process has used so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    cpu: f64,
-    peak: f64,
+    /// CPU-seconds.
+    pub(crate) cpu: f64,
+    /// Peak resident memory, in MiB.
+    pub(crate) peak: f64,
 }
 
 impl Usage {
@@ -45,10 +47,6 @@ impl Usage {
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the kernel tells no memory")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
-    }
-
-    pub(crate) fn since(self, earlier: Self) -> String {
-        format!("{:.2} CPU-seconds, peak {:.0} MiB", self.cpu - earlier.cpu, self.peak)
     }
 
     pub(crate) fn share(self, earlier: Self, elapsed: Duration) -> f64 {

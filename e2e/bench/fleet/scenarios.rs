@@ -13,15 +13,15 @@ use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
 };
-use sealift_e2e::{Process, is_ready};
+use sealift_apply::api::Delivery;
+use sealift_e2e::{AuditMark, Process, is_ready};
 use sealift_registry::server::Requests as RegistryRequests;
 use serde_json::json;
 
 use crate::{
-    Failed,
-    aims::{self, Measured},
-    application,
+    Failed, aims, application,
     cluster::Fleet,
+    figures::{Figures, Release, Told},
     limits::{self, Limits},
     meter::{Requests, Usage},
     say, trouble,
@@ -84,8 +84,8 @@ pub(crate) async fn measure(fleet: &Arc<Fleet>, scenarios: &[Scenario]) -> Resul
         match scenario {
             Scenario::Limits => state.limits = Some(take_limits(fleet).await?),
             Scenario::Install => install(fleet, &mut state).await?,
-            Scenario::Upgrade => upgrade(fleet, &mut state, false).await?,
-            Scenario::Kill => upgrade(fleet, &mut state, true).await?,
+            Scenario::Upgrade => upgrade(fleet, &mut state).await?,
+            Scenario::Kill => kill(fleet, &mut state).await?,
             Scenario::Idle => idle(fleet, &mut state).await?,
             Scenario::Drift => drift(fleet, &mut state).await?,
             Scenario::Chain => chain(fleet, &mut state).await?,
@@ -116,98 +116,131 @@ async fn take_limits(fleet: &Fleet) -> Result<Limits, Failed> {
     Ok(Limits { bare, owed })
 }
 
+/// Where counters stood when a scenario began.
+pub(crate) struct Begun {
+    mark: AuditMark,
+    used: Usage,
+    pulled: RegistryRequests,
+    at: Instant,
+}
+
+impl Begun {
+    /// Now; of a controller that is not there yet, nothing is used.
+    pub(crate) fn now(fleet: &Fleet, controller: Option<u32>) -> Result<Self, Failed> {
+        controller.inspect(|controller| Usage::reset_peak(*controller));
+        let used = controller.map(Usage::of).transpose()?.unwrap_or_default();
+        Ok(Self { mark: fleet.control_plane.audit().mark(), used, pulled: fleet.pulls(), at: Instant::now() })
+    }
+
+    /// Seconds until then.
+    pub(crate) fn until(&self, then: Instant) -> f64 {
+        then.duration_since(self.at).as_secs_f64()
+    }
+
+    /// The share of a core that the controller has used since.
+    pub(crate) fn share(&self, controller: u32) -> Result<f64, Failed> {
+        Ok(Usage::of(controller)?.share(self.used, self.at.elapsed()))
+    }
+
+    /// What the controller has asked since.
+    pub(crate) fn requests(&self, fleet: &Fleet) -> Requests {
+        Requests::of_controller(fleet.control_plane, self.mark)
+    }
+
+    /// Waits until the controller asks nothing any more.
+    pub(crate) async fn quiet(&self, fleet: &Fleet) {
+        Requests::until_quiet(fleet.control_plane, self.mark).await;
+    }
+
+    /// Tells what it came to: CPU and memory as they are now, and every request until nothing more is asked.
+    pub(crate) async fn end(self, fleet: &Fleet, controller: u32, told: Told) -> Result<(), Failed> {
+        let Usage { cpu, peak } = Usage::of(controller)?;
+        let cpu = cpu - self.used.cpu;
+        match &told {
+            Told::Release { what, applied, ready, limits } => {
+                say(&format!("{what:?}: applied {applied:.2} s, ready {ready:.2} s"));
+                if let Some(limits) = limits {
+                    say(&aims::line(*what, fleet.dry_runs(), Duration::from_secs_f64(*applied), *limits));
+                }
+            }
+            Told::Words(words) => say(words),
+        }
+        say(&format!("  {cpu:.2} CPU-seconds, peak {peak:.0} MiB"));
+        let requests = Requests::until_quiet(fleet.control_plane, self.mark).await;
+        say(&format!("  {requests}, {:.1} an application", requests.but_watches() as f64 / fleet.apps as f64));
+        let pulls = fleet.pulls().since(&self.pulled);
+        let parts: Vec<_> =
+            pulls.iter().map(|(method, endpoint, count)| format!("{count} {method} {endpoint}")).collect();
+        say(&format!("  {} registry requests ({})", pulls.total(), parts.join(", ")));
+        let Some(file) = &fleet.figures else { return Ok(()) };
+        let (apps, artifacts, dry_runs) = (fleet.apps, fleet.artifacts, fleet.dry_runs());
+        let (requests, pulls) = (requests.but_watches(), pulls.total());
+        Figures { apps, artifacts, dry_runs, told, cpu, peak, requests, pulls }.keep(file)
+    }
+}
+
 /// Declared while no controller runs, so that what is timed is the controller and not who declares.
 async fn install(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     state.digests = fleet.push(application::CPU_BEFORE, "prod")?;
     fleet.declare(&json!({})).await?;
-    let (mark, pulled) = (fleet.control_plane.audit().mark(), fleet.pulls());
-    let started = Instant::now();
+    let begun = Begun::now(fleet, None)?;
     let controller = fleet.start_controller()?;
-    let used = Usage::of(controller.id())?;
-    settled(fleet, state, "install", started, Some(Measured::Install)).await?;
-    report(fleet, controller.id(), used, mark, &pulled).await?;
+    let (applied, ready) = settled(fleet, state, &begun).await?;
+    let told = Told::Release { what: Release::Install, applied, ready, limits: state.limits };
+    begun.end(fleet, controller.id(), told).await?;
     state.controller = Some(controller);
     Ok(())
 }
 
-async fn upgrade(fleet: &Fleet, state: &mut State, kill: bool) -> Result<(), Failed> {
-    let Some(controller) = state.controller.take() else { return Err("install comes first".into()) };
-    let cpu = state.next_cpu();
-    let mut controller = controller;
-    Usage::reset_peak(controller.id());
-    let mut used = Usage::of(controller.id())?;
-    let mark = fleet.control_plane.audit().mark();
+async fn upgrade(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    let (controller, cpu) = (state.controller()?, state.next_cpu());
     state.digests = fleet.push(cpu, "prod")?;
-    let pulled = fleet.pulls();
-    let started = Instant::now();
+    let begun = Begun::now(fleet, Some(controller))?;
     fleet.ask(&format!("upgrade-{}", state.upgrades)).await?;
-    if kill {
-        let digests = &state.digests;
-        let some = (fleet.apps / 3).max(1);
-        state.watching.until("are upgraded", some, fleet.patience(), |d| applied(d, digests)).await?;
-        controller.kill();
-        controller = fleet.start_controller()?;
-        used = Usage::of(controller.id())?;
-    }
-    let (what, measured) = match kill {
-        true => ("upgrade, killed and restarted at a third", None),
-        false => ("upgrade", Some(Measured::Upgrade)),
-    };
-    settled(fleet, state, what, started, measured).await?;
-    report(fleet, controller.id(), used, mark, &pulled).await?;
+    let (applied, ready) = settled(fleet, state, &begun).await?;
+    let told = Told::Release { what: Release::Upgrade, applied, ready, limits: state.limits };
+    begun.end(fleet, controller, told).await
+}
+
+async fn kill(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
+    let cpu = state.next_cpu();
+    let mut controller = state.controller.take().ok_or("install comes first")?;
+    state.digests = fleet.push(cpu, "prod")?;
+    let mut begun = Begun::now(fleet, Some(controller.id()))?;
+    fleet.ask(&format!("upgrade-{}", state.upgrades)).await?;
+    let (digests, some) = (&state.digests, (fleet.apps / 3).max(1));
+    state.watching.until("are upgraded", some, fleet.patience(), |d| applied(d, digests)).await?;
+    controller.kill();
+    let controller = fleet.start_controller()?;
+    begun.used = Usage::default();
+    let (applied, ready) = settled(fleet, state, &begun).await?;
+    let words = format!(
+        "upgrade, killed and started again at a third: applied {applied:.1} s, ready {ready:.1} s; CPU of the second"
+    );
+    begun.end(fleet, controller.id(), Told::Words(words)).await?;
     state.controller = Some(controller);
     Ok(())
 }
 
-async fn settled(
-    fleet: &Fleet,
-    state: &State,
-    what: &str,
-    started: Instant,
-    measured: Option<Measured>,
-) -> Result<(), Failed> {
-    let State { digests, watching, limits, .. } = state;
+/// Seconds until all were applied, and until all were ready.
+async fn settled(fleet: &Fleet, state: &State, begun: &Begun) -> Result<(f64, f64), Failed> {
+    let State { digests, watching, .. } = state;
     let all = watching.until("are applied", fleet.apps, fleet.patience(), |d| applied(d, digests)).await?;
     let well = watching.until("are ready", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;
-    let seconds = |then: Instant| then.duration_since(started).as_secs_f64();
-    say(&format!("{what}: applied {:.2} s, ready {:.2} s", seconds(all), seconds(well)));
-    if let (Some(measured), Some(limits)) = (measured, limits) {
-        say(&aims::line(measured, fleet.dry_runs(), all.duration_since(started), *limits));
-    }
-    Ok(())
-}
-
-/// CPU and memory once all is ready, and every request until nothing more is asked.
-pub(crate) async fn report(
-    fleet: &Fleet,
-    controller: u32,
-    used: Usage,
-    mark: sealift_e2e::AuditMark,
-    pulled: &RegistryRequests,
-) -> Result<(), Failed> {
-    say(&format!("  {}", Usage::of(controller)?.since(used)));
-    let requests = Requests::until_quiet(fleet.control_plane, mark).await;
-    say(&format!("  {requests}, {:.1} an application", requests.but_watches() as f64 / fleet.apps as f64));
-    let pulls = fleet.pulls().since(pulled);
-    let parts: Vec<_> = pulls.iter().map(|(method, endpoint, count)| format!("{count} {method} {endpoint}")).collect();
-    say(&format!("  {} registry requests ({})", pulls.total(), parts.join(", ")));
-    Ok(())
+    Ok((begun.until(all), begun.until(well)))
 }
 
 /// With an interval of five seconds in place of an hour, for a minute: twelve intervals.
 async fn idle(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
-    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let controller = state.controller()?;
     fleet.declare(&json!({"interval": "5s"})).await?;
-    let quiet = |d: &sealift_apply::api::Delivery| is_ready(d);
+    let quiet = |d: &Delivery| is_ready(d);
     state.watching.until("are ready", fleet.apps, fleet.patience(), quiet).await?;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (mark, pulled) = (fleet.control_plane.audit().mark(), fleet.pulls());
-    Usage::reset_peak(controller.id());
-    let (used, started) = (Usage::of(controller.id())?, Instant::now());
+    let begun = Begun::now(fleet, Some(controller))?;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let now = Usage::of(controller.id())?;
-    say(&format!("idle for 12 intervals: {:.2} % of a core", now.share(used, started.elapsed())));
-    report(fleet, controller.id(), used, mark, &pulled).await?;
+    let words = format!("idle for 12 intervals of 5 s: {:.2} % of a core", begun.share(controller)?);
+    begun.end(fleet, controller, Told::Words(words)).await?;
     fleet.declare(&json!({})).await?;
     state.watching.until("are ready", fleet.apps, fleet.patience(), quiet).await?;
     Ok(())
@@ -217,15 +250,14 @@ async fn idle(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
 async fn drift(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     let controller = state.controller()?;
     let changed = fleet.apps.min(100);
-    let mark = fleet.control_plane.audit().mark();
-    let (used, pulled) = (Usage::of(controller)?, fleet.pulls());
+    let begun = Begun::now(fleet, Some(controller))?;
     let (written, right) = change_by_hand(fleet, changed).await?;
-    say(&format!(
-        "one field changed by hand in {changed} objects: written in {:.2} s, all put right after {:.2} s",
+    let words = format!(
+        "a field changed by hand in {changed} objects within {:.1} s: all put right after {:.1} s",
         written.as_secs_f64(),
         right.as_secs_f64()
-    ));
-    report(fleet, controller, used, mark, &pulled).await
+    );
+    begun.end(fleet, controller, Told::Words(words)).await
 }
 
 /// Changes a field of so many Deployments, and waits until all are put right: how long each of the two took from the start.
@@ -262,10 +294,8 @@ pub(crate) async fn change_by_hand(fleet: &Fleet, changed: usize) -> Result<(Dur
 }
 
 async fn chain(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
-    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
-    let namespace = Fleet::tenant(0);
-    let mark = fleet.control_plane.audit().mark();
-    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    let (controller, namespace) = (state.controller()?, Fleet::tenant(0));
+    let begun = Begun::now(fleet, Some(controller))?;
     // The last one first, so that the order they were declared in helps nobody.
     for link in (0..10).rev() {
         let name = format!("chain-{link}");
@@ -276,29 +306,27 @@ async fn chain(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
         }
         fleet.put(namespace.clone(), name, delivery).await?;
     }
-    let is_link = |d: &sealift_apply::api::Delivery| d.name_any().starts_with("chain-") && is_ready(d);
+    let is_link = |d: &Delivery| d.name_any().starts_with("chain-") && is_ready(d);
     let done = state.watching.until("of the chain are ready", 10, fleet.patience(), is_link).await?;
-    say(&format!("a chain of ten: ready {:.2} s", done.duration_since(started).as_secs_f64()));
-    report(fleet, controller.id(), used, mark, &pulled).await
+    let words = format!("a chain of ten, each depending on the one before: ready {:.1} s", begun.until(done));
+    begun.end(fleet, controller, Told::Words(words)).await
 }
 
 async fn big(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
     const OBJECTS: usize = 10_000;
-    let Some(controller) = &state.controller else { return Err("install comes first".into()) };
+    let controller = state.controller()?;
     let objects: Vec<_> = (0..OBJECTS)
         .map(|n| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("big-${{INDEX}}-{n}")}, "data": {"n": n.to_string()}}))
         .collect();
     let repository = format!("{}/big", fleet.host());
     let (_, digest) = fleet.push_one(&repository, &objects, "prod")?;
     let digests = BTreeMap::from([(repository.clone(), digest)]);
-    let mark = fleet.control_plane.audit().mark();
-    Usage::reset_peak(controller.id());
-    let (used, pulled, started) = (Usage::of(controller.id())?, fleet.pulls(), Instant::now());
+    let begun = Begun::now(fleet, Some(controller))?;
     let mut delivery = fleet.delivery(0, &json!({"repository": repository}));
     delivery["metadata"]["name"] = json!("big");
     fleet.put(Fleet::tenant(0), "big".to_owned(), delivery).await?;
     let limit = Duration::from_secs(600);
     let done = state.watching.until("of 10,000 objects are ready", 1, limit, |d| healthy(d, &digests)).await?;
-    say(&format!("one Delivery of {OBJECTS} objects: ready {:.2} s", done.duration_since(started).as_secs_f64()));
-    report(fleet, controller.id(), used, mark, &pulled).await
+    let words = format!("one Delivery of {OBJECTS} objects: ready {:.1} s", begun.until(done));
+    begun.end(fleet, controller, Told::Words(words)).await
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,9 +14,9 @@ use serde_json::json;
 use crate::{
     Failed, application,
     cluster::Fleet,
-    meter::{Requests, Usage},
-    say,
-    scenarios::{State, change_by_hand, report},
+    figures::Told,
+    meter::Usage,
+    scenarios::{Begun, State, change_by_hand},
     watching::healthy,
 };
 
@@ -39,9 +40,7 @@ pub(crate) async fn failing(fleet: &Arc<Fleet>, state: &mut State) -> Result<(),
         fleet.push_one(repository, &objects, FAILING)?;
     }
     let well = fleet.apps - bad.len();
-    let mark = fleet.control_plane.audit().mark();
-    Usage::reset_peak(controller);
-    let (used, pulled, started) = (Usage::of(controller)?, fleet.pulls(), Instant::now());
+    let begun = Begun::now(fleet, Some(controller))?;
     for app in &bad {
         let delivery = fleet.delivery(*app, &json!({"select": {"tag": FAILING}, "timeout": "10s"}));
         fleet.put(Fleet::tenant(*app), format!("app-{app}"), delivery).await?;
@@ -53,12 +52,7 @@ pub(crate) async fn failing(fleet: &Arc<Fleet>, state: &mut State) -> Result<(),
         is_bad(delivery) && ready.is_some_and(|ready| ready.reason == "HealthCheckFailed")
     };
     let all = state.watching.until("have failed", bad.len(), fleet.patience(), failed).await?;
-    say(&format!(
-        "{} of {} applications fail: told {:.2} s",
-        bad.len(),
-        fleet.apps,
-        all.duration_since(started).as_secs_f64()
-    ));
+    let mut words = format!("{} applications fail: told {:.1} s", bad.len(), begun.until(all));
     let cpu = state.next_cpu();
     state.digests = fleet.push(cpu, "prod")?;
     let (digests, started) = (&state.digests, Instant::now());
@@ -66,13 +60,16 @@ pub(crate) async fn failing(fleet: &Arc<Fleet>, state: &mut State) -> Result<(),
     fleet.ask_from(1, &format!("upgrade-{}", state.upgrades)).await?;
     let done = |delivery: &Delivery| !is_bad(delivery) && healthy(delivery, digests);
     let all = state.watching.until("are upgraded", well, fleet.patience(), done).await?;
-    say(&format!("  the other {well} upgraded: ready {:.2} s", all.duration_since(started).as_secs_f64()));
-    Requests::until_quiet(fleet.control_plane, mark).await;
-    let idle = fleet.control_plane.audit().mark();
+    let _ = write!(
+        words,
+        "; the other {well} upgraded meanwhile: ready {:.1} s",
+        all.duration_since(started).as_secs_f64()
+    );
+    begun.quiet(fleet).await;
+    let quiet = Begun::now(fleet, None)?;
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let requests = Requests::of_controller(fleet.control_plane, idle);
-    say(&format!("  then {} API requests in 30 s", requests.but_watches()));
-    report(fleet, controller, used, mark, &pulled).await?;
+    let _ = write!(words, "; then {} API requests in 30 s", quiet.requests(fleet).but_watches());
+    begun.end(fleet, controller, Told::Words(words)).await?;
     fleet.declare(&json!({})).await?;
     state.watching.until("are ready", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;
     Ok(())
@@ -84,33 +81,28 @@ pub(crate) async fn registry_down(fleet: &Arc<Fleet>, state: &mut State) -> Resu
     fleet.declare(&json!({"interval": "5s"})).await?;
     state.watching.until("are ready", fleet.apps, fleet.patience(), is_ready).await?;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (mark, before) = (fleet.control_plane.audit().mark(), fleet.door().turned_away());
-    Usage::reset_peak(controller);
-    let (used, pulled) = (Usage::of(controller)?, fleet.pulls());
+    let (begun, before) = (Begun::now(fleet, Some(controller))?, fleet.door().turned_away());
     fleet.door().shut(true);
     tokio::time::sleep(Duration::from_secs(30)).await;
     let changed = fleet.apps.min(10);
     let (_, right) = change_by_hand(fleet, changed).await?;
     tokio::time::sleep(Duration::from_secs(30).saturating_sub(right)).await;
-    say(&format!(
-        "registry down for a minute, 12 intervals: {} connections tried; {changed} objects changed by hand put right after {:.2} s",
+    let mut words = format!(
+        "registry down for 12 intervals: {} connections tried, {} API requests; {changed} objects changed by hand put right after {:.1} s",
         fleet.door().turned_away() - before,
+        begun.requests(fleet).but_watches(),
         right.as_secs_f64()
-    ));
-    let requests = Requests::of_controller(fleet.control_plane, mark);
-    say(&format!("  meanwhile {requests}"));
+    );
     fleet.door().shut(false);
     let back = Instant::now();
     let cpu = state.next_cpu();
     state.digests = fleet.push(cpu, "prod")?;
     let digests = &state.digests;
     let all = state.watching.until("are upgraded", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;
-    say(&format!(
-        "  back again, with a new release that nobody asks for: all ready {:.2} s later",
-        all.duration_since(back).as_secs_f64()
-    ));
+    let later = all.duration_since(back).as_secs_f64();
+    let _ = write!(words, "; back with a new release: all ready {later:.1} s later");
     fleet.declare(&json!({})).await?;
-    report(fleet, controller, used, mark, &pulled).await
+    begun.end(fleet, controller, Told::Words(words)).await
 }
 
 /// Sixty intervals of two seconds, and the memory at both ends.
@@ -119,15 +111,10 @@ pub(crate) async fn steady(fleet: &Arc<Fleet>, state: &mut State) -> Result<(), 
     fleet.declare(&json!({"interval": "2s"})).await?;
     state.watching.until("are ready", fleet.apps, fleet.patience(), is_ready).await?;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (mark, pulled) = (fleet.control_plane.audit().mark(), fleet.pulls());
-    Usage::reset_peak(controller);
-    let (used, started, first) = (Usage::of(controller)?, Instant::now(), Usage::resident(controller)?);
+    let (begun, first) = (Begun::now(fleet, Some(controller))?, Usage::resident(controller)?);
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let (now, last) = (Usage::of(controller)?, Usage::resident(controller)?);
-    say(&format!(
-        "sixty intervals: {:.2} % of a core at an interval of 2 s, {first:.1} MiB first and {last:.1} MiB last",
-        now.share(used, started.elapsed())
-    ));
-    report(fleet, controller, used, mark, &pulled).await?;
+    let (share, last) = (begun.share(controller)?, Usage::resident(controller)?);
+    let words = format!("sixty intervals of 2 s: {share:.2} % of a core, {first:.1} MiB first and {last:.1} MiB last");
+    begun.end(fleet, controller, Told::Words(words)).await?;
     fleet.declare(&json!({})).await
 }

@@ -79,6 +79,8 @@ struct Inner {
     pauses: Timers,
     /// When what it owes is due. A run before that does not take it away.
     alarms: Timers,
+    /// From when on it may be looked at if nobody waits for a turn. Each run sets it anew.
+    leisure: Timers,
     closed: bool,
 }
 
@@ -107,8 +109,8 @@ pub struct Depth {
 impl Queue {
     /// An empty queue for so many workers.
     pub fn new(workers: usize) -> Self {
-        let (pauses, alarms) = (Timers::default(), Timers::default());
-        let inner = Inner { fair: Fair::new(workers), pauses, alarms, closed: false };
+        let (pauses, alarms, leisure) = (Timers::default(), Timers::default(), Timers::default());
+        let inner = Inner { fair: Fair::new(workers), pauses, alarms, leisure, closed: false };
         Self(Arc::new(Shared { inner: Mutex::new(inner), moved: Notify::new() }))
     }
 
@@ -124,11 +126,18 @@ impl Queue {
         self.0.moved.notify_one();
     }
 
+    /// It owes something that may be seen to from `at` on, once nobody waits for a turn.
+    pub fn owes_at_leisure(&self, key: &Key, at: Instant) {
+        self.inner().leisure.set(key.clone(), at);
+        self.0.moved.notify_one();
+    }
+
     /// The Delivery is gone: it is not looked at any more.
     pub fn forget(&self, key: &Key) {
         let mut inner = self.inner();
         inner.pauses.clear(key);
         inner.alarms.clear(key);
+        inner.leisure.clear(key);
         inner.fair.forget(key);
     }
 
@@ -146,9 +155,11 @@ impl Queue {
                 if let Some(Turn { key, reasons, since }) = inner.fair.next() {
                     // What it wanted of itself is moot: this run will say anew.
                     inner.pauses.clear(&key);
+                    inner.leisure.clear(&key);
                     return Some(Taken { key, reasons, waited: now - since });
                 }
-                [inner.pauses.next(), inner.alarms.next()].into_iter().flatten().min()
+                let leisure = inner.leisure.next().filter(|_| inner.fair.waiting() == 0);
+                [inner.pauses.next(), inner.alarms.next(), leisure].into_iter().flatten().min()
             };
             let moved = self.0.moved.notified();
             match wait {
@@ -199,6 +210,11 @@ impl Inner {
         while let Some(key) = self.alarms.due(now) {
             self.fair.wake(&key, Reason::Owed, now);
         }
+        while self.fair.waiting() == 0
+            && let Some(key) = self.leisure.due(now)
+        {
+            self.fair.wake(&key, Reason::Owed, now);
+        }
     }
 }
 
@@ -246,6 +262,30 @@ mod tests {
         queue.done(&a, Some(600 * SECOND));
         assert!(queue.next().await.unwrap().reasons.has(Reason::Owed));
         assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_wait_is_seen_to_once_nobody_waits_for_a_turn() {
+        let (queue, [a, b, c]) = (Queue::new(1), ["a", "b", "c"].map(|name| Key::new("n", name)));
+        let start = Instant::now();
+        queue.wake(&b, Reason::Changed);
+        queue.wake(&c, Reason::Changed);
+        assert_eq!(name(queue.next().await), "b");
+        queue.owes_at_leisure(&a, start);
+        queue.done(&b, None);
+        assert_eq!(name(queue.next().await), "c", "it was there first");
+        queue.done(&c, None);
+        let taken = queue.next().await.unwrap();
+        assert_eq!((taken.key.name.as_str(), taken.reasons), ("a", Reason::Owed.into()));
+        queue.owes_at_leisure(&a, start + 2 * SECOND);
+        queue.done(&a, None);
+        assert_eq!((name(queue.next().await), start.elapsed().as_secs()), ("a".into(), 2));
+        queue.owes_at_leisure(&a, start + 9 * SECOND);
+        queue.wake(&a, Reason::Changed);
+        queue.done(&a, None);
+        queue.next().await.unwrap();
+        queue.done(&a, None);
+        assert!(tokio::time::timeout(60 * SECOND, queue.next()).await.is_err(), "a run says anew");
     }
 
     #[tokio::test(start_paused = true)]

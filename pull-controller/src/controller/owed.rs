@@ -29,7 +29,9 @@ use crate::queue::Key;
 /// How long an inventory may say less than is known. A release on the heels of another one makes one write of two.
 const BEHIND: Duration = Duration::from_secs(5);
 /// How long a release may take to settle before it is told that it has not.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
+/// And how long if nothing else is to be done.
+const AT_LEISURE: Duration = Duration::from_millis(250);
 /// How long writing all that is owed may take on the way out.
 const ON_THE_WAY_OUT: Duration = Duration::from_secs(5);
 /// Written at the same time then.
@@ -113,6 +115,9 @@ pub(super) fn remind(context: &Context, key: &Key, uid: &str, memo: &Memo) {
     let untold = memo.untold.as_ref().map(|_| Instant::now() + PATIENCE);
     if let Some(due) = untold.into_iter().chain(context.owed.due(uid)).min() {
         context.queue().owes_at(key, due);
+    }
+    if memo.untold.is_some() {
+        context.queue().owes_at_leisure(key, Instant::now() + AT_LEISURE);
     }
 }
 

@@ -134,7 +134,11 @@ impl Tags {
             async move {
                 this.metrics.resolved(why);
                 let answer = this.request(&question, &client).await;
-                let woken = this.table().answered(&question, client, &answer, interval, Instant::now(), random());
+                let (woken, answer) = {
+                    let mut table = this.table();
+                    let woken = table.answered(&question, client, &answer, interval, Instant::now(), random());
+                    (woken, table.told(&question, answer))
+                };
                 woken.iter().for_each(|key| this.queue.wake(key, Reason::Resolved));
                 this.moved.notify_one();
                 answer

@@ -154,6 +154,12 @@ impl<C: Clone> Table<C> {
         concerned.map(|(key, _)| key.clone()).collect()
     }
 
+    /// The answer as whoever asked is to hear it.
+    pub(super) fn told(&self, question: &Question, answer: Answer) -> Answer {
+        let at = (question.place.clone(), question.who.clone());
+        answer.map_err(|error| self.gate.told(&at, &error))
+    }
+
     /// From now on the Delivery follows these questions, and no others. What nobody follows is dropped.
     pub(super) fn follow(&mut self, key: &Key, questions: Vec<(Question, Interest)>, now: Instant) {
         let mut before = self.follows.remove(key).unwrap_or_default();

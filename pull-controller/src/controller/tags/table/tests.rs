@@ -198,3 +198,29 @@ fn what_nobody_follows_is_dropped() {
     case.table.sweep(later);
     assert_eq!(case.table.len(), 0);
 }
+
+#[test]
+fn an_outage_is_told_in_the_words_it_began_with() {
+    let mut case = Case::new();
+    let question = question(None, "stable");
+    let path = |answer: &Answer| match answer {
+        Err(error) => error.at().path.clone(),
+        Ok(_) => String::new(),
+    };
+    let other = || {
+        let at = Box::new(At { path: "/v2/app/manifests/other".into(), ..*at() });
+        Err(Arc::new(ClientError::Unreachable { at, outage: Box::new(Outage::TimedOut) }))
+    };
+    case.answered(&question, &silent(), 0);
+    case.answered(&question, &other(), 10);
+    assert_eq!(path(&case.table.told(&question, other())), path(&silent()));
+    assert_eq!(
+        path(&case.table.known(&question, Duration::from_secs(5), case.at(10), false).unwrap()),
+        path(&silent())
+    );
+    case.answered(&question, &limited(1), 20);
+    assert!(matches!(case.table.told(&question, limited(1)), Err(error) if error.retry_after().is_some()));
+    case.answered(&question, &digest("1"), 30);
+    case.answered(&question, &other(), 40);
+    assert_eq!(path(&case.table.told(&question, other())), path(&other()), "another outage");
+}

@@ -182,7 +182,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("values.yaml", "colour: blue\n"),
     (
         "crds/berth.yaml",
-        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: berths.harbour.example}\n",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: berths.harbour.example}\n\
+         spec:\n  group: harbour.example\n  scope: Namespaced\n  names: {kind: Berth, plural: berths}\n\
+         \x20 versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]\n",
     ),
     (
         "templates/settings.yaml",

@@ -158,7 +158,7 @@ impl Named {
     }
 
     fn arrange(&self, key: &Key, names: Vec<Name>, cluster: Option<&Cluster>) {
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         let moves = self.table().follow(key, names, Instant::now());
         moves.stop.iter().for_each(|name| drop(tasks.remove(name)));
         for (name, cluster) in moves.start.into_iter().filter_map(|name| Some((name, cluster?))) {
@@ -169,6 +169,11 @@ impl Named {
             };
             tasks.insert(name, AbortOnDrop(task));
         }
+    }
+
+    /// Taken before the table, never after it.
+    fn tasks(&self) -> MutexGuard<'_, HashMap<Name, AbortOnDrop<()>>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Object>> {
@@ -182,7 +187,10 @@ impl Named {
             match self.watched::<K>(name, client.clone(), &mut failures).await {
                 Broken::ForGood => {
                     tracing::debug!(namespace = name.namespace, kind = ?name.kind, name = name.name, "read at every interval");
+                    // Nobody begins it anew between the two.
+                    let mut tasks = self.tasks();
                     self.table().refused(name, Instant::now());
+                    tasks.remove(name);
                     return;
                 }
                 Broken::ForNow => {

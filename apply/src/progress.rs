@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
@@ -18,6 +18,9 @@ use tokio::time::Instant;
 tokio::task_local! {
     static CURRENT: Progress;
 }
+
+/// No more steps are remembered.
+const MOST_STEPS: usize = 32;
 
 /// How far a piece of work got, and when it last got on. Clones are about the same work.
 #[derive(Clone, Debug)]
@@ -27,12 +30,15 @@ pub struct Progress(Arc<Shared>);
 struct Shared {
     /// When it last got on, and with which step.
     last: Mutex<(Instant, &'static str)>,
+    /// When each step began.
+    trail: Mutex<Vec<(&'static str, SystemTime)>>,
     is_ending: AtomicBool,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self(Arc::new(Shared { last: Mutex::new((Instant::now(), "begin")), is_ending: AtomicBool::new(false) }))
+        let last = Mutex::new((Instant::now(), "begin"));
+        Self(Arc::new(Shared { last, trail: Mutex::default(), is_ending: AtomicBool::new(false) }))
     }
 }
 
@@ -56,12 +62,24 @@ impl Progress {
     fn note(&self, step: Option<&'static str>) {
         let mut inner = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         *inner = (Instant::now(), step.unwrap_or(inner.1));
+        if let Some(step) = step {
+            let mut trail = self.0.trail.lock().unwrap_or_else(PoisonError::into_inner);
+            if trail.len() < MOST_STEPS {
+                trail.push((step, SystemTime::now()));
+            }
+        }
     }
 }
 
 /// The work at hand gets to its next step.
 pub fn step(name: &'static str) {
     let _ = CURRENT.try_with(|progress| progress.note(Some(name)));
+}
+
+/// The steps of the work at hand and when each began, the first few.
+pub fn trail() -> Vec<(&'static str, SystemTime)> {
+    let of = |progress: &Progress| progress.0.trail.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    CURRENT.try_with(of).unwrap_or_default()
 }
 
 /// The work at hand got on.
@@ -90,13 +108,18 @@ mod tests {
             made();
             tokio::time::sleep(second).await;
             assert_eq!(watched.silence(), ("fetch", second));
+            (0..100).for_each(|_| step("verify"));
+            let steps: Vec<_> = trail().into_iter().map(|(step, _)| step).collect();
+            assert_eq!((steps.len(), &steps[..2]), (MOST_STEPS, &["fetch", "verify"][..]));
+            step("fetch");
         });
         work.await;
+        assert!(trail().is_empty());
         assert!(!watched.clone().over(async { is_ending() }).await);
         watched.end_soon();
         assert!(watched.clone().over(async { is_ending() }).await && !is_ending());
         step("nobody watches");
         made();
-        assert_eq!(watched.silence(), ("fetch", second));
+        assert_eq!(watched.silence(), ("fetch", Duration::ZERO));
     }
 }

@@ -40,6 +40,7 @@ mod status;
 mod stop;
 pub(crate) mod tags;
 mod tell;
+mod trace;
 mod verify;
 mod wait;
 
@@ -75,7 +76,7 @@ use self::{
 };
 pub(crate) use self::{events::cut, memory::Known};
 use crate::{
-    metrics::{Outcome, Stalled},
+    metrics::{Outcome, Receipt, Stalled},
     queue::{Key, Reason, Reasons, Taken},
     workers::{Ended, Work},
 };
@@ -180,6 +181,9 @@ async fn bring_about(
     let pause = pause(context, &delivery, &memo, &report, &next, followed);
     memo.next = pause.and_then(|pause| tokio::time::Instant::now().checked_add(pause));
     record::record(context, &delivery, &mut memo, &next, &report);
+    let made = delivery.metadata.creation_timestamp.as_ref().map(|made| made.0);
+    let receipt = Receipt::of(&previous, &next, made);
+    tell::spans(context, &delivery, &mut memo, &next, &report, receipt);
     let done = report.changes.changed().then(|| report.changes.to_string());
     if untold.is_some() {
         // Whoever depends on it is woken by the write that follows, and must not find what was true before.
@@ -196,7 +200,7 @@ async fn bring_about(
     owed::remind(context, &Key::from(&*delivery), &uid, &memo);
     context.remember(&uid, memo);
     told?;
-    count(context, &report, began.elapsed());
+    count(context, &report, receipt, began.elapsed());
     Ok(pause)
 }
 

@@ -1,6 +1,18 @@
-//! What is counted. Every label comes from a closed set, so the number of series has a bound.
+//! What is counted. Every label comes from a closed set, so the number of series has a bound. `docs/metrics.md` has all of it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+mod census;
+mod process;
+mod receipt;
+#[cfg(test)]
+mod table;
+mod words;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -17,9 +29,15 @@ use sealift_apply::{
     api::{DriftState, HoldState},
     change::{Action, ChangeSet},
 };
+use sealift_trace::Fate;
 use sealift_verify::refusal::Reason;
 
-use crate::queue::{Depth, Reasons};
+use self::{census::Standing, process::Process};
+pub use self::{
+    census::count,
+    receipt::{Receipt, Verdict},
+};
+use crate::queue::{self, Depth, Reasons};
 
 /// The counters of a run. Clones count together.
 #[derive(Clone, Debug)]
@@ -46,6 +64,15 @@ struct Inner {
     resolves: Family<HowLabel, Counter>,
     followed: Gauge,
     cached: Family<CacheLabel, Gauge>,
+    receipts: Family<VerdictLabel, Counter>,
+    to_applied: Histogram,
+    standings: Family<StandingLabel, Gauge>,
+    /// What a standing was counted for once is told from then on, if only as zero.
+    stood: Mutex<BTreeSet<Standing>>,
+    differing: Gauge,
+    managed: Gauge,
+    spans: Family<ResultLabel, Counter>,
+    ages: Family<QuantileLabel, Gauge<f64, AtomicU64>>,
 }
 
 /// What made no progress for its bound, and was ended.
@@ -79,6 +106,35 @@ pub enum Resolve {
     Followed,
 }
 
+impl Stalled {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconcile => "reconcile",
+            Self::Loop => "loop",
+        }
+    }
+}
+
+impl Told {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl Resolve {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Shared => "shared",
+            Self::Followed => "followed",
+        }
+    }
+}
+
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -100,7 +156,52 @@ pub enum Outcome {
     Deleting,
 }
 
+/// What can become of drift.
+const DRIFT: &[DriftState] = &[DriftState::Corrected, DriftState::Reported, DriftState::Contended];
+/// What says of a binary which one it is. `SEALIFT_COMMIT` and `SOURCE_DATE_EPOCH` are those of the build's environment: a build asks no
+/// clock, so that equal input gives an equal binary.
+const BUILD: [(&str, &str); 3] = [
+    ("version", env!("CARGO_PKG_VERSION")),
+    (
+        "commit",
+        match option_env!("SEALIFT_COMMIT") {
+            Some(commit) => commit,
+            None => "unknown",
+        },
+    ),
+    (
+        "source_date_epoch",
+        match option_env!("SOURCE_DATE_EPOCH") {
+            Some(epoch) => epoch,
+            None => "unknown",
+        },
+    ),
+];
+/// What became of a request to a registry, in words.
+const REQUESTS: &[&str] =
+    &["ok", "not_found", "unauthorized", "identity", "rate_limited", "unreachable", "not_allowed", "unusable"];
+/// What became of a line of the audit log, in words.
+const LINES: &[&str] = &["written", "lost"];
+/// What holds bytes, in words.
+const CACHES: &[&str] = &["disk", "inventories", "layers", "objects", "signatures"];
+/// Upper bounds of the times from a release's issue until it is applied: seconds with a webhook, minutes by interval, days where it waits for somebody.
+const TO_APPLIED: &[f64] =
+    &[1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0];
+/// Which of all ages are told.
+const QUANTILES: &[(&str, f64)] = &[("0.5", 0.5), ("0.9", 0.9), ("1", 1.0)];
+
 impl Outcome {
+    const ALL: &[Self] = &[
+        Self::Changed,
+        Self::Unchanged,
+        Self::Progressing,
+        Self::Refused,
+        Self::CouldNotCheck,
+        Self::Failed,
+        Self::Suspended,
+        Self::Deleting,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -151,6 +252,22 @@ struct ReadyLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandingLabel {
+    ready: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuantileLabel {
+    quantile: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabel {
     action: &'static str,
 }
@@ -174,7 +291,9 @@ pub struct ByReadiness {
 impl Metrics {
     /// Counters at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("sealift");
+        let mut every = Registry::default();
+        every.register_collector(Box::new(Process::new()));
+        let registry = every.sub_registry_with_prefix("sealift");
         let reconciles = Family::default();
         registry.register("reconcile", "Reconciles by how they ended", reconciles.clone());
         let verdicts = Family::default();
@@ -211,9 +330,27 @@ impl Metrics {
         registry.register("followed_tags", "Distinct tags that are followed", followed.clone());
         let cached = Family::default();
         registry.register("cache_bytes", "Bytes held by cache", cached.clone());
-        registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self(Arc::new(Inner {
-            registry,
+        let receipts = Family::default();
+        registry.register(
+            "receipts",
+            "Releases that were decided about, each with a record for auditors",
+            receipts.clone(),
+        );
+        let to_applied = Histogram::new(TO_APPLIED.iter().copied());
+        registry.register("push_to_applied_seconds", "From a release's issue until it was applied", to_applied.clone());
+        let standings = Family::default();
+        registry.register("delivery_reasons", "Deliveries by their Ready condition and its reason", standings.clone());
+        let differing = Gauge::default();
+        registry.register("drifted_objects", "Objects that differ from their release now", differing.clone());
+        let managed = Gauge::default();
+        registry.register("managed_objects", "Objects that inventories hold", managed.clone());
+        let ages = Family::default();
+        registry.register("release_age_seconds", "How long ago what runs was issued, over Deliveries", ages.clone());
+        let spans = Family::default();
+        registry.register("spans", "Spans of traces by what became of them", spans.clone());
+        registry.register("build", "The running version", Info::new(BUILD));
+        let metrics = Self(Arc::new(Inner {
+            registry: every,
             reconciles,
             verdicts,
             seconds,
@@ -232,7 +369,58 @@ impl Metrics {
             resolves,
             followed,
             cached,
-        }))
+            receipts,
+            to_applied,
+            standings,
+            stood: Mutex::default(),
+            differing,
+            managed,
+            spans,
+            ages,
+        }));
+        metrics.begin();
+        metrics
+    }
+
+    /// What can happen stands at zero before it does: of a counter that begins with its first event, Prometheus sees no
+    /// increase.
+    fn begin(&self) {
+        let inner = &*self.0;
+        for outcome in Outcome::ALL {
+            let _ = inner.reconciles.get_or_create(&OutcomeLabel { outcome: outcome.as_str() });
+        }
+        let refusals = Reason::ALL.iter().map(|reason| reason.as_str());
+        for reason in refusals.chain(words::UNDECIDED.iter().copied()).chain([words::VERIFIED]) {
+            let _ = inner.verdicts.get_or_create(&ReasonLabel { reason });
+        }
+        for verdict in Verdict::ALL {
+            let _ = inner.receipts.get_or_create(&VerdictLabel { verdict: verdict.as_str() });
+        }
+        for state in DRIFT {
+            let _ = inner.drifted.get_or_create(&ResultLabel { result: drift(*state) });
+        }
+        for result in REQUESTS {
+            let _ = inner.requests.get_or_create(&ResultLabel { result });
+        }
+        for result in LINES {
+            let _ = inner.audited.get_or_create(&ResultLabel { result });
+        }
+        for fate in Fate::ALL {
+            self.traced(*fate, 0);
+        }
+        for told in [Told::Sent, Told::Failed, Told::Dropped] {
+            let _ = inner.events.get_or_create(&ResultLabel { result: told.as_str() });
+        }
+        for what in [Stalled::Reconcile, Stalled::Loop] {
+            let _ = inner.stalls.get_or_create(&WhatLabel { what: what.as_str() });
+        }
+        for how in [Resolve::Asked, Resolve::Shared, Resolve::Followed] {
+            let _ = inner.resolves.get_or_create(&HowLabel { how: how.as_str() });
+        }
+        for (_, reason) in queue::Reason::ALL {
+            let _ = inner.wakes.get_or_create(&ReasonLabel { reason });
+        }
+        self.changed(&ChangeSet::default());
     }
 
     /// A reconcile ended.
@@ -261,12 +449,7 @@ impl Metrics {
 
     /// An object was found to differ.
     pub fn drifted(&self, state: DriftState) {
-        let result = match state {
-            DriftState::Corrected => "corrected",
-            DriftState::Reported => "reported",
-            DriftState::Contended => "contended",
-        };
-        self.0.drifted.get_or_create(&ResultLabel { result }).inc();
+        self.0.drifted.get_or_create(&ResultLabel { result: drift(state) }).inc();
     }
 
     /// A registry was asked.
@@ -276,12 +459,7 @@ impl Metrics {
 
     /// An Event was sent, or was not.
     pub fn told(&self, told: Told) {
-        let result = match told {
-            Told::Sent => "sent",
-            Told::Failed => "failed",
-            Told::Dropped => "dropped",
-        };
-        self.0.events.get_or_create(&ResultLabel { result }).inc();
+        self.0.events.get_or_create(&ResultLabel { result: told.as_str() }).inc();
     }
 
     /// A line of the audit log was written or lost.
@@ -307,12 +485,7 @@ impl Metrics {
 
     /// A tag was resolved.
     pub fn resolved(&self, how: Resolve) {
-        let how = match how {
-            Resolve::Asked => "asked",
-            Resolve::Shared => "shared",
-            Resolve::Followed => "followed",
-        };
-        self.0.resolves.get_or_create(&HowLabel { how }).inc();
+        self.0.resolves.get_or_create(&HowLabel { how: how.as_str() }).inc();
     }
 
     /// How many distinct tags are followed now.
@@ -322,16 +495,13 @@ impl Metrics {
 
     /// How many bytes a cache holds now; its name is one of a closed set.
     pub fn cached(&self, cache: &'static str, bytes: u64) {
+        debug_assert!(CACHES.contains(&cache), "{cache} is among the documented ones");
         self.0.cached.get_or_create(&CacheLabel { cache }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Something made no progress and was ended.
     pub fn stalled(&self, what: Stalled) {
-        let what = match what {
-            Stalled::Reconcile => "reconcile",
-            Stalled::Loop => "loop",
-        };
-        self.0.stalls.get_or_create(&WhatLabel { what }).inc();
+        self.0.stalls.get_or_create(&WhatLabel { what: what.as_str() }).inc();
     }
 
     /// The reasons for which what is applied would be refused now, one a Delivery. They are read from statuses, so what is
@@ -364,6 +534,52 @@ impl Metrics {
         }
     }
 
+    /// A release was decided about.
+    pub fn decided(&self, receipt: Receipt) {
+        let Receipt { verdict, took } = receipt;
+        self.0.receipts.get_or_create(&VerdictLabel { verdict: verdict.as_str() }).inc();
+        if let Some(took) = took {
+            self.0.to_applied.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Spans were sent, or were not.
+    pub fn traced(&self, fate: Fate, spans: u64) {
+        self.0.spans.get_or_create(&ResultLabel { result: fate.as_str() }).inc_by(spans);
+    }
+
+    /// How many Deliveries are how, and why.
+    fn standings(&self, counts: &BTreeMap<Standing, i64>) {
+        let mut stood = self.0.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        stood.extend(counts.keys());
+        for (ready, reason) in stood.iter().copied() {
+            let count = counts.get(&(ready, reason)).copied().unwrap_or_default();
+            self.0.standings.get_or_create(&StandingLabel { ready, reason }).set(count);
+        }
+    }
+
+    /// How many objects differ from their release now.
+    fn differing(&self, objects: u64) {
+        self.0.differing.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// How many objects inventories hold.
+    fn managed(&self, objects: u64) {
+        self.0.managed.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// How old what runs is, shortest first.
+    fn ages(&self, ages: &[Duration]) {
+        for (quantile, share) in QUANTILES {
+            let label = QuantileLabel { quantile };
+            let rank = (ages.len() as f64 * share).ceil() as usize;
+            match rank.checked_sub(1).and_then(|rank| ages.get(rank)) {
+                Some(age) => drop(self.0.ages.get_or_create(&label).set(age.as_secs_f64())),
+                None => drop(self.0.ages.remove(&label)),
+            }
+        }
+    }
+
     /// How the Deliveries are now.
     pub fn deliveries(&self, by: ByReadiness) {
         let ByReadiness { ready, not_ready, unknown } = by;
@@ -386,6 +602,14 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn drift(state: DriftState) -> &'static str {
+    match state {
+        DriftState::Corrected => "corrected",
+        DriftState::Reported => "reported",
+        DriftState::Contended => "contended",
     }
 }
 

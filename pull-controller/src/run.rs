@@ -2,15 +2,13 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::reflector::Store,
 };
-use sealift_apply::{
-    api::{Delivery, condition},
-    cluster::{Cluster, ClusterError},
-};
+use sealift_apply::cluster::{Cluster, ClusterError};
+use sealift_trace::{Exporter, Settings};
 use tokio::sync::watch;
 
 use crate::{
@@ -18,7 +16,7 @@ use crate::{
     controller::{Context, Policies, outbox, tags as followed},
     delivery_watch::{self, Deliveries},
     memory_watch::{self, follow_memory},
-    metrics::{ByReadiness, Metrics},
+    metrics::{self, Metrics},
     options::Options,
     platform::{Platform, PlatformError},
     policy_watch::{self, follow_policies},
@@ -33,6 +31,8 @@ use crate::{
 const LEAVE: Duration = Duration::from_secs(10);
 /// How long they may take in all. With what is written after, that is 20 seconds, of the 30 that a pod has.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long the last spans may take, of what is left then.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 /// How long a loop of ours may give no sign of life.
 const LOOP_BOUND: Duration = Duration::from_secs(60);
 
@@ -123,10 +123,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         audit.clone(),
     );
     let cache = |source| RunError::Cache { folder: options.cache_dir.clone().unwrap_or_default(), source };
-    let context = Arc::new(context.map_err(cache)?);
+    let exporter = exporter(&metrics);
+    let context = Arc::new(context.map_err(cache)?.traced(exporter.clone()));
     let (counted, gauged) = (deliveries.store().clone(), Arc::clone(&context));
     let before: server::BeforeScrape = Arc::new(move |metrics| {
-        count(&counted, metrics);
+        metrics::count(&counted.state(), metrics, Timestamp::now());
         gauged.gauge();
     });
     let _serving = AbortOnDrop(tokio::spawn(server::serve(listener, metrics.clone(), vitals.clone(), before)));
@@ -158,8 +159,26 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     if let Some(audit) = audit {
         audit.end().await;
     }
+    if let Some(exporter) = exporter
+        && !exporter.flush(LAST_SPANS).await
+    {
+        tracing::warn!("the collector of traces did not take the last spans in time");
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What sends spans, if the environment names a collector. What is wrong with that stops no delivery.
+fn exporter(metrics: &Metrics) -> Option<Exporter> {
+    let counted = metrics.clone();
+    let start = |settings| Exporter::start(settings, move |fate, spans| counted.traced(fate, spans));
+    let settings = Settings::of("sealift-controller", |name| std::env::var(name).ok());
+    let settings = settings.inspect_err(|error| tracing::error!(%error, "no traces are sent")).ok().flatten();
+    let started = settings.map(start).transpose();
+    started
+        .inspect_err(|error| tracing::error!(error = sealift_verify::chain(error), "no traces are sent"))
+        .ok()
+        .flatten()
 }
 
 /// A loop that is begun anew whenever it ends or hangs, until this is dropped.
@@ -194,29 +213,6 @@ async fn wake_all(mut policies: watch::Receiver<Arc<Policies>>, deliveries: Deli
             queue.wake(&Key::from(&*delivery), Reason::Policy);
         }
     }
-}
-
-/// Counts the Deliveries as they are now.
-fn count(deliveries: &Store<Delivery>, metrics: &Metrics) {
-    let deliveries = deliveries.state();
-    metrics.deliveries(by_readiness(&deliveries));
-    let statuses = || deliveries.iter().filter_map(|delivery| delivery.status.as_ref());
-    let refused = statuses().filter_map(|status| status.would_refuse_now.as_ref());
-    metrics.would_refuse(refused.map(|refused| refused.reason.as_str()));
-    metrics.holds(statuses().filter_map(|status| status.hold.as_ref()).map(|hold| hold.state));
-}
-
-fn by_readiness(deliveries: &[Arc<Delivery>]) -> ByReadiness {
-    let mut by = ByReadiness::default();
-    for delivery in deliveries {
-        let conditions = delivery.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        match condition(conditions, "Ready").map(|ready| ready.status.as_str()) {
-            Some("True") => by.ready += 1,
-            Some("False") => by.not_ready += 1,
-            _ => by.unknown += 1,
-        }
-    }
-    by
 }
 
 async fn config(options: &Options) -> Result<Config, RunError> {

@@ -48,6 +48,7 @@ mod signing;
 mod status;
 mod table;
 mod tag;
+mod trace;
 mod transport;
 mod validate;
 mod variants;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    trace(global.verbose);
+    log(global.verbose);
     let mut output = Output::new(global.output, global.color, global.quiet);
     let result = match command.can_write(global.output) {
         true => start(command, &mut output),
@@ -135,7 +136,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// What the libraries say about their work goes to stderr too.
-fn trace(verbose: u8) {
+fn log(verbose: u8) {
     let level = match verbose {
         0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,

@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, env, path::Path, process::Command};
 
 use jiff::Timestamp;
+use sealift_trace::TraceParent;
 use sealift_verify::statement::Source;
 use serde_json::{Value, json};
 
-use crate::{cli::push::OriginArgs, exit::Exit, failure::Failure};
+use crate::{cli::push::OriginArgs, exit::Exit, failure::Failure, trace};
 
 /// What is known about the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) struct Origin {
     render: Vec<Value>,
     /// What they were held against.
     validation: Option<Value>,
+    /// The span that made it, for clusters to go on from.
+    trace: Option<TraceParent>,
 }
 
 /// `SOURCE_DATE_EPOCH` is not a number of seconds.
@@ -53,6 +56,7 @@ impl Origin {
             run: found.run,
             render: found.render,
             validation: found.validation,
+            trace: found.trace,
             reference: found.reference.filter(|_| !other),
             uri: self.uri.or(found.uri.filter(|_| !other)),
             revision: self.revision.or(found.revision.filter(|_| !other)),
@@ -105,6 +109,11 @@ impl Origin {
         Self { validation: Some(validation), ..self }
     }
 
+    /// The same, with the span that makes it.
+    pub(crate) fn traced(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
+    }
+
     /// The source as the statement says it.
     pub(crate) fn source(&self) -> Option<Source> {
         let uri = self.uri.clone()?;
@@ -124,6 +133,9 @@ impl Origin {
         }
         if let Some(validation) = &self.validation {
             build["validation"] = validation.clone();
+        }
+        if let Some(trace) = &self.trace {
+            build[trace::FIELD] = json!(trace.to_string());
         }
         build
     }

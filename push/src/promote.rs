@@ -26,7 +26,7 @@ use crate::{
     policies,
     push::is_channel,
     release::{self, Artifact},
-    signing, transport,
+    signing, trace, transport,
 };
 
 pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit, Failure> {
@@ -86,7 +86,8 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     // One that was left without a tag is followed too.
     let head = [before, own.statement(digest).await?].into_iter().flatten().max_by_key(|s| s.release.position());
     let next = Next { environment: &args.environment, epoch: args.epoch, lasts: args.expires_in, head: head.as_ref() };
-    let statement = next.statement(source, *payload, Timestamp::now())?;
+    let mut statement = next.statement(source, *payload, Timestamp::now())?;
+    trace::retrace(&mut statement.release);
     let bytes = release::payload(&statement)?;
     let mut promoted = Promoted {
         place: &subject.place,

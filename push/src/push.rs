@@ -31,26 +31,40 @@ use crate::{
     line::Own,
     origin::{self, Origin},
     output::{Format, Output, transfer},
-    release, signing, transport,
+    release, signing,
+    trace::Trace,
+    transport,
 };
 
 pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let mut trace = Trace::begin(output);
+    let result = pushed(args, &mut trace, output).await;
+    trace.end(&result, output).await;
+    result
+}
+
+async fn pushed(args: &PushArgs, trace: &mut Trace, output: &mut Output) -> Result<Exit, Failure> {
     let target = Target::of(args)?;
     let limits = Limits::default();
     let opening = signing::Opening::start(&args.signer);
     // Everything that can be wrong on this side is found before the first request.
     let created = origin::source_date()?;
     let parameters = distinct(args)?;
+    trace.step("read");
     output.progress("reading manifests");
     let (sets, builds) = content::read(args, &parameters, &limits, output).await?;
     let annotations = origin::annotations(&args.origin, args.statement.version.as_deref(), created);
     let package = Package::new(&sets, args.format.into(), annotations)?;
     let paths: Vec<_> = args.files.iter().chain(args.variants.variant.iter().map(|(_, path)| path)).cloned().collect();
     let origin = Origin::find(&args.origin, &paths).rendered(builds).validated(args.validation.to_json());
+    let origin = origin.traced(trace.handed());
+    trace.fact("sealift.repository", target.repository.to_string());
+    trace.fact("sealift.digest", package.digest.to_string());
     // A person may be asked for a password on this line.
     output.clear_status();
     let signer = opening.signer().await?;
 
+    trace.step("channel");
     // registry: what the channel names now decides the sequence and what the new statement follows.
     let client = transport::open(&args.reference.location, &args.registry).await?;
     let logical = args.as_repository.as_ref().unwrap_or(&target.repository);
@@ -87,15 +101,21 @@ pub(crate) async fn run(args: &PushArgs, output: &mut Output) -> Result<Exit, Fa
         return drafted.write(output);
     }
 
+    trace.fact("sealift.stream", statement.release.stream.clone());
+    trace.fact("sealift.sequence", statement.release.sequence);
     // registry: by digest first, so that nothing names what is not there.
+    trace.step("sign");
     let signed = signer.sign(&payload).await?;
+    trace.step("upload");
     upload(&client, repository, &package).await?;
+    trace.step("attach");
     output.progress("attaching the signature");
     let subject = Descriptor::of(IMAGE_MANIFEST, &package.bytes);
     let bundle = signed.bundle.clone();
     let attached = release::attach_beside(&client, repository, subject, bundle, created).await?;
 
     // registry: the channel's tag is moved last, and only forward.
+    trace.step("tag");
     output.progress("moving tags");
     let manifest = package.bytes.clone().into();
     let to = channel::Target { digest: package.digest, manifest, position: statement.release.position() };

@@ -13,7 +13,7 @@ use crate::{
     push::{expiry, next_sequence, previous},
     release::{self, Artifact},
     signing::{self, Signatory},
-    transport,
+    trace, transport,
 };
 
 /// Why nothing is signed.
@@ -38,7 +38,8 @@ pub(crate) async fn run(args: &RefreshArgs, output: &mut Output) -> Result<Exit,
     artifact.all_seen()?;
     let place_meant = Place { stream: args.stream.as_deref(), environment: args.env.as_deref() };
     let newest = newest(&artifact, signatory, place_meant)?;
-    let statement = renewed(newest, args.expires_in, Timestamp::now())?;
+    let mut statement = renewed(newest, args.expires_in, Timestamp::now())?;
+    trace::retrace(&mut statement.release);
 
     let payload = release::payload(&statement)?;
     let signed = signer.sign(&payload).await?;

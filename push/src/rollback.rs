@@ -24,7 +24,7 @@ use crate::{
     push::{expiry_after, next_sequence},
     refresh::{self, Place},
     release::{self, Artifact},
-    signing, transport,
+    signing, trace, transport,
 };
 
 /// Why there is nothing to go back to.
@@ -63,7 +63,8 @@ pub(crate) async fn run(args: &RollbackArgs, output: &mut Output) -> Result<Exit
     let place = Place { stream: delivery.spec.stream.as_deref(), environment: delivery.spec.environment.as_deref() };
     let older = refresh::newest(&artifact, signatory, place)?;
     let floor = memory.mark(&older.release.stream, older.release.environment.as_deref()).map(|mark| mark.position);
-    let statement = again(older, &running, floor, args.expires_in, Timestamp::now())?;
+    let mut statement = again(older, &running, floor, args.expires_in, Timestamp::now())?;
+    trace::retrace(&mut statement.release);
 
     let payload = release::payload(&statement)?;
     let signed = signer.sign(&payload).await?;

@@ -348,6 +348,10 @@ pub struct LastApplied {
     /// Digest of the parameters' values, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Digest>,
+    /// When the release was issued, as its signer says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub issued_at: Option<jiff::Timestamp>,
     /// When.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
@@ -399,7 +403,8 @@ pub struct CheckRow {
 impl LastApplied {
     /// True if the other says the same release with the same objects was applied, whenever that was.
     pub fn is_same_but_for_when(&self, other: &Self) -> bool {
-        Self { at: other.at, ..self.clone() } == *other
+        // The statement has one time; a status of an earlier version did not tell it.
+        Self { at: other.at, issued_at: other.issued_at, ..self.clone() } == *other
     }
 
     /// Where the release stands in its stream, if a statement says so.

@@ -16,6 +16,7 @@ use sealift_apply::{
     drift::Contention,
     inventory::Inventory,
 };
+use sealift_trace::Exporter;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -34,6 +35,7 @@ use super::{
     stop::Stop,
     tags::Tags,
     tell::random,
+    trace::Unsettled,
     wait::Awaited,
 };
 use crate::{
@@ -65,6 +67,8 @@ pub struct Context {
     pub(super) metrics: Metrics,
     pub(super) outbox: Arc<Outbox>,
     pub(super) audit: Option<AuditLog>,
+    /// Where spans go, if anywhere.
+    pub(super) exporter: Option<Exporter>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
     pub(super) deliveries: Store<Delivery>,
@@ -106,6 +110,8 @@ pub(super) struct Memo {
     pub(super) audited: Option<Told>,
     /// What is true and not written yet.
     pub(super) untold: Option<Arc<Untold>>,
+    /// What of its latest release is still to be told in the release's trace.
+    pub(super) unsettled: Option<Arc<Unsettled>>,
     /// When it wants to be looked at again by itself.
     pub(super) next: Option<Instant>,
     /// The status last written and the version it was written as: a watch may not have delivered it yet.
@@ -171,12 +177,19 @@ impl Context {
             policies,
             metrics,
             audit,
+            exporter: None,
             deliveries,
             queue,
             hub,
             accounts: Mutex::default(),
             memos: Mutex::default(),
         })
+    }
+
+    /// The same, telling of releases by spans.
+    #[must_use]
+    pub fn traced(self, exporter: Option<Exporter>) -> Self {
+        Self { exporter, ..self }
     }
 
     /// Where whoever learns of something to do wakes the Delivery.

@@ -40,6 +40,7 @@ use super::{
     standing::{Standing, suspending},
     status::{self, READY},
     stop::Stop,
+    trace,
     verify::{self, Freshness},
     wait::Awaited,
 };
@@ -157,6 +158,9 @@ pub(super) async fn deliver(
         }
     };
     let is_chosen = held_up.is_none() || is_held;
+    if is_chosen {
+        report.trace = trace::stated(&verified);
+    }
     if is_chosen && !verify::is_new(&verified, previous) {
         report.standing = Standing::Accepted;
     }

@@ -115,6 +115,7 @@ mod tests {
             variant: None,
             objects: Digest::of(objects.as_bytes()),
             parameters: None,
+            issued_at: None,
             at: at(0),
         }
     }

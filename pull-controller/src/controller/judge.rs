@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sealift_apply::{
     api::{DeliveryReference, DeliverySpec, DeliveryStatus, LastApplied},
     apply::Access,
+    progress,
 };
 use sealift_registry::store::Place;
 use sealift_verify::{
@@ -196,7 +197,9 @@ impl Judge<'_> {
     async fn finished(&self, accepted: Accepted, evidence: &mut Option<Evidence>) -> Result<Judged, Stop> {
         let Self { artifacts, source, access, owner, spec, .. } = *self;
         let Accepted { admitted, place } = &accepted;
+        progress::step("fetch");
         let content = artifacts.content(source, place, admitted).await?;
+        progress::step("verify");
         let rendering = Rendering {
             values: parameters::read(self.reader, &spec.parameters).await?,
             target_namespace: spec.target_namespace.clone(),

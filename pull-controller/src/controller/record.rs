@@ -191,6 +191,7 @@ mod tests {
             variant: None,
             objects: digest,
             parameters: None,
+            issued_at: None,
             at: Timestamp::UNIX_EPOCH,
         });
         assert_eq!(told(other.as_ref(), &status, &about(None, Some("a"), 900)).1, ["applied"]);

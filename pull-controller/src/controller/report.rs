@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
+use sealift_trace::TraceParent;
 use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
 
 use super::{hold::Finding, standing::Standing, stop::Stop};
@@ -14,6 +15,8 @@ pub(super) struct Report {
     pub(super) began: Option<Timestamp>,
     /// What was selected, and the tag that pointed at it.
     pub(super) attempted: Option<(Digest, Option<String>)>,
+    /// The span that made what was selected and accepted, if its signer names one.
+    pub(super) trace: Option<TraceParent>,
     /// The record of the verdict.
     pub(super) evidence: Option<Evidence>,
     /// How what was applied before fares under the policies as they are now.
@@ -47,6 +50,11 @@ impl Report {
         stop.is_none() && changes.waiting.is_empty() && health.as_ref().is_none_or(HealthReport::is_healthy)
     }
 
+    /// The stream that what was selected belongs to, as far as a trusted statement says.
+    pub(super) fn stream(&self) -> Option<&str> {
+        Some(self.evidence.as_ref()?.statement.as_ref()?.stream.as_str())
+    }
+
     /// How the metrics count it.
     pub(super) fn outcome(&self) -> Outcome {
         use super::stop::Verdict;
@@ -75,6 +83,7 @@ pub(super) fn last_applied(verified: &Verified, evidence: &Evidence) -> LastAppl
         variant: verified.variant().map(str::to_owned),
         objects: verified.inventory(),
         parameters: evidence.parameters,
+        issued_at: release.map(|release| release.issued_at),
         at: evidence.time,
     }
 }

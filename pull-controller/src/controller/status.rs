@@ -139,9 +139,9 @@ fn attempted(writer: &mut Writer<'_>, report: &Report) {
 
 fn applied(writer: &mut Writer<'_>, report: &Report) {
     let Some(applied) = &report.applied else { return };
-    if !writer.status.last_applied.as_ref().is_some_and(|last| last.is_same_but_for_when(applied)) {
-        writer.status.last_applied = Some(LastApplied { at: writer.about.now, ..applied.clone() });
-    }
+    let same = writer.status.last_applied.as_ref().filter(|last| last.is_same_but_for_when(applied));
+    let at = same.map_or(writer.about.now, |last| last.at);
+    writer.status.last_applied = Some(LastApplied { at, ..applied.clone() });
 }
 
 /// Only what is applied can be refused after the fact; what was applied just now was accepted just now.

@@ -2,11 +2,15 @@
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use kube::ResourceExt as _;
-use sealift_apply::api::{Delivery, DeliveryStatus};
+use sealift_apply::{
+    api::{Delivery, DeliveryStatus},
+    progress,
+};
 
 use super::{
     ReconcileError,
@@ -14,7 +18,9 @@ use super::{
     drift, events, publish,
     report::Report,
     stop::{Stop, Verdict, chain},
+    trace,
 };
+use crate::metrics::Receipt;
 
 /// Writes status, event and log line, if there is something new to say since `previous`, which was told. `done` is what was
 /// done to objects, in words.
@@ -30,41 +36,73 @@ pub(super) async fn tell(
     // Before this one, the reconcile may have written that it began.
     let written = publish::current(delivery, memo);
     publish::status(context, delivery, memo, &written, next).await?;
+    let namespace = delivery.metadata.namespace.as_deref();
     for event in drift::events(previous.drift.as_ref(), next.drift.as_ref()) {
         let note = event.note.as_deref().unwrap_or_default();
-        tracing::info!(delivery = %name(delivery), reason = %event.reason, "{note}");
+        tracing::info!(delivery = %name(delivery), namespace, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
     if let Some(event) = events::standing(previous, next) {
         let digest = next.last_applied.as_ref().map(|last| last.digest.to_string()).unwrap_or_default();
         let note = event.note.as_deref().unwrap_or_default();
-        tracing::warn!(delivery = %name(delivery), %digest, reason = %event.reason, "{note}");
+        tracing::warn!(delivery = %name(delivery), namespace, %digest, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
     if let Some(event) = events::hold(previous, next) {
         let note = event.note.as_deref().unwrap_or_default();
-        tracing::warn!(delivery = %name(delivery), reason = %event.reason, "{note}");
+        tracing::warn!(delivery = %name(delivery), namespace, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
     let Some(event) = events::news(previous, next, done) else { return Ok(()) };
     if let Some(Stop::Apply(error)) = &report.stop {
         // Condition and event hold the first few.
         for refused in error.objects() {
-            tracing::warn!(delivery = %name(delivery), object = %refused.id, "refused: {}", chain(&refused.why));
+            tracing::warn!(delivery = %name(delivery), namespace, object = %refused.id, "refused: {}", chain(&refused.why));
         }
     }
     let digest = report.attempted.as_ref().map(|(digest, _)| digest.to_string()).unwrap_or_default();
     let verdict = next.verification.as_ref().map(|verification| verification.verdict.as_str()).unwrap_or_default();
+    let (stream, trace_id) = (report.stream(), report.trace.map(|trace| trace.trace_id()));
     tracing::info!(
-        delivery = %name(delivery), %digest, verdict, reason = %event.reason,
+        delivery = %name(delivery), namespace, %digest, stream, verdict, reason = %event.reason, trace_id,
         "{}", event.note.as_deref().unwrap_or_default()
     );
     context.outbox.put(delivery, event);
     Ok(())
 }
 
+/// Tells of a release in its trace, if somebody collects traces.
+pub(super) fn spans(
+    context: &Context,
+    delivery: &Delivery,
+    memo: &mut Memo,
+    next: &DeliveryStatus,
+    report: &Report,
+    receipt: Option<Receipt>,
+) {
+    let Some(exporter) = &context.exporter else { return };
+    let now = SystemTime::now();
+    match (receipt, &memo.unsettled) {
+        (Some(receipt), _) => {
+            let (spans, unsettled) = trace::spans(delivery, next, report, receipt, progress::trail(), now);
+            exporter.send(spans);
+            memo.unsettled = unsettled.map(Arc::new);
+        }
+        (None, Some(unsettled)) => {
+            if let Some(span) = trace::settled(unsettled, next, report, now) {
+                exporter.send([span]);
+                memo.unsettled = None;
+            }
+        }
+        (None, None) => {}
+    }
+}
+
 /// Counts what it came to.
-pub(super) fn count(context: &Context, report: &Report, took: Duration) {
+pub(super) fn count(context: &Context, report: &Report, receipt: Option<Receipt>, took: Duration) {
+    if let Some(receipt) = receipt {
+        context.metrics.decided(receipt);
+    }
     context.metrics.reconciled(report.outcome(), took);
     context.metrics.changed(&report.changes);
     let found = report.changes.looks.iter().filter_map(|look| look.found.as_ref());

@@ -7,7 +7,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sealift_apply::api::{DeliveryStatus, LastApplied};
+use sealift_apply::{
+    api::{DeliveryStatus, LastApplied},
+    progress,
+};
 use sealift_verify::{
     evidence::Evidence,
     reference::Pinned,
@@ -65,7 +68,9 @@ pub(super) async fn admitted(
     evidence: &mut Option<Evidence>,
 ) -> Result<(Admitted, Arc<Fetched>), Stop> {
     let age = freshness.map_or(Age::Any, |freshness| Age::AtMost(freshness.to_confirm));
+    progress::step("fetch");
     let fetched = artifacts.unverified(source, resolved, age).await?;
+    progress::step("verify");
     let decision = decide(policies, facts, &fetched).await?;
     let in_force =
         |admitted: &Admitted| admitted.statement().is_none_or(|statement| !runs_out(&statement.release, facts.now));
@@ -74,7 +79,9 @@ pub(super) async fn admitted(
         return take(decision, fetched, evidence);
     }
     let age = Age::AtMost(freshness.map_or(AT_ONCE, |freshness| freshness.to_refuse));
+    progress::step("fetch");
     let again = artifacts.unverified(source, resolved, age).await;
+    progress::step("verify");
     match again {
         Ok(newer) => {
             let verdict = decide(policies, facts, &newer).await?;

@@ -24,7 +24,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Self, &'static str); 8] = [
+    /// All of them, with their names.
+    pub(crate) const ALL: [(Self, &'static str); 8] = [
         (Self::Changed, "changed"),
         (Self::Due, "due"),
         (Self::Policy, "policy"),

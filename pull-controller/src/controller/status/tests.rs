@@ -21,6 +21,7 @@ fn applied(content: &str) -> LastApplied {
         variant: None,
         objects: digest,
         parameters: None,
+        issued_at: None,
         at: Timestamp::UNIX_EPOCH,
     }
 }

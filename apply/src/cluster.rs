@@ -3,6 +3,7 @@
 mod error;
 mod impersonate;
 mod kinds;
+mod limit;
 mod retry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -261,11 +262,12 @@ impl Cluster {
     async fn once<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
         // Never closed, and taken before the clock starts: waiting for our own bound is no time-out of the server.
         let _slot = self.slots.acquire().await.ok();
-        let answer = tokio::time::timeout(CALL_LIMIT, self.client.request(request)).await;
+        let (request, limit) = limit::of(request, crate::permit::left(), CALL_LIMIT)?;
+        let answer = tokio::time::timeout(limit, self.client.request(request)).await;
         crate::progress::made();
         match answer {
             Ok(answer) => answer.map_err(ClusterError::from),
-            Err(_) => Err(ClusterError::Timeout { seconds: CALL_LIMIT.as_secs() }),
+            Err(_) => Err(ClusterError::Timeout { seconds: limit.as_secs() }),
         }
     }
 }

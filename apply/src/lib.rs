@@ -22,6 +22,7 @@ pub mod observe;
 pub mod options;
 pub mod order;
 pub mod owner;
+pub mod permit;
 pub mod plan;
 pub mod presume;
 pub mod progress;

@@ -33,6 +33,9 @@ pub enum ClusterError {
         /// The limit.
         seconds: u64,
     },
+    /// Whoever asks may not write any more: its lease has run out, or its Deliveries are another replica's.
+    #[error("this replica's lease has run out, so nothing is written")]
+    NoPermit,
     /// No answer came: refused, reset, no route, TLS.
     #[error("the API server cannot be reached")]
     Unreachable {
@@ -108,7 +111,7 @@ impl ClusterError {
     /// True if the same call may succeed soon without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Unreachable { .. } => true,
+            Self::Timeout { .. } | Self::Unreachable { .. } | Self::NoPermit => true,
             Self::Answer { class, .. } => {
                 matches!(class, Class::Busy | Class::WebhookTimeout | Class::NamespaceTerminating)
             }
@@ -119,7 +122,8 @@ impl ClusterError {
     /// True if it is worth asking again within the same call.
     pub(super) fn is_momentary(&self) -> bool {
         let later = [Class::WebhookTimeout, Class::NamespaceTerminating];
-        self.is_transient() && !matches!(self, Self::Answer { class, .. } if later.contains(class))
+        let is_later = matches!(self, Self::Answer { class, .. } if later.contains(class));
+        self.is_transient() && !is_later && !matches!(self, Self::NoPermit)
     }
 
     /// True if a field that no update may change would have to change.

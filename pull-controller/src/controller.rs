@@ -34,6 +34,7 @@ mod report;
 mod resolve;
 mod safety;
 mod schedule;
+mod shards;
 mod source;
 mod standing;
 mod status;
@@ -93,7 +94,8 @@ impl Work for Arc<Context> {
     /// One reconcile. What one Delivery trips over stops no other.
     fn look(&self, taken: Taken) -> impl Future<Output = Option<Duration>> + Send + 'static {
         let context = Self::clone(self);
-        async move {
+        let permit = self.shards.permit();
+        permit.over(async move {
             context.metrics.turn(taken.reasons, taken.waited);
             let Some(delivery) = context.deliveries.get(&(&taken.key).into()) else {
                 context.leave(&taken.key);
@@ -106,7 +108,7 @@ impl Work for Arc<Context> {
                     Some(context.failed_again(&delivery.uid().unwrap_or_default()))
                 }
             }
-        }
+        })
     }
 
     fn broke(&self, key: &Key, ended: &Ended) -> Duration {
@@ -134,6 +136,7 @@ async fn bring_about(
 ) -> Result<Option<Duration>, ReconcileError> {
     let (began, uid) = (Instant::now(), delivery.uid().unwrap_or_default());
     let mut memo = context.memo(&uid);
+    let Some(delivery) = shards::met(context, delivery, &mut memo).await? else { return Ok(None) };
     let is_going = delivery.metadata.deletion_timestamp.is_some();
     if reasons.are_among(&[Reason::Owed]) && memo.untold.is_none() && !is_going {
         owed::settle(context, &uid).await;

@@ -14,6 +14,7 @@ mod policy_watch;
 pub mod queue;
 pub mod run;
 pub mod server;
+mod shards;
 pub mod telemetry;
 pub mod vitals;
 pub mod watch;

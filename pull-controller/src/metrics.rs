@@ -73,6 +73,21 @@ struct Inner {
     managed: Gauge,
     spans: Family<ResultLabel, Counter>,
     ages: Family<QuantileLabel, Gauge<f64, AtomicU64>>,
+    members: Gauge,
+    shards: Gauge,
+    shards_taken: Family<FromLabel, Counter>,
+    leases_lost: Counter,
+}
+
+/// Whose shards this replica took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TakenFrom {
+    /// Another replica gave them away.
+    Giver,
+    /// The replica that held them was gone.
+    Gone,
+    /// Nobody held them yet.
+    Nobody,
 }
 
 /// What made no progress for its bound, and was ended.
@@ -242,6 +257,11 @@ struct HowLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FromLabel {
+    from: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CacheLabel {
     cache: &'static str,
 }
@@ -348,6 +368,14 @@ impl Metrics {
         registry.register("release_age_seconds", "How long ago what runs was issued, over Deliveries", ages.clone());
         let spans = Family::default();
         registry.register("spans", "Spans of traces by what became of them", spans.clone());
+        let members = Gauge::default();
+        registry.register("shard_members", "Replicas that share the Deliveries, as this one sees it", members.clone());
+        let shards = Gauge::default();
+        registry.register("shards", "Shards that this replica holds, of 256", shards.clone());
+        let shards_taken = Family::default();
+        registry.register("shards_taken", "Shards that this replica took, by whose they were", shards_taken.clone());
+        let leases_lost = Counter::default();
+        registry.register("leases_lost", "Times that others took what this replica held", leases_lost.clone());
         registry.register("build", "The running version", Info::new(BUILD));
         let metrics = Self(Arc::new(Inner {
             registry: every,
@@ -377,6 +405,10 @@ impl Metrics {
             managed,
             spans,
             ages,
+            members,
+            shards,
+            shards_taken,
+            leases_lost,
         }));
         metrics.begin();
         metrics
@@ -410,6 +442,9 @@ impl Metrics {
         }
         for told in [Told::Sent, Told::Failed, Told::Dropped] {
             let _ = inner.events.get_or_create(&ResultLabel { result: told.as_str() });
+        }
+        for from in [TakenFrom::Giver, TakenFrom::Gone, TakenFrom::Nobody] {
+            self.shards_taken(from, 0);
         }
         for what in [Stalled::Reconcile, Stalled::Loop] {
             let _ = inner.stalls.get_or_create(&WhatLabel { what: what.as_str() });
@@ -497,6 +532,27 @@ impl Metrics {
     pub fn cached(&self, cache: &'static str, bytes: u64) {
         debug_assert!(CACHES.contains(&cache), "{cache} is among the documented ones");
         self.0.cached.get_or_create(&CacheLabel { cache }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// How many replicas there are now, and how many shards this one holds.
+    pub fn shards(&self, members: usize, shards: usize) {
+        self.0.members.set(i64::try_from(members).unwrap_or(i64::MAX));
+        self.0.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
+    }
+
+    /// This replica took shards.
+    pub fn shards_taken(&self, from: TakenFrom, shards: usize) {
+        let from = match from {
+            TakenFrom::Giver => "giver",
+            TakenFrom::Gone => "gone",
+            TakenFrom::Nobody => "nobody",
+        };
+        self.0.shards_taken.get_or_create(&FromLabel { from }).inc_by(shards as u64);
+    }
+
+    /// Others took what this replica held.
+    pub fn lease_lost(&self) {
+        self.0.leases_lost.inc();
     }
 
     /// Something made no progress and was ended.
@@ -636,6 +692,9 @@ mod tests {
         metrics.resolved(Resolve::Followed);
         metrics.followed(3);
         metrics.cached("layers", 10);
+        metrics.shards(3, 85);
+        metrics.shards_taken(TakenFrom::Gone, 42);
+        metrics.lease_lost();
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -658,6 +717,10 @@ mod tests {
             "sealift_resolves_total{how=\"followed\"} 1",
             "sealift_followed_tags 3",
             "sealift_cache_bytes{cache=\"layers\"} 10",
+            "sealift_shard_members 3",
+            "sealift_shards 85",
+            "sealift_shards_taken_total{from=\"gone\"} 42",
+            "sealift_leases_lost_total 1",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -69,6 +69,21 @@ pub struct Options {
     /// controllers must never look after the same one.
     #[arg(long, value_name = "NAMESPACE")]
     pub watch_namespace: Vec<String>,
+    /// Share the Deliveries with all other replicas that are given this namespace, by Leases there: each is looked after by
+    /// one, and those of one that is gone by the others. Without it this one looks after all of them, and must be alone.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// Which Leases of that namespace belong together, where several controllers with Deliveries of their own have theirs there.
+    #[arg(long, value_name = "NAME", default_value = "sealift-controller", value_parser = lease_name, requires = "lease_namespace")]
+    pub lease_group: String,
+    /// How long a Lease lasts after its last renewal. Others take over once they have seen none for a quarter longer. No write
+    /// takes longer than it lasts, so it must not be shorter than webhooks take.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = lease_duration, requires = "lease_namespace")]
+    pub lease_duration: Duration,
+    /// Which replica this is, such as the pod's name; the host's name if absent. Who gives one says that nobody else has it
+    /// at the same time: a replica that is started again takes the place of its former run at once.
+    #[arg(long, value_name = "NAME", value_parser = lease_name, requires = "lease_namespace")]
+    pub replica_id: Option<String>,
     /// How many watches of applied objects there are at the same time; each is a connection to the API server. A kind
     /// takes one, or one a namespace where the controller may not watch it itself. Objects past the bound are looked at by
     /// the interval, which their Delivery's status says.
@@ -106,6 +121,26 @@ pub struct Options {
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// A name that a Lease can begin with.
+fn lease_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let fine = text.bytes().all(|byte| plain(byte) || byte == b'-') && text.len() <= 200;
+    let ends = |byte: Option<u8>| byte.is_some_and(plain);
+    match fine && ends(text.bytes().next()) && ends(text.bytes().last()) {
+        true => Ok(text.to_owned()),
+        false => Err("not of lower-case letters, digits and hyphens, letters or digits first and last".to_owned()),
+    }
+}
+
+/// As long as an API server that is busy needs to answer, and no longer than anybody waits for a takeover.
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration: Duration = text.parse().map_err(|error| format!("{error}"))?;
+    match (2..=120).contains(&duration.get().as_secs()) {
+        true => Ok(duration),
+        false => Err("not between 2s and 2m".to_owned()),
+    }
 }
 
 /// How the log is written.
@@ -319,6 +354,21 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Size>().ok().map(Size::bytes), bytes, "{text}");
         }
+    }
+
+    #[test]
+    fn what_leases_are_named_and_how_long_they_last_has_bounds() {
+        for (text, fine) in
+            [("sealift-controller-7d9f-x2", true), ("a", true), ("", false), ("-a", false), ("a-", false)]
+        {
+            assert_eq!(lease_name(text).is_ok(), fine, "{text}");
+        }
+        assert!(lease_name("A").is_err() && lease_name("a.b").is_err() && lease_name(&"a".repeat(201)).is_err());
+        let fine = ["1s", "2s", "15s", "2m", "121s", "x"].map(|text| lease_duration(text).is_ok());
+        assert_eq!(fine, [false, true, true, true, false, false]);
+        let read = |words: &[&str]| Cli::try_parse_from(["sealift-controller", "run"].iter().chain(words));
+        assert!(read(&["--lease-namespace", "a", "--replica-id", "b"]).is_ok());
+        assert!(read(&["--replica-id", "b"]).is_err(), "it is of no use alone");
     }
 
     #[test]

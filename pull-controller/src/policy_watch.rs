@@ -24,6 +24,7 @@ use tokio::{
 
 use crate::{
     controller::Policies,
+    shards::Shards,
     vitals::{BEAT, Vitals},
 };
 
@@ -36,7 +37,12 @@ const EVENT_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// They are read as JSON, not as a type: a policy with a field this version does not know is an error to be told, not an
 /// object to be passed over.
-pub(crate) async fn follow_policies(cluster: Cluster, sender: Arc<watch::Sender<Arc<Policies>>>, vitals: Vitals) {
+pub(crate) async fn follow_policies(
+    cluster: Cluster,
+    shards: Shards,
+    sender: Arc<watch::Sender<Arc<Policies>>>,
+    vitals: Vitals,
+) {
     let (policies, of_policies) = follow::<SignaturePolicy>(&cluster);
     let (roots, of_roots) = follow::<TrustRoot>(&cluster);
     let recorder = Recorder::new(cluster.client().clone(), Reporter::from("sealift-controller"));
@@ -45,10 +51,17 @@ pub(crate) async fn follow_policies(cluster: Cluster, sender: Arc<watch::Sender<
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut listed = [false; 2];
+    // What Events were sent about: one replica does that for all, and whoever takes that over tells what it finds.
+    let mut told = Arc::new(Policies::default());
     loop {
         let next = tokio::select! {
             _ = ticks.tick() => {
                 vitals.beat(LOOP);
+                let now = sender.borrow().clone();
+                if shards.lead() && !now.same_as(&told) && !listed.contains(&false) {
+                    tell(&recorder, &told, &now, &policies.state()).await;
+                    told = now;
+                }
                 continue;
             }
             next = events.next() => next,
@@ -79,9 +92,12 @@ pub(crate) async fn follow_policies(cluster: Cluster, sender: Arc<watch::Sender<
         tracing::info!(unusable = now.unusable().len(), policies = objects.len(), "policies read");
         let now = Arc::new(now);
         sender.send_replace(Arc::clone(&now));
-        let told = tell_unusable(&recorder, &before, &now, &objects);
-        if tokio::time::timeout(EVENT_LIMIT, told).await.is_err() {
-            tracing::debug!("the events about unusable policies were not recorded in time");
+        log_unusable(&before, &now);
+        if shards.lead() {
+            tell(&recorder, &told, &now, &objects).await;
+            told = now;
+        } else {
+            told = Arc::default();
         }
     }
 }
@@ -111,14 +127,26 @@ fn values(objects: &[Arc<DynamicObject>]) -> Vec<Value> {
     objects.iter().filter_map(|object| serde_json::to_value(&**object).ok()).collect()
 }
 
-/// Says of each policy that became unusable what is wrong with it, where whoever wrote it looks first.
-async fn tell_unusable(recorder: &Recorder, before: &Policies, now: &Policies, objects: &[Arc<DynamicObject>]) {
+/// Logs what became unusable.
+fn log_unusable(before: &Policies, now: &Policies) {
     for (name, problem) in now.roots().unusable().filter(|root| !before.roots().unusable().any(|known| known == *root))
     {
         tracing::warn!(trust_root = name, reason = "PolicyInvalid", "{problem}");
     }
     for policy in now.unusable().iter().filter(|policy| !before.unusable().contains(policy)) {
         tracing::warn!(policy = %policy.name, reason = "PolicyInvalid", "{}", policy.problem);
+    }
+}
+
+async fn tell(recorder: &Recorder, told: &Policies, now: &Policies, objects: &[Arc<DynamicObject>]) {
+    if tokio::time::timeout(EVENT_LIMIT, tell_unusable(recorder, told, now, objects)).await.is_err() {
+        tracing::debug!("the events about unusable policies were not recorded in time");
+    }
+}
+
+/// Says of each policy that became unusable what is wrong with it, where whoever wrote it looks first.
+async fn tell_unusable(recorder: &Recorder, told: &Policies, now: &Policies, objects: &[Arc<DynamicObject>]) {
+    for policy in now.unusable().iter().filter(|policy| !told.unusable().contains(policy)) {
         let Some(object) = objects.iter().find(|object| object.name_any() == policy.name) else { continue };
         let event = Event {
             type_: EventType::Warning,

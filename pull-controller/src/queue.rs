@@ -26,6 +26,7 @@ use self::{
     fair::{Fair, Turn},
     timers::Timers,
 };
+use crate::shards::{Shard, ShardSet};
 
 /// Which Delivery.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +82,8 @@ struct Inner {
     alarms: Timers,
     /// From when on it may be looked at if nobody waits for a turn. Each run sets it anew.
     leisure: Timers,
+    /// Nothing of other shards is looked at.
+    held: ShardSet,
     closed: bool,
 }
 
@@ -110,35 +113,64 @@ impl Queue {
     /// An empty queue for so many workers.
     pub fn new(workers: usize) -> Self {
         let (pauses, alarms, leisure) = (Timers::default(), Timers::default(), Timers::default());
-        let inner = Inner { fair: Fair::new(workers), pauses, alarms, leisure, closed: false };
+        let held = ShardSet::ALL;
+        let inner = Inner { fair: Fair::new(workers), pauses, alarms, leisure, held, closed: false };
         Self(Arc::new(Shared { inner: Mutex::new(inner), moved: Notify::new() }))
     }
 
     /// Wants the Delivery looked at as soon as it is its turn. Cheap, and may be called as often as one likes.
     pub fn wake(&self, key: &Key, reason: Reason) {
-        self.inner().fair.wake(key, reason, Instant::now());
-        self.0.moved.notify_one();
+        let mut inner = self.inner();
+        if inner.holds(key) {
+            inner.fair.wake(key, reason, Instant::now());
+            self.0.moved.notify_one();
+        }
+    }
+
+    /// From now on only Deliveries of these shards are looked at. What is being looked at is not stopped; what others is known of
+    /// is forgotten. Answers which shards it were before.
+    pub(crate) fn hold(&self, shards: &ShardSet) -> ShardSet {
+        let inner = &mut *self.inner();
+        let before = std::mem::replace(&mut inner.held, *shards);
+        let Inner { fair, pauses, alarms, leisure, held, .. } = inner;
+        let elsewhere = |key: &&Key| !held.has(Shard::of(key));
+        let keys = fair.keys().chain([pauses, alarms, leisure].into_iter().flat_map(|timers| timers.keys()));
+        let keys: Vec<Key> = keys.filter(elsewhere).cloned().collect();
+        keys.iter().for_each(|key| inner.forget(key));
+        before
+    }
+
+    /// True if the Delivery is looked at here.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.inner().holds(key)
+    }
+
+    /// The shards of which something is being looked at.
+    pub(crate) fn busy(&self) -> ShardSet {
+        self.inner().fair.running_keys().map(Shard::of).collect()
     }
 
     /// It owes something that is due at `at`, or earlier if that was said before.
     pub fn owes_at(&self, key: &Key, at: Instant) {
-        self.inner().alarms.at_latest(key.clone(), at);
-        self.0.moved.notify_one();
+        let mut inner = self.inner();
+        if inner.holds(key) {
+            inner.alarms.at_latest(key.clone(), at);
+            self.0.moved.notify_one();
+        }
     }
 
     /// It owes something that may be seen to from `at` on, once nobody waits for a turn.
     pub fn owes_at_leisure(&self, key: &Key, at: Instant) {
-        self.inner().leisure.set(key.clone(), at);
-        self.0.moved.notify_one();
+        let mut inner = self.inner();
+        if inner.holds(key) {
+            inner.leisure.set(key.clone(), at);
+            self.0.moved.notify_one();
+        }
     }
 
     /// The Delivery is gone: it is not looked at any more.
     pub fn forget(&self, key: &Key) {
-        let mut inner = self.inner();
-        inner.pauses.clear(key);
-        inner.alarms.clear(key);
-        inner.leisure.clear(key);
-        inner.fair.forget(key);
+        self.inner().forget(key);
     }
 
     /// The next turn, as soon as there is one and a worker for it; `None` once the queue is closed.
@@ -172,6 +204,7 @@ impl Queue {
     /// The look has ended; the next one is after `pause` at the latest, or when somebody wakes it.
     pub fn done(&self, key: &Key, pause: Option<Duration>) {
         let mut inner = self.inner();
+        let pause = pause.filter(|_| inner.holds(key));
         if let Some(at) = pause.and_then(|pause| Instant::now().checked_add(pause)) {
             inner.pauses.set(key.clone(), at);
         }
@@ -202,6 +235,17 @@ impl Queue {
 }
 
 impl Inner {
+    fn holds(&self, key: &Key) -> bool {
+        self.held == ShardSet::ALL || self.held.has(Shard::of(key))
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.pauses.clear(key);
+        self.alarms.clear(key);
+        self.leisure.clear(key);
+        self.fair.forget(key);
+    }
+
     /// Wakes all whose time has come.
     fn ring(&mut self, now: Instant) {
         while let Some(key) = self.pauses.due(now) {
@@ -313,5 +357,30 @@ mod tests {
         queue.owes_at(&a, Instant::now() + SECOND);
         queue.forget(&a);
         assert!(tokio::time::timeout(60 * SECOND, queue.next()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_of_other_shards_is_neither_woken_nor_remembered() {
+        let (queue, start) = (Queue::new(4), Instant::now());
+        let [a, b, c] = ["a", "b", "c"].map(|name| Key::new("n", name));
+        queue.hold(&[&a, &b].map(Shard::of).into_iter().collect());
+        for key in [&a, &b, &c] {
+            queue.wake(key, Reason::Changed);
+            queue.owes_at(key, start + SECOND);
+            queue.owes_at_leisure(key, start + SECOND);
+        }
+        assert_eq!((name(queue.next().await), name(queue.next().await)), ("a".into(), "b".into()));
+        assert_eq!(queue.busy(), [&a, &b].map(Shard::of).into_iter().collect());
+        queue.wake(&a, Reason::Policy);
+        queue.hold(&ShardSet::default());
+        // It ends, and neither its pause nor what it owes nor the wake-up is left.
+        queue.done(&a, Some(SECOND));
+        queue.done(&b, Some(SECOND));
+        assert!(queue.busy().is_empty() && !queue.holds(&a));
+        assert!(tokio::time::timeout(60 * SECOND, queue.next()).await.is_err());
+        assert_eq!(queue.depth(), Depth::default());
+        queue.hold(&ShardSet::ALL);
+        queue.wake(&c, Reason::Changed);
+        assert_eq!(name(queue.next().await), "c");
     }
 }

@@ -7,7 +7,10 @@ use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use sealift_apply::cluster::{Cluster, ClusterError};
+use sealift_apply::{
+    api::Delivery,
+    cluster::{Cluster, ClusterError},
+};
 use sealift_trace::{Exporter, Settings};
 use tokio::sync::watch;
 
@@ -22,6 +25,7 @@ use crate::{
     policy_watch::{self, follow_policies},
     queue::{Key, Queue, Reason},
     server,
+    shards::{self, Shard, ShardSet, Shards, Sharing},
     vitals::{AbortOnDrop, Vitals, kept_alive},
     watch::{self as objects, Hub},
     workers::{self, Bounds},
@@ -102,10 +106,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (listener, address) = server::bind(options.metrics_listen).await.map_err(listen)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
 
+    let shards = sharing(&options).map(|sharing| Shards::shared(cluster.client().clone(), sharing, metrics.clone()));
+    let shards = shards.unwrap_or_else(Shards::alone);
     let (sender, policies) = watch::channel(Arc::new(Policies::default()));
     let sender = Arc::new(sender);
-    let (of, alive) = (cluster.clone(), vitals.clone());
-    let following = move || follow_policies(of.clone(), sender.clone(), alive.clone());
+    let (of, shared, alive) = (cluster.clone(), shards.clone(), vitals.clone());
+    let following = move || follow_policies(of.clone(), shared.clone(), sender.clone(), alive.clone());
     let _policies = kept(policy_watch::LOOP, &vitals, &metrics, following);
     let store = deliveries.store().clone();
     let hub = Hub::new(cluster.clone(), options.max_watches.into());
@@ -113,6 +119,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _hub = kept(objects::LOOP, &vitals, &metrics, move || of.clone().wake(wakes.clone(), alive.clone()));
     let context = Context::new(
         cluster.clone(),
+        shards.clone(),
         hub,
         &options,
         platform,
@@ -125,9 +132,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let cache = |source| RunError::Cache { folder: options.cache_dir.clone().unwrap_or_default(), source };
     let exporter = exporter(&metrics);
     let context = Arc::new(context.map_err(cache)?.traced(exporter.clone()));
-    let (counted, gauged) = (deliveries.store().clone(), Arc::clone(&context));
+    let (counted, gauged, held) = (deliveries.store().clone(), Arc::clone(&context), shards.held());
     let before: server::BeforeScrape = Arc::new(move |metrics| {
-        metrics::count(&counted.state(), metrics, Timestamp::now());
+        metrics::count(&those_of(&held.borrow(), counted.state()), metrics, Timestamp::now());
         gauged.gauge();
     });
     let _serving = AbortOnDrop(tokio::spawn(server::serve(listener, metrics.clone(), vitals.clone(), before)));
@@ -138,6 +145,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         known = known.wait_for(|policies| policies.are_known()) => drop(known),
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
+    let _sharing = shards.are_shared().then(|| share(&shards, &context, &vitals, &metrics));
     let (of, own, wakes, alive) = (cluster, deliveries.clone(), queue.clone(), vitals.clone());
     let following = move || own.clone().follow(of.clone(), wakes.clone(), alive.clone());
     let _deliveries = kept(delivery_watch::LOOP, &vitals, &metrics, following);
@@ -150,12 +158,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _outbox = kept(outbox::LOOP, &vitals, &metrics, move || outbox.clone().run(alive.clone()));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), leave: LEAVE, grace: GRACE };
-    let mut stopped = stop;
+    let (mut stopped, leaving) = (stop, shards.clone());
     let stopping = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
+        leaving.leave();
     };
-    workers::work(Arc::clone(&context), queue, bounds, vitals, stopping).await;
+    let all_ended = workers::work(Arc::clone(&context), queue, bounds, vitals, stopping).await;
     context.settle().await;
+    if all_ended {
+        shards.release().await;
+    }
     if let Some(audit) = audit {
         audit.end().await;
     }
@@ -194,6 +206,35 @@ where
     AbortOnDrop(tokio::spawn(kept_alive(name, LOOP_BOUND, vitals.clone(), metrics.clone(), begin)))
 }
 
+/// How this replica shares work, if it does.
+fn sharing(options: &Options) -> Option<Sharing> {
+    let namespace = options.lease_namespace.clone()?;
+    let (group, lease) = (options.lease_group.clone(), options.lease_duration.get());
+    let is_unique = options.replica_id.is_some();
+    Some(Sharing { namespace, group, id: replica(options), is_unique, lease })
+}
+
+/// The name of this replica: what it was given, else that of its host as far as a Lease can have it.
+fn replica(options: &Options) -> String {
+    let host = || std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let id = options.replica_id.clone().or_else(host).unwrap_or_default().to_ascii_lowercase();
+    let id: String = id.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200).collect();
+    let id = id.trim_matches('-');
+    if id.is_empty() { "replica".to_owned() } else { id.to_owned() }
+}
+
+/// Agrees with other replicas on who looks after what, until this is dropped. Nothing is looked at before.
+fn share(shards: &Shards, context: &Arc<Context>, vitals: &Vitals, metrics: &Metrics) -> [AbortOnDrop<()>; 3] {
+    context.queue().hold(&ShardSet::default());
+    let (own, alive) = (shards.clone(), vitals.clone());
+    let watch = kept(shards::WATCH, vitals, metrics, move || own.clone().follow(alive.clone()));
+    let (own, alive) = (shards.clone(), vitals.clone());
+    let renewal = kept(shards::RENEWAL, vitals, metrics, move || own.clone().renew(alive.clone()));
+    let (own, holder, alive) = (shards.clone(), Arc::clone(context), vitals.clone());
+    let deciding = kept(shards::LOOP, vitals, metrics, move || own.clone().run(holder.clone(), alive.clone()));
+    [watch, renewal, deciding]
+}
+
 /// Turns true once somebody said stop.
 fn stop_of(stop: impl Future<Output = ()> + Send + 'static) -> watch::Receiver<bool> {
     let (stopping, stopped) = watch::channel(false);
@@ -215,6 +256,12 @@ async fn wake_all(mut policies: watch::Receiver<Arc<Policies>>, deliveries: Deli
     }
 }
 
+/// The Deliveries that are looked after here: each is counted by one replica.
+fn those_of(held: &ShardSet, mut deliveries: Vec<Arc<Delivery>>) -> Vec<Arc<Delivery>> {
+    deliveries.retain(|delivery| *held == ShardSet::ALL || held.has(Shard::of(&Key::from(&**delivery))));
+    deliveries
+}
+
 async fn config(options: &Options) -> Result<Config, RunError> {
     let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match (&options.kubeconfig, &options.context) {
@@ -225,10 +272,12 @@ async fn config(options: &Options) -> Result<Config, RunError> {
         (None, Some(_)) => Config::from_kubeconfig(&chosen).await.map_err(RunError::Kubeconfig)?,
         (None, None) => Config::infer().await.map_err(RunError::NoCluster)?,
     };
-    config.headers.push((
-        http::header::USER_AGENT,
-        http::HeaderValue::from_static(concat!("sealift-controller/", env!("CARGO_PKG_VERSION"))),
-    ));
+    // The API server's audit log tells replicas apart by it.
+    let replica = options.lease_namespace.as_ref().map(|_| format!(" (replica {})", replica(options)));
+    let agent = format!("sealift-controller/{}{}", env!("CARGO_PKG_VERSION"), replica.unwrap_or_default());
+    if let Ok(agent) = http::HeaderValue::try_from(agent) {
+        config.headers.push((http::header::USER_AGENT, agent));
+    }
     Ok(config)
 }
 

@@ -52,19 +52,22 @@ struct Running {
     key: Key,
     progress: Progress,
     abort: AbortHandle,
+    /// Since when another replica is to look after it.
+    unheld: Option<Instant>,
     /// Since when it should have ended.
     aborted: Option<(Instant, &'static str, Duration)>,
 }
 
 /// Takes turns until `stop` resolves, then waits for what has begun as long as the grace lasts, and asks it to come to an end
-/// before. What is dropped then is safe to drop: the inventory was written before anything it names.
+/// before. What is dropped then is safe to drop: the inventory was written before anything it names. False if something was,
+/// so that the API server may still be at what it has sent.
 pub(crate) async fn work(
     work: impl Work,
     queue: Queue,
     bounds: Bounds,
     vitals: Vitals,
     stop: impl Future<Output = ()>,
-) {
+) -> bool {
     vitals.begin(LOOP, bounds.stall.max(4 * BEAT));
     let mut tasks = JoinSet::new();
     let mut running: HashMap<Id, Running> = HashMap::new();
@@ -82,7 +85,7 @@ pub(crate) async fn work(
             Some(taken) = queue.next(), if end.is_none() => {
                 let (key, progress) = (taken.key.clone(), Progress::default());
                 let abort = tasks.spawn(progress.clone().over(work.look(taken)));
-                running.insert(abort.id(), Running { key, progress, abort, aborted: None });
+                running.insert(abort.id(), Running { key, progress, abort, unheld: None, aborted: None });
             }
             Some(joined) = tasks.join_next_with_id(), if !tasks.is_empty() => {
                 let (id, ended) = match joined {
@@ -102,7 +105,10 @@ pub(crate) async fn work(
             }
             _ = ticks.tick() => {
                 vitals.beat(LOOP);
-                running.values_mut().for_each(|running| running.look_after(bounds.stall, &vitals));
+                for running in running.values_mut() {
+                    running.look_after(bounds.stall, &vitals);
+                    running.give_way(bounds.leave, &queue);
+                }
             }
             () = sleep_until(end.map_or_else(Instant::now, |end| end - last)), if end.is_some() && !asked => {
                 asked = true;
@@ -116,9 +122,19 @@ pub(crate) async fn work(
         }
     }
     vitals.end(LOOP);
+    tasks.is_empty()
 }
 
 impl Running {
+    /// What another replica is to look after comes to an end soon, as if this one were stopping.
+    fn give_way(&mut self, leave: Duration, queue: &Queue) {
+        if queue.holds(&self.key) {
+            self.unheld = None;
+        } else if self.unheld.get_or_insert_with(Instant::now).elapsed() >= leave {
+            self.progress.end_soon();
+        }
+    }
+
     fn look_after(&mut self, bound: Duration, vitals: &Vitals) {
         let (step, silence) = self.progress.silence();
         match self.aborted {
@@ -141,7 +157,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::queue::Reason;
+    use crate::{queue::Reason, shards::ShardSet};
 
     const SECOND: Duration = Duration::from_secs(1);
     const BOUNDS: Bounds =
@@ -201,6 +217,26 @@ mod tests {
             self.note(format!("{} {what}", key.name));
             3600 * SECOND
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_replica_is_to_look_after_is_asked_to_end() {
+        let (acts, queue, start) = (Acts::default(), Queue::new(8), Instant::now());
+        queue.wake(&Key::new("stage", "stage"), Reason::Changed);
+        let other = queue.clone();
+        tokio::spawn(async move {
+            sleep(2 * SECOND).await;
+            other.hold(&ShardSet::default());
+        });
+        work(acts.clone(), queue.clone(), BOUNDS, Vitals::default(), async {
+            while acts.count("end stage") == 0 {
+                sleep(SECOND).await;
+            }
+        })
+        .await;
+        let took = start.elapsed().as_secs();
+        assert!((13..=26).contains(&took), "it was asked to end {took} s after the start");
+        assert_eq!(queue.depth(), crate::queue::Depth::default());
     }
 
     async fn run(names: &[&str], stop_after: Duration) -> (Acts, Duration, Queue) {

@@ -44,6 +44,7 @@ use crate::{
     options::{Mirror, Options},
     platform::Platform,
     queue::{Key, Queue},
+    shards::Shards,
     watch::Hub,
 };
 
@@ -80,6 +81,8 @@ pub struct Context {
     pub(super) owed: Owed,
     /// How many rows these may hold together.
     most_owed: usize,
+    /// Which Deliveries are looked after here.
+    pub(super) shards: Shards,
     queue: Queue,
     /// Values and pull secrets.
     pub(super) named: Named,
@@ -108,6 +111,8 @@ pub(super) struct Memo {
     pub(super) contention: Contention,
     /// What the audit log was last told.
     pub(super) audited: Option<Told>,
+    /// Whether this replica has looked at it since it got it: before, its watches may be behind what another one wrote.
+    pub(super) met: bool,
     /// What is true and not written yet.
     pub(super) untold: Option<Arc<Untold>>,
     /// What of its latest release is still to be told in the release's trace.
@@ -143,8 +148,9 @@ impl Context {
     /// # Errors
     /// If the folder of the cache cannot be made or read.
     #[allow(clippy::too_many_arguments, reason = "what a run consists of, each used once")]
-    pub fn new(
+    pub(crate) fn new(
         cluster: Cluster,
+        shards: Shards,
         hub: Hub,
         options: &Options,
         platform: Platform,
@@ -159,6 +165,7 @@ impl Context {
             outbox: Arc::new(Outbox::new(
                 Recorder::new(cluster.client().clone(), reporter),
                 queue.clone(),
+                shards.clone(),
                 metrics.clone(),
             )),
             registries: Registries::new(options, platform),
@@ -179,6 +186,7 @@ impl Context {
             audit,
             exporter: None,
             deliveries,
+            shards,
             queue,
             hub,
             accounts: Mutex::default(),
@@ -221,6 +229,7 @@ impl Context {
     pub(crate) fn gauge(&self) {
         self.metrics.queue(self.queue.depth());
         self.metrics.followed(self.tags.followed());
+        self.metrics.shards(self.shards.members(), self.shards.held().borrow().len());
         let inventories = ("inventories", self.inventories.bytes() as u64);
         for (cache, bytes) in self.artifacts.bytes().into_iter().chain([inventories]) {
             self.metrics.cached(cache, bytes);
@@ -285,7 +294,7 @@ impl Context {
 
     /// Writes what is true and not written yet, since nothing comes after.
     pub(crate) async fn settle(&self) {
-        owed::settle_all(self).await;
+        self.shards.permit().over(owed::settle_all(self)).await;
     }
 
     /// The Delivery, with the status that is true though it may not be written.

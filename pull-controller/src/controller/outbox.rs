@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     metrics::{Metrics, Told},
     queue::Queue,
+    shards::Shards,
     vitals::{BEAT, Vitals},
 };
 
@@ -41,6 +42,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Outbox {
     recorder: Recorder,
     queue: Queue,
+    shards: Shards,
     metrics: Metrics,
     waiting: Mutex<VecDeque<Letter>>,
     moved: Notify,
@@ -60,8 +62,8 @@ impl std::fmt::Debug for Outbox {
 
 impl Outbox {
     /// None yet; they give way to what waits in `queue`.
-    pub(super) fn new(recorder: Recorder, queue: Queue, metrics: Metrics) -> Self {
-        Self { recorder, queue, metrics, waiting: Mutex::default(), moved: Notify::new() }
+    pub(super) fn new(recorder: Recorder, queue: Queue, shards: Shards, metrics: Metrics) -> Self {
+        Self { recorder, queue, shards, metrics, waiting: Mutex::default(), moved: Notify::new() }
     }
 
     /// Has an Event sent. The oldest go where there are too many.
@@ -80,6 +82,8 @@ impl Outbox {
             vitals.beat(LOOP);
             let since = self.waiting().front().map(|letter| letter.since);
             match since {
+                // Without a Lease nothing is written, not even this.
+                Some(_) if !self.shards.permit().lasts() => sleep(LOOK).await,
                 Some(since) if self.queue.depth().waiting > 0 && since.elapsed() < PATIENCE => sleep(LOOK).await,
                 Some(_) => self.send_first().await,
                 None => drop(timeout(BEAT, self.moved.notified()).await),

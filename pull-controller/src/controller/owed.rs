@@ -145,34 +145,45 @@ pub(super) async fn write(context: &Context, inventory: &mut Inventory) -> bool 
 
 /// Writes all that is owed, since nothing comes after.
 pub(super) async fn settle_all(context: &Context) {
-    let inventories: Vec<Inventory> = context.owed.inner().drain().map(|(_, (_, inventory))| inventory).collect();
-    let untold: Vec<(Arc<Delivery>, Memo)> = context
-        .deliveries
-        .state()
+    let written = async {
+        settle_these(context, context.deliveries.state()).await;
+        context.outbox.send_all().await;
+    };
+    if timeout(ON_THE_WAY_OUT, written).await.is_err() {
+        tracing::warn!("stopping: not all that was done is recorded; it is looked at again at the next start");
+    }
+}
+
+/// Writes what these Deliveries owe, since another replica looks after them next.
+pub(super) async fn settle_given(context: &Context, deliveries: Vec<Arc<Delivery>>) {
+    if timeout(ON_THE_WAY_OUT, settle_these(context, deliveries)).await.is_err() {
+        tracing::warn!("not all that was done is recorded before it is given away; it is looked at again");
+    }
+}
+
+async fn settle_these(context: &Context, deliveries: Vec<Arc<Delivery>>) {
+    let uid = |delivery: &Delivery| delivery.metadata.uid.clone().unwrap_or_default();
+    let inventories: Vec<Inventory> =
+        deliveries.iter().filter_map(|delivery| context.owed.take(&uid(delivery))).collect();
+    let untold: Vec<(Arc<Delivery>, Memo)> = deliveries
         .into_iter()
-        .map(|delivery| (context.memo(delivery.metadata.uid.as_deref().unwrap_or_default()), delivery))
+        .map(|delivery| (context.memo(&uid(&delivery)), delivery))
         .filter(|(memo, _)| memo.untold.is_some())
         .map(|(memo, delivery)| (delivery, memo))
         .collect();
-    let writes = async {
-        stream::iter(inventories)
-            .for_each_concurrent(AT_ONCE, |mut inventory| async move {
-                write(context, &mut inventory).await;
-            })
-            .await;
-        stream::iter(untold)
-            .for_each_concurrent(AT_ONCE, |(delivery, memo)| async move {
-                if let Err(error) = tell(context, &delivery, memo).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(delivery = %super::tell::name(&delivery), error, "the status was not written");
-                }
-            })
-            .await;
-        context.outbox.send_all().await;
-    };
-    if timeout(ON_THE_WAY_OUT, writes).await.is_err() {
-        tracing::warn!("stopping: not all that was done is recorded; it is looked at again at the next start");
-    }
+    stream::iter(inventories)
+        .for_each_concurrent(AT_ONCE, |mut inventory| async move {
+            write(context, &mut inventory).await;
+        })
+        .await;
+    stream::iter(untold)
+        .for_each_concurrent(AT_ONCE, |(delivery, memo)| async move {
+            if let Err(error) = tell(context, &delivery, memo).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(delivery = %super::tell::name(&delivery), error, "the status was not written");
+            }
+        })
+        .await;
 }
 
 async fn tell(context: &Context, delivery: &Delivery, mut memo: Memo) -> Result<(), ClusterError> {

@@ -9,6 +9,7 @@ use kube::{
 use sealift_apply::{
     api::{Delivery, DeliveryStatus},
     cluster::ClusterError,
+    permit::{self, Left},
 };
 use serde_json::{Map, Value, json};
 
@@ -78,9 +79,14 @@ fn api(context: &Context, delivery: &Delivery) -> Api<Delivery> {
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
-    match tokio::time::timeout(CALL_LIMIT, call).await {
+    let limit = match permit::left() {
+        Left::Unlimited => CALL_LIMIT,
+        Left::For(left) => left.min(CALL_LIMIT),
+        Left::Nothing => return Err(ClusterError::NoPermit),
+    };
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(ClusterError::from),
-        Err(_) => Err(ClusterError::Timeout { seconds: CALL_LIMIT.as_secs() }),
+        Err(_) => Err(ClusterError::Timeout { seconds: limit.as_secs() }),
     }
 }
 

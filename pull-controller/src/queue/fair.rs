@@ -168,6 +168,16 @@ impl Fair {
         self.running
     }
 
+    /// All that wait or run.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.items.keys()
+    }
+
+    /// Those that run.
+    pub(super) fn running_keys(&self) -> impl Iterator<Item = &Key> {
+        self.items.iter().filter(|(_, item)| item.runs).map(|(key, _)| key)
+    }
+
     fn line_up(&mut self, key: &Key, ends: bool) {
         let space = self.spaces.entry(key.namespace.clone()).or_default();
         let line = if ends { &mut space.ending } else { &mut space.waiting };

@@ -50,6 +50,11 @@ impl Timers {
         Some(key)
     }
 
+    /// Those that have a time.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.at.keys()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.at.len()

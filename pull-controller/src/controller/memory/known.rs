@@ -64,7 +64,7 @@ impl Known {
     }
 
     /// Another version was met, or the Delivery is gone: ask the next time.
-    pub(super) fn doubt(&self, name: &str) {
+    pub(in super::super) fn doubt(&self, name: &str) {
         let mut inner = self.inner();
         inner.kept.remove(name);
         inner.doubtful.insert(name.to_owned());

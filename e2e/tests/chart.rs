@@ -79,6 +79,8 @@ fn helm_finds_nothing_wrong_with_the_chart_and_refuses_values_that_are() {
         (r#"rbac.watch=[{"apiGroups":[""],"resources":["secrets"]}]"#, "/rbac/watch/0/resources/0"),
         (r#"rbac.watch=[{"apiGroups":["*"],"resources":["widgets"]}]"#, "/rbac/watch/0/apiGroups/0"),
         (r#"rbac.watch=[{"apiGroups":["a.example"],"resources":["*"]}]"#, "/rbac/watch/0/resources/0"),
+        (r#"replicas=2,cache.existingClaim="a""#, "replicas cannot share"),
+        (r#"replicas=-1"#, "/replicas"),
         (r#"registries.identities=["oracle"]"#, "/registries/identities/0"),
     ] {
         let error = template(&helm, &["--set-json", wrong]).unwrap_err();
@@ -99,6 +101,7 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
         let arguments: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         for argument in [
             "--default-service-account=deployer",
+            "--lease-duration=30s",
             "--watch-namespace=team-b",
             "--audit-log=-",
             "--mirror=registry.example=s3://releases/mirror",
@@ -108,9 +111,15 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
         ] {
             assert!(arguments.contains(&argument), "{argument} is not among {arguments:?}");
         }
+        assert_eq!(deployment["spec"]["strategy"], json!({"type": "Recreate"}), "one volume goes from pod to pod");
+        let three = read(&template(&helm, &["--set", "replicas=3"]).unwrap());
+        assert_eq!(three[&("Deployment".to_owned(), "sealift-controller".to_owned())]["spec"]["replicas"], 3);
+
         // The real controller reads the arguments: it gets as far as a kubeconfig that is not there.
+        let filled =
+            arguments.iter().map(|word| word.replace("$(POD_NAME)", "pod-a").replace("$(POD_NAMESPACE)", "system"));
         let mut command = Command::new(binary("sealift-controller"));
-        let output = command.args(&arguments).args(["--kubeconfig", "/nowhere"]).output().unwrap();
+        let output = command.args(filled).args(["--kubeconfig", "/nowhere"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains("the kubeconfig cannot be used"), "{stderr}");
 

@@ -18,7 +18,12 @@ app.kubernetes.io/component: controller
 - run
 - --log-format={{ .Values.controller.logFormat }}
 - --cache-dir=/var/cache/sealift
+- --lease-namespace=$(POD_NAMESPACE)
+- --replica-id=$(POD_NAME)
 {{- with .Values.controller }}
+{{- if ne .leaseDuration "15s" }}
+- --lease-duration={{ .leaseDuration }}
+{{- end }}
 {{- if .defaultServiceAccount }}
 - --default-service-account={{ .defaultServiceAccount }}
 {{- end }}

@@ -34,6 +34,9 @@ pub use trust_root::{TrustRoot, TrustRootSpec};
 /// The API group of every kind.
 pub const GROUP: &str = "sealift.dev";
 
+/// Finalizer that keeps a Delivery until what it applied is gone or let go: on it before anything is applied.
+pub const FINALIZER: &str = "sealift.dev/finalizer";
+
 /// Label on every applied object and on every Inventory: the uid of the Delivery that owns it.
 pub const OWNER_LABEL: &str = "sealift.dev/delivery";
 

@@ -7,6 +7,7 @@
 //! [`plan`], [`order`], [`diff`] and [`health`] are pure functions over data; [`cluster`] is the only module that
 //! speaks HTTP, and [`observe`], [`apply`], [`prune`], [`assess`] and [`explain`] use nothing else of the network.
 
+pub mod accepted;
 pub mod api;
 pub mod apply;
 pub mod assess;

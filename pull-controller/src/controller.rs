@@ -54,7 +54,7 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus, REQUESTED_AT_ANNOTATION},
+    api::{Delivery, DeliveryStatus, FINALIZER, REQUESTED_AT_ANNOTATION},
     cluster::ClusterError,
     inventory::Inventory,
 };
@@ -209,7 +209,7 @@ async fn bring_about(
 
 /// The Delivery with our finalizer on it: before anything is applied, so that nothing is left behind unknown.
 async fn with_finalizer(context: &Context, delivery: Arc<Delivery>) -> Result<Arc<Delivery>, ReconcileError> {
-    if !delivery.finalizers().iter().any(|name| name == publish::FINALIZER) {
+    if !delivery.finalizers().iter().any(|name| name == FINALIZER) {
         publish::finalizer(context, &delivery, true).await?;
         // Without it nothing was ever applied for this uid, so there is no inventory to be read.
         if let Some(owner) = delivery.reference() {

@@ -11,7 +11,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 use sealift_apply::{
-    api::{DeletionPolicy, Delivery, DeliveryReference, DeliveryStatus, Row},
+    api::{DeletionPolicy, Delivery, DeliveryReference, DeliveryStatus, FINALIZER, Row},
     apply::Access,
     cluster::ClusterError,
     inventory::{Inventory, store},
@@ -54,7 +54,7 @@ pub(super) async fn finalize(
     previous: &DeliveryStatus,
 ) -> Result<Option<Duration>, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
-    let ours = delivery.finalizers().iter().any(|name| name == publish::FINALIZER);
+    let ours = delivery.finalizers().iter().any(|name| name == FINALIZER);
     let Some(owner) = delivery.reference().filter(|_| ours) else {
         context.forget(&uid);
         return Ok(None);

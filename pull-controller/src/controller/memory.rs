@@ -4,16 +4,15 @@
 //! version that was read.
 
 use jiff::Timestamp;
-use kube::api::ApiResource;
 use sealift_apply::{
-    api::{AcceptedRelease, AcceptedReleaseSpec, DeliveryName, DeliveryReference, accepted_release_name},
-    cluster::{Cluster, ClusterError, Resource},
+    accepted,
+    api::{DeliveryName, DeliveryReference},
+    cluster::Cluster,
 };
 use sealift_verify::{
     evidence::{Evidence, packed},
     hold::Hold,
     memory::Memory,
-    objects::ObjectId,
     verify::Verified,
 };
 
@@ -37,20 +36,16 @@ pub(super) struct Remembered {
 pub(super) async fn read(controller: &Cluster, known: &Known, owner: &DeliveryReference) -> Result<Remembered, Stop> {
     let delivery = DeliveryName { namespace: owner.namespace.clone(), name: owner.name.clone() };
     let failed = |source| Stop::Cluster { doing: "reading the memory of trust", source };
-    let name = id(&delivery).name;
+    let name = accepted::id(&delivery).name;
     match known.look(&name) {
         Look::Absent => return Ok(Remembered { delivery, memory: Memory::default(), version: None }),
         Look::Kept(memory, version) => return Ok(Remembered { delivery, memory, version: Some(version) }),
         Look::Ask => {}
     }
-    let found = controller.get(&resource(), &id(&delivery)).await.map_err(failed)?;
-    let Some(value) = found else {
+    let Some(record) = accepted::read(controller, &delivery).await.map_err(failed)? else {
         known.keep(&name, None, &Memory::default());
         return Ok(Remembered { delivery, memory: Memory::default(), version: None });
     };
-    // A record that cannot be read is no licence to begin anew.
-    let record: AcceptedRelease = serde_json::from_value(value)
-        .map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
     if record.spec.delivery != delivery {
         return Err(Stop::Memory { name: record.metadata.name.unwrap_or_default() });
     }
@@ -95,9 +90,8 @@ pub(super) async fn note(
     }
     // The record of why the mark was raised stands beside it, and stays.
     let failed = |source| Stop::Cluster { doing: "reading the memory of trust", source };
-    let found = controller.get(&resource(), &id(delivery)).await.map_err(failed)?;
-    let record = found.and_then(|value| serde_json::from_value::<AcceptedRelease>(value).ok());
-    let evidence = record.and_then(|record| record.spec.evidence);
+    let found = accepted::read(controller, delivery).await.map_err(failed)?;
+    let evidence = found.and_then(|record| record.spec.evidence);
     write(controller, known, delivery, version.clone(), noted, evidence).await
 }
 
@@ -111,34 +105,10 @@ async fn write(
     evidence: Option<String>,
 ) -> Result<Remembered, Stop> {
     let failed = |source| Stop::Cluster { doing: "writing the memory of trust", source };
-    let Memory { marks, earlier, holding } = memory.clone();
-    let spec = AcceptedReleaseSpec { delivery: delivery.clone(), marks, earlier, holding, evidence };
-    let (id, mut record) = (id(delivery), AcceptedRelease::new(&id(delivery).name, spec));
-    record.metadata.resource_version = version;
-    let value =
-        serde_json::to_value(record).map_err(|source| failed(ClusterError::Unreadable { source: Box::new(source) }))?;
-    let stored = controller.store(&resource(), &id, &value).await;
-    let stored = stored.inspect_err(|_| known.doubt(&id.name)).map_err(failed)?;
-    let written: Option<AcceptedRelease> = serde_json::from_value(stored).ok();
-    let version = written.as_ref().and_then(|written| written.metadata.resource_version.clone());
-    match &written {
-        Some(written) => known.keep(&id.name, version.as_deref(), &written.spec.memory()),
-        None => known.doubt(&id.name),
-    }
+    let name = accepted::id(delivery).name;
+    let written = accepted::write(controller, delivery, version, memory, evidence).await;
+    let written = written.inspect_err(|_| known.doubt(&name)).map_err(failed)?;
+    let (memory, version) = (written.spec.memory(), written.metadata.resource_version);
+    known.keep(&name, version.as_deref(), &memory);
     Ok(Remembered { delivery: delivery.clone(), memory, version })
-}
-
-fn resource() -> Resource {
-    Resource { api: ApiResource::erase::<AcceptedRelease>(&()), namespaced: false, has_status: false }
-}
-
-fn id(delivery: &DeliveryName) -> ObjectId {
-    use kube::Resource as _;
-    ObjectId {
-        group: AcceptedRelease::group(&()).into_owned(),
-        version: AcceptedRelease::version(&()).into_owned(),
-        kind: AcceptedRelease::kind(&()).into_owned(),
-        namespace: None,
-        name: accepted_release_name(&delivery.namespace, &delivery.name),
-    }
 }

@@ -7,16 +7,13 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus},
+    api::{Delivery, DeliveryStatus, FINALIZER},
     cluster::ClusterError,
     permit::{self, Left},
 };
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, Memo};
-
-/// Keeps the Delivery until what it applied is gone or let go.
-pub(super) const FINALIZER: &str = "sealift.dev/finalizer";
 
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 

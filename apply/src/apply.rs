@@ -9,7 +9,7 @@
 
 mod check;
 mod error;
-mod established;
+pub(crate) mod established;
 mod hold_back;
 mod patience;
 mod replace;

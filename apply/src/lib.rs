@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod diff;
 pub mod drift;
 pub mod explain;
+pub mod ground;
 pub mod health;
 pub mod inventory;
 pub mod observe;

@@ -24,7 +24,7 @@ const DISCOVERY_LAG: Duration = Duration::from_secs(5);
 /// Waits until each CustomResourceDefinition among `changed` is established, then discovers the kinds anew.
 ///
 /// What stays unserved is returned: its custom resources would only be refused one by one.
-pub(super) async fn wait(account: &Cluster, changed: &[ObjectId], provided: &Provided) -> Vec<Refused> {
+pub(crate) async fn wait(account: &Cluster, changed: &[ObjectId], provided: &Provided) -> Vec<Refused> {
     let definitions: Vec<_> = changed.iter().filter(|id| is_definition(id)).cloned().collect();
     if definitions.is_empty() {
         return vec![];

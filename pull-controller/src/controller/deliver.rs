@@ -10,12 +10,13 @@ use futures::future::join;
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus, condition},
+    api::{Delivery, DeliveryReference, DeliveryStatus, GROUP, condition},
     apply::Access,
     change::ChangeSet,
     progress,
 };
 use sealift_registry::fetch::Legacy;
+use sealift_verify::objects::ObjectId;
 
 use super::{
     about,
@@ -215,7 +216,7 @@ pub(super) async fn deliver(
     // 5. cluster: did it help?
     progress::step("health");
     let removed = drift::removed_on_purpose(&report.changes);
-    let held_back = |id: &_| report.changes.waiting.contains(id) || removed.contains(id);
+    let held_back = |id: &_| report.changes.waiting.contains(id) || removed.contains(id) || is_itself(&owner, id);
     let ids: Vec<_> = verified.objects().iter().map(|object| object.id.clone()).filter(|id| !held_back(id)).collect();
     let trust = match (asked, changed) {
         (true, _) => Trust::Writes,
@@ -226,6 +227,13 @@ pub(super) async fn deliver(
     memo.awaited = Awaited::after(delivery, interval, &policies, report).map(Arc::new);
     gone?;
     held_up.map_or(Ok(()), Err)
+}
+
+/// True for the Delivery in its own release: waiting until it is ready, it would wait for itself.
+fn is_itself(owner: &DeliveryReference, id: &ObjectId) -> bool {
+    let ObjectId { group, kind, namespace, name, version: _ } = id;
+    (group.as_str(), kind.as_str()) == (GROUP, "Delivery")
+        && (namespace.as_deref(), name) == (Some(&owner.namespace), &owner.name)
 }
 
 /// Does the work, and says that it is being done only if it takes so long that somebody may wonder.

@@ -145,6 +145,40 @@ impl Memory {
         }
     }
 
+    /// The memory after another one about the same Delivery was added to it, such as one that a lost cluster left. Marks only
+    /// ever rise.
+    ///
+    /// # Errors
+    /// [`Refusal::Equivocation`] where the two have accepted different statements at one place.
+    pub fn raised(&self, by: &Self) -> Result<Self, Refusal> {
+        let mut raised = self.clone();
+        for mark in &by.marks {
+            let same = |m: &Mark| m.stream == mark.stream && m.environment == mark.environment;
+            let Some(known) = raised.marks.iter_mut().find(|m| same(m)) else {
+                raised.marks.push(mark.clone());
+                continue;
+            };
+            match mark.position.cmp(&known.position) {
+                std::cmp::Ordering::Greater => raised.earlier.insert(0, std::mem::replace(known, mark.clone())),
+                std::cmp::Ordering::Equal if mark.statement != known.statement => {
+                    return Err(Refusal::Equivocation {
+                        stream: mark.stream.clone(),
+                        position: mark.position.to_string(),
+                        first: known.statement,
+                        second: mark.statement,
+                    });
+                }
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Less => {}
+            }
+        }
+        if self.marks.is_empty() {
+            raised.earlier.clone_from(&by.earlier);
+        }
+        raised.earlier.truncate(EARLIER);
+        raised.holding = raised.holding.or_else(|| by.holding.clone());
+        Ok(raised)
+    }
+
     /// What was accepted before `next`, without what is the same release again: an artifact under a newer statement is no
     /// other release, unless its parameters may make it one.
     fn earlier_than(&self, next: &Mark, is_plain: bool) -> Vec<Mark> {
@@ -212,6 +246,29 @@ mod tests {
         statement.release.epoch = 1;
         let payload = Digest::of(&statement.to_payload());
         assert_eq!(memory().judge(&payload, &statement), Ok(Standing::Advance));
+    }
+
+    #[test]
+    fn a_memory_is_raised_by_another_and_never_lowered() {
+        let remembering = |sequence, artifact: &str| {
+            let (payload, statement) = at(sequence, artifact);
+            memory().advanced(payload, &statement, Timestamp::UNIX_EPOCH)
+        };
+        let (ten, eleven) = (memory(), remembering(11, "eleven"));
+        assert_eq!(Memory::default().raised(&eleven).unwrap(), eleven);
+        assert_eq!(eleven.raised(&ten).unwrap(), eleven);
+        assert_eq!(eleven.raised(&Memory::default()).unwrap(), eleven);
+        assert_eq!(ten.raised(&eleven).unwrap(), eleven, "and the one before is remembered as earlier");
+        let (payload, statement) = at(10, "other");
+        let other = Memory::default().advanced(payload, &statement, Timestamp::UNIX_EPOCH);
+        assert!(matches!(ten.raised(&other), Err(Refusal::Equivocation { .. })));
+        let mut many = ten;
+        for sequence in 11..40 {
+            let (payload, statement) = at(sequence, &sequence.to_string());
+            let next = Memory::default().advanced(payload, &statement, Timestamp::UNIX_EPOCH);
+            many = many.raised(&next).unwrap();
+        }
+        assert_eq!((many.earlier.len(), many.earlier[0].position.sequence), (EARLIER, 38));
     }
 
     #[test]

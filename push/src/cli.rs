@@ -3,6 +3,7 @@
 pub(crate) mod approve;
 pub(crate) mod attest;
 pub(crate) mod audit;
+pub(crate) mod bootstrap;
 pub(crate) mod completion;
 pub(crate) mod copy;
 pub(crate) mod diff;
@@ -90,6 +91,7 @@ pub(crate) enum Command {
     List(list::ListArgs),
     Pull(Box<pull::PullArgs>),
     Plan(plan::PlanArgs),
+    Bootstrap(Box<bootstrap::BootstrapArgs>),
     Status(status::StatusArgs),
     Registry(registry::RegistryArgs),
     Login(login::LoginArgs),

@@ -56,9 +56,12 @@ pub(crate) async fn connect(context: Option<&str>) -> Result<Connected, Failure>
     let context = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone());
     let context = context.filter(|context| !context.is_empty()).ok_or_else(|| failed(ConnectError::NoContext))?;
     let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|source| failed(ConnectError::Context { context: context.clone(), source }))?;
+    // What the API server's audit log knows this program by.
+    const AGENT: http::HeaderValue = http::HeaderValue::from_static(concat!("sealift/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((http::header::USER_AGENT, AGENT));
     let namespace = config.default_namespace.clone();
     Ok(Connected { cluster: Cluster::connect(config)?, namespace, context })
 }
@@ -96,24 +99,30 @@ where
         .map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
 }
 
+/// What an error means for scripts, and what to do about it.
+pub(crate) fn meaning(error: &ClusterError) -> (Exit, Option<&'static str>) {
+    match error {
+        error if error.is_transient() => {
+            (Exit::CouldNotCheck, Some("is the cluster up? Nothing is wrong with the command: try again"))
+        }
+        ClusterError::Answer { class: Class::Unauthorized, .. } => {
+            (Exit::Credentials, Some("log in to the cluster again: the kubeconfig's credentials are refused"))
+        }
+        ClusterError::Answer { class: Class::Forbidden, .. } => {
+            (Exit::Credentials, Some("this account may not do that; `kubectl auth can-i` tells what it may"))
+        }
+        ClusterError::Answer { class: Class::NotFound, .. } => (
+            Exit::NotFound,
+            Some("is Sealift installed in this cluster? `sealift bootstrap` or deploy/install.yaml installs it"),
+        ),
+        ClusterError::Configuration { .. } => (Exit::InvalidInput, None),
+        _ => (Exit::Failed, None),
+    }
+}
+
 impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
-        let (exit, hint) = match &error {
-            error if error.is_transient() => {
-                (Exit::CouldNotCheck, Some("is the cluster up? Nothing is wrong with the command: try again"))
-            }
-            ClusterError::Answer { class: Class::Unauthorized, .. } => {
-                (Exit::Credentials, Some("log in to the cluster again: the kubeconfig's credentials are refused"))
-            }
-            ClusterError::Answer { class: Class::Forbidden, .. } => {
-                (Exit::Credentials, Some("this account may not read that; `kubectl auth can-i` tells what it may"))
-            }
-            ClusterError::Answer { class: Class::NotFound, .. } => {
-                (Exit::NotFound, Some("is Sealift installed in this cluster? deploy/install.yaml installs it"))
-            }
-            ClusterError::Configuration { .. } => (Exit::InvalidInput, None),
-            _ => (Exit::Failed, None),
-        };
+        let (exit, hint) = meaning(&error);
         let failure = Self::new(exit, error);
         match hint {
             Some(hint) => failure.hint(hint),

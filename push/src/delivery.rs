@@ -18,7 +18,8 @@ use crate::{
     failure::Failure,
     judge::Extent,
     output::Output,
-    parameters, yaml,
+    parameters,
+    yaml::{self, YamlError},
 };
 
 /// The facts of one verdict.
@@ -154,8 +155,13 @@ pub(crate) async fn accepted_record(
     let whose = found.as_ref().map(|found| (&*found.spec.delivery.namespace, &*found.spec.delivery.name));
     match whose.is_none_or(|whose| whose == (namespace, name)) {
         true => Ok(found),
-        false => Err(Failure::new(Exit::InvalidInput, OtherMemory(record))),
+        false => Err(other_memory(&record)),
     }
+}
+
+/// The record of this name is about another Delivery.
+pub(crate) fn other_memory(record: &str) -> Failure {
+    Failure::new(Exit::InvalidInput, OtherMemory(record.to_owned()))
 }
 
 /// Scopes of kinds that only a cluster knows; none without one.
@@ -168,15 +174,20 @@ pub(crate) async fn scopes(cluster: Option<&Cluster>) -> Result<BTreeMap<(String
 
 /// A memory by itself, or an AcceptedRelease as `kubectl get -o yaml` prints it.
 pub(crate) fn read_memory(path: &Path) -> Result<Memory, Failure> {
+    memory_file(path, parse_memory)
+}
+
+/// What `parse` makes of a file that `--memory` names.
+pub(crate) fn memory_file<T>(path: &Path, parse: impl Fn(&str) -> Result<T, YamlError>) -> Result<T, Failure> {
     let bad = |exit, source| Failure::new(exit, BadMemory { path: path.to_owned(), source });
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => bad(Exit::NotFound, error.into()),
         _ => bad(Exit::InvalidInput, error.into()),
     })?;
-    parse_memory(&text).map_err(|error| bad(Exit::InvalidInput, error))
+    parse(&text).map_err(|error| bad(Exit::InvalidInput, error))
 }
 
-fn parse_memory(text: &str) -> Result<Memory, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn parse_memory(text: &str) -> Result<Memory, YamlError> {
     let value = yaml::read(text)?;
     match value.get("kind").and_then(Value::as_str) {
         Some("AcceptedRelease") => Ok(serde_json::from_value::<AcceptedRelease>(value)?.spec.memory()),

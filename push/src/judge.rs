@@ -85,6 +85,20 @@ struct Reached {
     layer: Option<Bytes>,
 }
 
+/// What was fetched to be judged.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) unverified: Unverified,
+    /// The layer, if somebody has looked into it already.
+    pub(crate) layer: Option<Bytes>,
+}
+
+impl From<Unverified> for Fetched {
+    fn from(unverified: Unverified) -> Self {
+        Self { unverified, layer: None }
+    }
+}
+
 /// By whom, what and where is judged.
 struct Court<'a> {
     client: &'a Store,
@@ -112,7 +126,7 @@ pub(crate) async fn judge(
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
     let unverified = unverified(client, subject, policies, facts).await?;
-    decide(client, registry, subject, unverified, policies, (facts, extent), rendering).await
+    decide(client, registry, subject, unverified.into(), policies, (facts, extent), rendering).await
 }
 
 /// What the policies judge before they ask for content.
@@ -124,6 +138,11 @@ pub(crate) async fn unverified(
 ) -> Result<Unverified, Failure> {
     let legacy = legacy(policies, &subject.logical.repository, facts)?;
     fetch::unverified(client, &subject.place, &subject.logical, legacy).await.map_err(served)
+}
+
+/// The layer of what was admitted.
+pub(crate) async fn fetch_layer(client: &Store, subject: &Subject, admitted: &Admitted) -> Result<Bytes, Failure> {
+    transfer::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)
 }
 
 /// What the policies say to all but the content, of each variant where the facts choose none.
@@ -146,13 +165,14 @@ pub(crate) async fn decide(
     client: &Store,
     registry: &RegistryAccess,
     subject: &Subject,
-    unverified: Unverified,
+    fetched: Fetched,
     policies: &[Arc<Policy>],
     (facts, extent): (&Facts<'_>, Extent),
     rendering: &Rendering,
 ) -> Result<Judged, Failure> {
     let court = Court { client, registry, subject, policies, rendering };
-    let Reached { mut decision, content, mut layer } = court.decision(&unverified, facts, None).await?;
+    let Fetched { unverified, layer } = fetched;
+    let Reached { mut decision, content, mut layer } = court.decision(&unverified, facts, layer).await?;
     let (mut others, mut contents) = (Vec::new(), Vec::from_iter(content));
     if let (Extent::Each, Err(Refusal::VariantRequired { names })) = (extent, &decision.outcome) {
         let mut each = Vec::with_capacity(names.len());
@@ -174,7 +194,7 @@ pub(crate) async fn decide(
 }
 
 impl Court<'_> {
-    /// One verdict; the layer is fetched unless it was for another variant.
+    /// One verdict; the layer is fetched unless it was before.
     async fn decision(
         &self,
         unverified: &Unverified,
@@ -196,7 +216,7 @@ impl Court<'_> {
         };
         let layer = match layer {
             Some(layer) => layer,
-            None => transfer::layer(client, &subject.place.repository, admitted.layer()).await.map_err(served)?,
+            None => fetch_layer(client, subject, &admitted).await?,
         };
         let (decision, content) = match open(&admitted, &layer) {
             Ok(opened) => {

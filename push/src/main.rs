@@ -8,6 +8,7 @@ mod annotation;
 mod approve;
 mod attest;
 mod audit;
+mod bootstrap;
 mod channel;
 mod ci;
 mod cli;
@@ -124,6 +125,7 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Diff(args) => diff::run(&args, output).await,
         Command::Pull(args) => pull::run(&args, output).await,
         Command::Plan(args) => plan::run(&args, output).await,
+        Command::Bootstrap(args) => bootstrap::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Registry(args) => match args.command {
             RegistryCommand::Serve(args) => registry_serve::run(&args, output).await,

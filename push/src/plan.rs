@@ -5,6 +5,7 @@ mod show;
 
 use std::sync::Arc;
 
+use sealift_apply::explain::Difference;
 use sealift_registry::store::Address;
 use sealift_verify::{
     artifact::Limits, objects::Objects, parameters::Parameter, policy::Policy, reference::Repository, refusal::Refusal,
@@ -21,7 +22,7 @@ use crate::{
     failure::{Failure, usage},
     judge::{Subject, explain_keys, judge},
     manifests,
-    output::{Format, Output},
+    output::{Format, Output, OutputError},
     policies::{self, Trust},
     render::{self, Rendered},
     transport,
@@ -51,13 +52,18 @@ pub(crate) async fn run(args: &PlanArgs, output: &mut Output) -> Result<Exit, Fa
     };
 
     let differences = aimed.differences(&objects, output).await?;
-    match output.format {
-        Format::Text => output.product(show::text(&differences, args.show_unchanged))?,
-        Format::Json => output.json(&show::json(&differences, args.show_unchanged))?,
-    }
+    show(&differences, args.show_unchanged, output)?;
     verdict(&differences)?;
-    let changes = differences.iter().any(sealift_apply::explain::Difference::is_change);
+    let changes = differences.iter().any(Difference::is_change);
     Ok(if changes && args.exit_code { Exit::Changes } else { Exit::Done })
+}
+
+/// Writes what would change.
+pub(crate) fn show(differences: &[Difference], show_unchanged: bool, output: &mut Output) -> Result<(), OutputError> {
+    match output.format {
+        Format::Text => output.product(show::text(differences, show_unchanged)),
+        Format::Json => output.json(&show::json(differences, show_unchanged)),
+    }
 }
 
 async fn local(args: &PlanArgs, output: &mut Output) -> Result<(Objects, Vec<Parameter>), Failure> {

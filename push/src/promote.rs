@@ -51,7 +51,8 @@ pub(crate) async fn run(args: &PromoteArgs, output: &mut Output) -> Result<Exit,
     let policies = &trust.policies;
     let artifact = Artifact::of(subject.place.clone(), &unverified, *client.limits());
     let judged = (&facts, settings.extent);
-    let judged = judge::decide(&client, &args.registry, &subject, unverified, policies, judged, &rendering).await?;
+    let judged =
+        judge::decide(&client, &args.registry, &subject, unverified.into(), policies, judged, &rendering).await?;
     judged.warn_of_others(output);
     let verified = judged.current(policies, output)?;
     let Some(Stated { statement: source, payload, .. }) = verified.grounds().stated() else {

@@ -13,6 +13,7 @@ mod keyless;
 mod noise;
 mod poll;
 mod push;
+mod recovery;
 mod tenant;
 mod tree;
 mod verify;
@@ -45,6 +46,7 @@ const PARTS: &[(&str, Part)] = &[
     ("copy", copy::measure),
     ("keyless", keyless::measure),
     ("poll", |bench| poll::measure(bench, control_plane()?)),
+    ("recovery", recovery::measure),
     ("cluster", |bench| cluster::measure(bench, control_plane()?)),
 ];
 

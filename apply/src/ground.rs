@@ -29,7 +29,7 @@ pub enum GroundError {
     #[error("{id} cannot be made sure of")]
     Cluster {
         /// What.
-        id: ObjectId,
+        id: Box<ObjectId>,
         /// Why.
         #[source]
         source: ClusterError,
@@ -38,7 +38,7 @@ pub enum GroundError {
     #[error("{id} was taken, and its kind is not served")]
     NotServed {
         /// The definition.
-        id: ObjectId,
+        id: Box<ObjectId>,
         /// Why.
         #[source]
         why: Why,
@@ -84,7 +84,7 @@ pub async fn definitions(cluster: &Cluster, release: &Verified, namespace: &str)
     }
     let ids: Vec<ObjectId> = wanted.iter().map(|object| object.id.clone()).collect();
     let failed = established::wait(cluster, &ids, &Provided::by(release.objects())).await;
-    let not_served = |Refused { id, why }| Err(GroundError::NotServed { id, why });
+    let not_served = |Refused { id, why }| Err(GroundError::NotServed { id: Box::new(id), why });
     failed.into_iter().next().map_or(Ok(made), not_served)
 }
 
@@ -96,7 +96,7 @@ pub async fn definitions(cluster: &Cluster, release: &Verified, namespace: &str)
 pub async fn delivery(cluster: &Cluster, release: &Verified, id: &ObjectId) -> Result<(Delivery, bool), GroundError> {
     let object = release.objects().iter().find(|object| object.id == *id);
     let object = object.ok_or_else(|| GroundError::Missing(id.clone()))?;
-    let failed = |source| GroundError::Cluster { id: id.clone(), source };
+    let failed = |source| GroundError::Cluster { id: Box::new(id.clone()), source };
     let is_new = make(cluster, object).await?;
     let resource = cluster.resolve(id).await.map_err(failed)?;
     let mut tries = 0;
@@ -129,7 +129,7 @@ fn with_finalizer(metadata: &ObjectMeta) -> serde_json::Value {
 
 /// Makes an object that is not there; false if it is.
 async fn make(cluster: &Cluster, object: &Object) -> Result<bool, GroundError> {
-    let failed = |source| GroundError::Cluster { id: object.id.clone(), source };
+    let failed = |source| GroundError::Cluster { id: Box::new(object.id.clone()), source };
     let resource = cluster.resolve(&object.id).await.map_err(failed)?;
     if cluster.get_metadata(&resource, &object.id).await.map_err(failed)?.is_some() {
         return Ok(false);

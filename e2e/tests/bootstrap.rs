@@ -35,7 +35,7 @@ impl<'a> Site<'a> {
     }
 
     /// By tag in the registry.
-    fn from_registry(&self, tag: &str, policy: &str, more: &[&str]) -> Output {
+    fn by_tag(&self, tag: &str, policy: &str, more: &[&str]) -> Output {
         self.bootstrap(&format!("oci://{}:{tag}", self.platform.repository()), policy, more)
     }
 
@@ -205,12 +205,12 @@ async fn what_is_wrong_is_refused(site: &Site<'_>, next: &KeyPair) {
         ("no such memory", "good", POLICY, &["--memory", "nowhere.yaml"], 6, "nowhere.yaml is no memory of trust"),
         ("no such context", "good", POLICY, &["--context", "nowhere"], 5, "context nowhere cannot be used"),
     ] {
-        assert_says(what, &site.from_registry(tag, policy, more), code, says);
+        assert_says(what, &site.by_tag(tag, policy, more), code, says);
     }
-    let dry = site.from_registry("good", POLICY, &["--dry-run"]);
+    let dry = site.by_tag("good", POLICY, &["--dry-run"]);
     assert_says("a dry-run", &dry, 0, "the policies of the cluster accept it too");
     assert!(dry.stdout.contains("+ Deployment.apps sealift-system/sealift-controller created"), "{}", dry.stdout);
-    let json = site.from_registry("good", POLICY, &["--dry-run", "-o", "json"]);
+    let json = site.by_tag("good", POLICY, &["--dry-run", "-o", "json"]);
     assert!(json.stdout.contains(r#""changes": true"#), "{}", json.stdout);
     site.assert_untouched();
 }
@@ -222,7 +222,7 @@ async fn a_stale_release_by_an_old_key_recovers_and_goes_on(site: &Site<'_>, nex
     platform.policy(BOTH, &[next, &platform.key], |_| {});
     let digest = push(platform, "prod", "whole", "both", &["--expires-in", "1s"]);
     sleep(Duration::from_secs(2));
-    let made = site.from_registry("prod", BOTH, &[]);
+    let made = site.by_tag("prod", BOTH, &[]);
     assert_says("the first time", &made, 0, "applied ");
     assert_eq!(made.digest(), digest);
     let owned = site.owned();
@@ -236,7 +236,7 @@ async fn a_stale_release_by_an_old_key_recovers_and_goes_on(site: &Site<'_>, nex
     assert_eq!(site.owned(), owned);
 
     // Again where everything works, and waiting for what is so already.
-    let again = site.from_registry("prod", BOTH, &["--wait", "120s", "-o", "json"]);
+    let again = site.by_tag("prod", BOTH, &["--wait", "120s", "-o", "json"]);
     assert_says("again", &again, 0, "has taken over");
     let document: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&document["outcome"], &document["objects"]["created"]), (&"ready".into(), &0.into()), "{document:#}");
@@ -284,11 +284,11 @@ async fn with_a_registry_that_serves_what_is_older(site: &Site<'_>, latest: Dige
     let (platform, policy) = (site.platform, BOTH);
     Attacker::at(&platform.repository()).move_tag("prod", older).await;
     let memory = ["--memory", "backup.yaml"];
-    assert_says("an older release", &site.from_registry("prod", policy, &memory), 3, "error: RolledBack:");
+    assert_says("an older release", &site.by_tag("prod", policy, &memory), 3, "error: RolledBack:");
     // An empty cluster remembers nothing: who gives it neither minimum nor memory takes the registry's word for the latest.
     assert_says(
         "without memory",
-        &site.from_registry("prod", policy, &["--dry-run"]),
+        &site.by_tag("prod", policy, &["--dry-run"]),
         0,
         "the policies of the cluster accept it too",
     );

@@ -239,6 +239,8 @@ fn every_policy_is_tried_here_and_taken_by_a_cluster_as_it_stands() {
         files,
         [
             "keyless.yaml",
+            // e2e/tests/bootstrap.rs
+            "platform.yaml",
             "production.yaml",
             "signed-images.yaml",
             "slsa-provenance.yaml",

@@ -228,7 +228,7 @@ impl Court<'_> {
         layer: Option<Bytes>,
         settings: &Settings,
     ) -> Result<(), Failure> {
-        let refused = |refusal| HandoverError::Refused(refusal);
+        let refused = |refusal| HandoverError::Refused(Box::new(refusal));
         select(&after.policies, &self.subject.logical.repository, Some(&self.name.namespace)).map_err(refused)?;
         let judged = self.decide(after, unverified, layer, settings).await?;
         judged.decision.outcome.map(drop).map_err(|refusal| refused(refusal).into())

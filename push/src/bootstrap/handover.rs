@@ -27,10 +27,10 @@ pub(super) enum HandoverError {
     Unusable {
         name: String,
         #[source]
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     #[error("{}: by the policies that would be in the cluster, this very release is refused", .0.reason())]
-    Refused(#[source] Refusal),
+    Refused(#[source] Box<Refusal>),
 }
 
 impl From<HandoverError> for Failure {
@@ -73,7 +73,7 @@ impl There {
             match Policy::from_object(&object) {
                 Ok(policy) => trust.policies.push(Arc::new(policy)),
                 Err(source) if might_match(&object.value, repository, Some(namespace)) => {
-                    return Err(HandoverError::Unusable { name, source });
+                    return Err(HandoverError::Unusable { name, source: Box::new(source) });
                 }
                 Err(_) => {}
             }

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use std::{
-    process::Command,
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -307,7 +307,8 @@ async fn a_lost_cluster_comes_back_from_a_file(site: &Site<'_>, latest: Digest) 
     let words = ["bootstrap", "sealift.tar:prod", "--as", &repository, "--policy", policy, "--memory", "backup.yaml"];
     // Cut short wherever it happens to be; what is there then is no obstacle.
     for milliseconds in [250, 500, 900, 1400] {
-        let mut child = platform.cli.program(binary("sealift")).args(words).spawn().unwrap();
+        let mut child = platform.cli.program(binary("sealift"));
+        let mut child = child.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         sleep(Duration::from_millis(milliseconds));
         let _ = child.kill();
         child.wait().unwrap();

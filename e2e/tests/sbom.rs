@@ -24,14 +24,14 @@ fn listed(list: &Value) -> BTreeSet<String> {
     components.map(name).collect()
 }
 
-/// `NAME-VERSION` of every library whose source files the binary names, where it may panic.
+/// `NAME-VERSION` of every library whose source files the binary names, where it may panic. grep is many times as fast at it as
+/// a test is without optimisation.
 fn linked(program: &str) -> BTreeSet<String> {
-    const BEFORE: &[u8] = b"/registry/src/";
-    let bytes = fs::read(binary(program)).unwrap();
-    let places = bytes.windows(BEFORE.len()).enumerate().filter(|(_, window)| *window == BEFORE);
-    // …/registry/src/HOST-HASH/NAME-VERSION/src/…
-    let names = places.filter_map(|(at, _)| bytes[at + BEFORE.len()..].split(|byte| *byte == b'/').nth(1));
-    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    let mut grep = Command::new("grep");
+    grep.env("LC_ALL", "C").args(["-aoE", "/registry/src/[^/]+/[A-Za-z0-9_.+-]+"]).arg(binary(program));
+    let output = grep.output().unwrap();
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    names.lines().filter_map(|line| line.rsplit('/').next()).map(str::to_owned).collect()
 }
 
 #[test]

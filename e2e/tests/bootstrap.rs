@@ -208,7 +208,7 @@ async fn what_is_wrong_is_refused(site: &Site<'_>, next: &KeyPair) {
         assert_says(what, &site.by_tag(tag, policy, more), code, says);
     }
     let dry = site.by_tag("good", POLICY, &["--dry-run"]);
-    assert_says("a dry-run", &dry, 0, "the policies of the cluster accept it too");
+    assert_says("a dry-run", &dry, 0, "by the policies that the cluster will have");
     assert!(dry.stdout.contains("+ Deployment.apps sealift-system/sealift-controller created"), "{}", dry.stdout);
     let json = site.by_tag("good", POLICY, &["--dry-run", "-o", "json"]);
     assert!(json.stdout.contains(r#""changes": true"#), "{}", json.stdout);
@@ -290,7 +290,7 @@ async fn with_a_registry_that_serves_what_is_older(site: &Site<'_>, latest: Dige
         "without memory",
         &site.by_tag("prod", policy, &["--dry-run"]),
         0,
-        "the policies of the cluster accept it too",
+        "by the policies that the cluster will have",
     );
     site.assert_untouched();
 

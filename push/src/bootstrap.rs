@@ -192,7 +192,7 @@ impl Court<'_> {
 
         let after = there.after(verified.objects(), (logical, &name.namespace))?;
         self.will_be_taken(&after, unverified, layer, &settings).await?;
-        output.note(format_args!("hand-over to Delivery {}: the policies of the cluster accept it too", shown(name)));
+        output.note(format_args!("accepted  for Delivery {}, by the policies that the cluster will have", shown(name)));
         Ok(Judged { verified, evidence, root, settings })
     }
 

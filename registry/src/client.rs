@@ -18,6 +18,7 @@ mod config;
 mod error;
 mod guard;
 mod login;
+mod outbound;
 mod page;
 mod pieces;
 mod proxy;
@@ -41,6 +42,7 @@ pub use self::{
     config::{ClientCertificate, ClientConfig, Credentials, Fingerprint, PlainHttp, Timeouts},
     error::{At, ClientError, Fault, Outage, Refusal, Reply, SetupError},
     login::Checked,
+    outbound::{Incoming, Outbound, OutboundError, Outgoing},
     proxy::Proxies,
     push::{Put, PutAs},
     referrers::Referrers,

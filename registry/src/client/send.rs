@@ -249,7 +249,7 @@ fn line(text: &str) -> String {
 }
 
 /// The pause a `Retry-After` header asks for, in seconds or as a date.
-fn wait(value: &str, now: jiff::Timestamp) -> Option<Duration> {
+pub(crate) fn wait(value: &str, now: jiff::Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }

@@ -18,7 +18,7 @@ use crate::{
     refusal::{Reason, Refusal},
     signature::{Form, Skipped},
     sigstore::Proof,
-    statement::{Position, Statement},
+    statement::{Position, Source, Statement},
     third_party::Claim,
 };
 
@@ -207,6 +207,9 @@ pub struct StatementRecord {
     /// When it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Where the manifests came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// What is proven of those who signed it in the eyes of an enforcing policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<SignatureRecord>,
@@ -337,6 +340,7 @@ impl Evidence {
             position: release.position(),
             issued_at: release.issued_at,
             expires_at: release.expires_at,
+            source: release.source.clone(),
             signatures: Vec::new(),
         });
     }

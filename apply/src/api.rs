@@ -11,6 +11,8 @@ mod health_check;
 mod history;
 mod hold;
 mod inventory;
+mod notification;
+mod pending;
 mod schema;
 mod signature_policy;
 mod trust_root;
@@ -28,6 +30,10 @@ pub use health_check::HealthCheck;
 pub use history::{ChangeCounts, HistoryEntry, REMEMBERED};
 pub use hold::{HELD, HoldSpec, HoldState, HoldStatus};
 pub use inventory::{DeliveryReference, Inventory, InventorySpec, Mark, Row};
+pub use notification::{
+    Notification, NotificationFilter, NotificationSpec, NotificationStatus, NotificationType, Severity,
+};
+pub use pending::{PendingEvent, PendingEvents, SourceRevision, Topic};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};
 

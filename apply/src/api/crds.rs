@@ -5,12 +5,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use super::{AcceptedRelease, Delivery, Inventory, SignaturePolicy, TrustRoot};
+use super::{AcceptedRelease, Delivery, Inventory, Notification, SignaturePolicy, TrustRoot};
 
 /// Every definition, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds =
-        vec![AcceptedRelease::crd(), Delivery::crd(), Inventory::crd(), SignaturePolicy::crd(), TrustRoot::crd()];
+    let mut crds = vec![
+        AcceptedRelease::crd(),
+        Delivery::crd(),
+        Inventory::crd(),
+        Notification::crd(),
+        SignaturePolicy::crd(),
+        TrustRoot::crd(),
+    ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             without_unsigned(schema);

@@ -13,7 +13,10 @@ use sealift_verify::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryReference, DriftSpec, DriftStatus, HealthCheck, HistoryEntry, HoldSpec, HoldStatus};
+use super::{
+    DeliveryReference, DriftSpec, DriftStatus, HealthCheck, HistoryEntry, HoldSpec, HoldStatus, PendingEvents,
+    SourceRevision,
+};
 
 /// What is delivered, from where, how often and as whom. No field can weaken a policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -299,6 +302,9 @@ pub struct DeliveryStatus {
     /// The last releases that were applied or refused, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,
+    /// What Notifications have not told yet. Absent where no Notification is about this Delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<PendingEvents>,
     /// How many objects the inventory holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
@@ -352,6 +358,9 @@ pub struct LastApplied {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub issued_at: Option<jiff::Timestamp>,
+    /// The commit it was made from, if its statement names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceRevision>,
     /// When.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
@@ -403,8 +412,8 @@ pub struct CheckRow {
 impl LastApplied {
     /// True if the other says the same release with the same objects was applied, whenever that was.
     pub fn is_same_but_for_when(&self, other: &Self) -> bool {
-        // The statement has one time; a status of an earlier version did not tell it.
-        Self { at: other.at, issued_at: other.issued_at, ..self.clone() } == *other
+        // The statement has one time and one source; a status of an earlier version told neither.
+        Self { at: other.at, issued_at: other.issued_at, source: other.source.clone(), ..self.clone() } == *other
     }
 
     /// Where the release stands in its stream, if a statement says so.

@@ -19,6 +19,7 @@ mod images;
 mod judge;
 mod memory;
 mod named;
+pub(crate) mod notify;
 mod order;
 pub(crate) mod outbox;
 mod owed;
@@ -34,6 +35,7 @@ mod report;
 mod resolve;
 mod safety;
 mod schedule;
+mod secrets;
 mod shards;
 mod source;
 mod standing;
@@ -140,6 +142,8 @@ async fn bring_about(
     let is_going = delivery.metadata.deletion_timestamp.is_some();
     if reasons.are_among(&[Reason::Owed]) && memo.untold.is_none() && !is_going {
         owed::settle(context, &uid).await;
+        notify::settle(context, &delivery, &mut memo).await;
+        context.remember(&uid, memo.clone());
         owed::remind(context, &Key::from(&*delivery), &uid, &memo);
         return Ok(memo.next.map(|next| next.saturating_duration_since(tokio::time::Instant::now())));
     }

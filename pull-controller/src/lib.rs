@@ -9,6 +9,7 @@ mod delivery_watch;
 mod memory_watch;
 pub mod metrics;
 pub mod options;
+mod own_watch;
 pub mod platform;
 mod policy_watch;
 pub mod queue;

@@ -77,6 +77,8 @@ struct Inner {
     shards: Gauge,
     shards_taken: Family<FromLabel, Counter>,
     leases_lost: Counter,
+    notifications: Family<ResultLabel, Counter>,
+    notifications_pending: Gauge,
 }
 
 /// Whose shards this replica took.
@@ -110,6 +112,19 @@ pub enum Told {
     Dropped,
 }
 
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notified {
+    /// A service took it.
+    Sent,
+    /// It is sent to a service that may have it already.
+    Repeated,
+    /// A service did not take it, and is told again later.
+    Failed,
+    /// It is given up: too many waited, or it waited for too long.
+    Dropped,
+}
+
 /// How a tag came to be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resolve {
@@ -134,6 +149,17 @@ impl Told {
     fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl Notified {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Repeated => "repeated",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
         }
@@ -376,6 +402,11 @@ impl Metrics {
         registry.register("shards_taken", "Shards that this replica took, by whose they were", shards_taken.clone());
         let leases_lost = Counter::default();
         registry.register("leases_lost", "Times that others took what this replica held", leases_lost.clone());
+        let notifications = Family::default();
+        registry.register("notifications", "Notifications by what became of them", notifications.clone());
+        let notifications_pending = Gauge::default();
+        let help = "Events that some service is still to be told";
+        registry.register("notifications_pending", help, notifications_pending.clone());
         registry.register("build", "The running version", Info::new(BUILD));
         let metrics = Self(Arc::new(Inner {
             registry: every,
@@ -409,6 +440,8 @@ impl Metrics {
             shards,
             shards_taken,
             leases_lost,
+            notifications,
+            notifications_pending,
         }));
         metrics.begin();
         metrics
@@ -445,6 +478,9 @@ impl Metrics {
         }
         for from in [TakenFrom::Giver, TakenFrom::Gone, TakenFrom::Nobody] {
             self.shards_taken(from, 0);
+        }
+        for what in [Notified::Sent, Notified::Repeated, Notified::Failed, Notified::Dropped] {
+            let _ = inner.notifications.get_or_create(&ResultLabel { result: what.as_str() });
         }
         for what in [Stalled::Reconcile, Stalled::Loop] {
             let _ = inner.stalls.get_or_create(&WhatLabel { what: what.as_str() });
@@ -495,6 +531,16 @@ impl Metrics {
     /// An Event was sent, or was not.
     pub fn told(&self, told: Told) {
         self.0.events.get_or_create(&ResultLabel { result: told.as_str() }).inc();
+    }
+
+    /// Something became of a notification.
+    pub fn notified(&self, what: Notified) {
+        self.0.notifications.get_or_create(&ResultLabel { result: what.as_str() }).inc();
+    }
+
+    /// How many events some service is still to be told now.
+    pub fn notifications_pending(&self, events: usize) {
+        self.0.notifications_pending.set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 
     /// A line of the audit log was written or lost.
@@ -695,6 +741,8 @@ mod tests {
         metrics.shards(3, 85);
         metrics.shards_taken(TakenFrom::Gone, 42);
         metrics.lease_lost();
+        metrics.notified(Notified::Repeated);
+        metrics.notifications_pending(2);
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -721,6 +769,8 @@ mod tests {
             "sealift_shards 85",
             "sealift_shards_taken_total{from=\"gone\"} 42",
             "sealift_leases_lost_total 1",
+            "sealift_notifications_total{result=\"repeated\"} 1",
+            "sealift_notifications_pending 2",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

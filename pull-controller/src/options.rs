@@ -118,6 +118,17 @@ pub struct Options {
     /// is never rotated here: copy and truncate it, or move it away and start anew.
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// What this cluster is called where somebody is told of several.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster_name: String,
+    /// The namespace whose Notifications may be about Deliveries of other namespaces; the controller's own if it runs in a
+    /// pod.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub platform_namespace: Option<String>,
+    /// A host that Notifications, and the issuers of Receivers, may have by plain HTTP, and that may be a loopback or
+    /// link-local address. Refused otherwise.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub plain_http_service: Vec<String>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -140,6 +151,17 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
     match (2..=120).contains(&duration.get().as_secs()) {
         true => Ok(duration),
         false => Err("not between 2s and 2m".to_owned()),
+    }
+}
+
+/// Where a pod finds the namespace it runs in.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+impl Options {
+    /// The namespace of the platform, if there is one.
+    pub fn platform_namespace(&self) -> Option<String> {
+        let own = || std::fs::read_to_string(OWN_NAMESPACE).ok().map(|text| text.trim().to_owned());
+        self.platform_namespace.clone().or_else(own).filter(|namespace| !namespace.is_empty())
     }
 }
 

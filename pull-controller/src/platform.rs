@@ -5,10 +5,11 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use sealift_registry::{
-    client::{ClientCertificate, Proxies},
+    client::{ClientCertificate, ClientConfig, PlainHttp, Proxies, Timeouts},
     identity::{Identity, IdentityRule, IdentitySetupError, Provider},
 };
 use sealift_verify::reference::Repository;
@@ -81,6 +82,22 @@ impl Platform {
     /// The certificate to show to the registry at `host`.
     pub fn certificate(&self, host: &str) -> Option<ClientCertificate> {
         self.certificates.get(host).cloned()
+    }
+
+    /// How services are reached that tenants name: with what the platform has for registries, and no credentials of its own.
+    pub fn for_services(&self, options: &Options) -> ClientConfig {
+        let plain_http = match options.plain_http_service.as_slice() {
+            [] => PlainHttp::Never,
+            hosts => PlainHttp::Hosts(hosts.to_vec()),
+        };
+        ClientConfig {
+            plain_http,
+            extra_ca_pem: self.extra_ca_pem.clone(),
+            proxies: self.proxies.clone(),
+            timeouts: Timeouts { connect: Duration::from_secs(5), ..Timeouts::default() },
+            user_agent: concat!("sealift-controller/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::in_cluster()
+        }
     }
 
     /// Who to be at the registry of `place`, where nobody says otherwise.

@@ -8,19 +8,25 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use sealift_apply::{
-    api::Delivery,
+    api::{Delivery, Notification},
     cluster::{Cluster, ClusterError},
 };
+use sealift_registry::client::SetupError;
 use sealift_trace::{Exporter, Settings};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     audit::AuditLog,
-    controller::{Context, Policies, outbox, tags as followed},
+    controller::{
+        Context, Policies,
+        notify::{self, Notifications, Notifier},
+        outbox, tags as followed,
+    },
     delivery_watch::{self, Deliveries},
     memory_watch::{self, follow_memory},
     metrics::{self, Metrics},
     options::Options,
+    own_watch,
     platform::{Platform, PlatformError},
     policy_watch::{self, follow_policies},
     queue::{Key, Queue, Reason},
@@ -37,6 +43,10 @@ const LEAVE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(15);
 /// How long the last spans may take, of what is left then.
 const LAST_SPANS: Duration = Duration::from_secs(2);
+/// How long Deliveries wait until it is known which Notifications there are.
+const KNOWN: Duration = Duration::from_secs(10);
+/// The watch of Notifications among the [`Vitals`].
+const NOTIFICATIONS: &str = "notification-watch";
 /// How long a loop of ours may give no sign of life.
 const LOOP_BOUND: Duration = Duration::from_secs(60);
 
@@ -55,6 +65,9 @@ pub enum RunError {
     /// What is named for registries cannot be used.
     #[error(transparent)]
     Registries(#[from] PlatformError),
+    /// Certificates or proxies cannot be used for services that are told.
+    #[error("services cannot be told anything")]
+    Services(#[source] SetupError),
     /// The audit log cannot be appended to. Nothing is decided unrecorded.
     #[error("the audit log {} cannot be opened", path.display())]
     AuditLog {
@@ -113,6 +126,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (of, shared, alive) = (cluster.clone(), shards.clone(), vitals.clone());
     let following = move || follow_policies(of.clone(), shared.clone(), sender.clone(), alive.clone());
     let _policies = kept(policy_watch::LOOP, &vitals, &metrics, following);
+    let (sender, notifications) = watch::channel(Arc::new(Notifications::default()));
+    let (of, alive, sender) = (cluster.clone(), vitals.clone(), Arc::new(sender));
+    let scopes = own_watch::scopes(&options.watch_namespace, options.platform_namespace().as_deref());
+    let following = move || {
+        let (of, scopes, sender) = (of.clone(), scopes.clone(), Arc::clone(&sender));
+        own_watch::follow::<Notification>(NOTIFICATIONS, of, scopes, sender, alive.clone())
+    };
+    let _notifications = kept(NOTIFICATIONS, &vitals, &metrics, following);
+    let notifier = Notifier::new(&options, &platform, notifications.clone(), queue.clone(), metrics.clone());
+    let notifier = Arc::new(notifier.map_err(RunError::Services)?);
     let store = deliveries.store().clone();
     let hub = Hub::new(cluster.clone(), options.max_watches.into());
     let (of, wakes, alive) = (hub.clone(), queue.clone(), vitals.clone());
@@ -128,6 +151,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         queue.clone(),
         metrics.clone(),
         audit.clone(),
+        notifier,
     );
     let cache = |source| RunError::Cache { folder: options.cache_dir.clone().unwrap_or_default(), source };
     let exporter = exporter(&metrics);
@@ -145,6 +169,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         known = known.wait_for(|policies| policies.are_known()) => drop(known),
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
+    // Nobody is told of what happened before it was known who wants to be; but no release waits for that for long.
+    let mut known = notifications;
+    tokio::select! {
+        known = timeout(KNOWN, known.wait_for(|notifications| notifications.are_known())) => drop(known),
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
     let _sharing = shards.are_shared().then(|| share(&shards, &context, &vitals, &metrics));
     let (of, own, wakes, alive) = (cluster, deliveries.clone(), queue.clone(), vitals.clone());
     let following = move || own.clone().follow(of.clone(), wakes.clone(), alive.clone());
@@ -156,6 +186,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _tags = kept(followed::LOOP, &vitals, &metrics, move || tags.clone().run(alive.clone()));
     let (outbox, alive) = (context.outbox(), vitals.clone());
     let _outbox = kept(outbox::LOOP, &vitals, &metrics, move || outbox.clone().run(alive.clone()));
+    let (of, alive) = (Arc::clone(&context), vitals.clone());
+    let _telling = kept(notify::LOOP, &vitals, &metrics, move || notify::run(Arc::clone(&of), alive.clone()));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), leave: LEAVE, grace: GRACE };
     let (mut stopped, leaving) = (stop, shards.clone());

@@ -26,6 +26,7 @@ use super::{
     judge::Accepted,
     memory::Known,
     named::Named,
+    notify::Notifier,
     outbox::Outbox,
     owed::{self, Owed, Untold},
     policies::Policies,
@@ -67,6 +68,7 @@ pub struct Context {
     pub(super) tags: Arc<Tags>,
     pub(super) metrics: Metrics,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) audit: Option<AuditLog>,
     /// Where spans go, if anywhere.
     pub(super) exporter: Option<Exporter>,
@@ -159,6 +161,7 @@ impl Context {
         queue: Queue,
         metrics: Metrics,
         audit: Option<AuditLog>,
+        notifier: Arc<Notifier>,
     ) -> std::io::Result<Self> {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
         Ok(Self {
@@ -185,6 +188,7 @@ impl Context {
             metrics,
             audit,
             exporter: None,
+            notifier,
             deliveries,
             shards,
             queue,
@@ -230,6 +234,7 @@ impl Context {
         self.metrics.queue(self.queue.depth());
         self.metrics.followed(self.tags.followed());
         self.metrics.shards(self.shards.members(), self.shards.held().borrow().len());
+        self.metrics.notifications_pending(self.notifier.pending());
         let inventories = ("inventories", self.inventories.bytes() as u64);
         for (cache, bytes) in self.artifacts.bytes().into_iter().chain([inventories]) {
             self.metrics.cached(cache, bytes);

@@ -81,6 +81,7 @@ pub(super) async fn finalize(
         Left::Nothing => tracing::info!(delivery = %name(delivery), reason = "Deleted", "its objects are deleted"),
     }
     store::delete(&context.cluster, &owner).await?;
+    context.notifier.leaves(delivery, previous);
     release(context, delivery).await?;
     context.forget(&uid);
     Ok(None)

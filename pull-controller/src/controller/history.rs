@@ -116,6 +116,7 @@ mod tests {
             objects: Digest::of(objects.as_bytes()),
             parameters: None,
             issued_at: None,
+            source: None,
             at: at(0),
         }
     }

@@ -13,16 +13,17 @@ use std::{
 use futures::{StreamExt as _, stream};
 use sealift_apply::{
     api::{Delivery, DeliveryStatus},
-    cluster::ClusterError,
     inventory::{Inventory, store},
 };
 use tokio::time::{Instant, timeout};
 
 use super::{
+    ReconcileError,
     context::{Context, Memo},
-    publish,
+    notify, publish,
     report::Report,
     stop::Stop,
+    tell::tell,
 };
 use crate::queue::Key;
 
@@ -165,6 +166,7 @@ async fn settle_these(context: &Context, deliveries: Vec<Arc<Delivery>>) {
     let uid = |delivery: &Delivery| delivery.metadata.uid.clone().unwrap_or_default();
     let inventories: Vec<Inventory> =
         deliveries.iter().filter_map(|delivery| context.owed.take(&uid(delivery))).collect();
+    let unsaved = notify::unsaved(context, &deliveries);
     let untold: Vec<(Arc<Delivery>, Memo)> = deliveries
         .into_iter()
         .map(|delivery| (context.memo(&uid(&delivery)), delivery))
@@ -178,18 +180,25 @@ async fn settle_these(context: &Context, deliveries: Vec<Arc<Delivery>>) {
         .await;
     stream::iter(untold)
         .for_each_concurrent(AT_ONCE, |(delivery, memo)| async move {
-            if let Err(error) = tell(context, &delivery, memo).await {
+            if let Err(error) = told(context, &delivery, memo).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(delivery = %super::tell::name(&delivery), error, "the status was not written");
             }
         })
         .await;
+    stream::iter(unsaved)
+        .for_each_concurrent(AT_ONCE, |delivery| async move {
+            let mut memo = context.memo(&uid(&delivery));
+            notify::settle(context, &delivery, &mut memo).await;
+            context.remember(&uid(&delivery), memo);
+        })
+        .await;
 }
 
-async fn tell(context: &Context, delivery: &Delivery, mut memo: Memo) -> Result<(), ClusterError> {
+async fn told(context: &Context, delivery: &Delivery, mut memo: Memo) -> Result<(), ReconcileError> {
     let Some(untold) = memo.untold.take() else { return Ok(()) };
-    let written = publish::current(delivery, &memo);
-    publish::status(context, delivery, &mut memo, &written, &untold.status).await
+    let told = publish::current(delivery, &memo);
+    tell(context, delivery, &mut memo, &told, &untold.status, &Report::default(), untold.done.as_deref()).await
 }
 
 #[cfg(test)]

@@ -192,6 +192,7 @@ mod tests {
             objects: digest,
             parameters: None,
             issued_at: None,
+            source: None,
             at: Timestamp::UNIX_EPOCH,
         });
         assert_eq!(told(other.as_ref(), &status, &about(None, Some("a"), 900)).1, ["applied"]);

@@ -1,7 +1,11 @@
 //! What one reconcile found and did, for status, events, metrics and the log to read. *pure*
 
 use jiff::Timestamp;
-use sealift_apply::{api::LastApplied, assess::HealthReport, change::ChangeSet};
+use sealift_apply::{
+    api::{LastApplied, SourceRevision},
+    assess::HealthReport,
+    change::ChangeSet,
+};
 use sealift_trace::TraceParent;
 use sealift_verify::{digest::Digest, evidence::Evidence, verify::Verified};
 
@@ -84,6 +88,7 @@ pub(super) fn last_applied(verified: &Verified, evidence: &Evidence) -> LastAppl
         objects: verified.inventory(),
         parameters: evidence.parameters,
         issued_at: release.map(|release| release.issued_at),
+        source: release.and_then(|release| SourceRevision::of(release.source.as_ref()?)),
         at: evidence.time,
     }
 }

@@ -35,6 +35,7 @@ impl Shardholder for Context {
             owed::settle_given(self, deliveries.clone()).await;
         }
         for delivery in deliveries {
+            self.notifier.part(delivery.metadata.uid.as_deref().unwrap_or_default());
             self.forget(delivery.metadata.uid.as_deref().unwrap_or_default());
             self.leave(&Key::from(&*delivery));
         }

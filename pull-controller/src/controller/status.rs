@@ -34,7 +34,7 @@ pub(super) const UNHEALTHY: &str = "HealthCheckFailed";
 /// The reason of what is accepted though its statement has expired.
 const STALE: &str = "Stale";
 /// The reason while nothing is done on request.
-const SUSPENDED: &str = "Suspended";
+pub(super) const SUSPENDED: &str = "Suspended";
 
 /// What a status is about.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,9 @@ use sealift_apply::{
 use super::{
     ReconcileError,
     context::{Context, Memo},
-    drift, events, publish,
+    drift, events,
+    notify::{self, Events},
+    publish,
     report::Report,
     stop::{Stop, Verdict, chain},
     trace,
@@ -33,27 +35,38 @@ pub(super) async fn tell(
     report: &Report,
     done: Option<&str>,
 ) -> Result<(), ReconcileError> {
+    let events = Events {
+        drift: drift::events(previous.drift.as_ref(), next.drift.as_ref()),
+        standing: events::standing(previous, next),
+        hold: events::hold(previous, next),
+        release: events::news(previous, next, done),
+    };
     // Before this one, the reconcile may have written that it began.
     let written = publish::current(delivery, memo);
+    let news = notify::news(previous, next, &events, report.evidence.as_ref());
+    let notifications = context.notifier.noted(delivery, written.notifications.clone(), news);
+    let next = &DeliveryStatus { notifications, ..next.clone() };
     publish::status(context, delivery, memo, &written, next).await?;
     let namespace = delivery.metadata.namespace.as_deref();
-    for event in drift::events(previous.drift.as_ref(), next.drift.as_ref()) {
+    context.notifier.committed(delivery, next.notifications.as_ref());
+    let Events { drift, standing, hold, release } = events;
+    for event in drift {
         let note = event.note.as_deref().unwrap_or_default();
         tracing::info!(delivery = %name(delivery), namespace, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
-    if let Some(event) = events::standing(previous, next) {
+    if let Some(event) = standing {
         let digest = next.last_applied.as_ref().map(|last| last.digest.to_string()).unwrap_or_default();
         let note = event.note.as_deref().unwrap_or_default();
         tracing::warn!(delivery = %name(delivery), namespace, %digest, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
-    if let Some(event) = events::hold(previous, next) {
+    if let Some(event) = hold {
         let note = event.note.as_deref().unwrap_or_default();
         tracing::warn!(delivery = %name(delivery), namespace, reason = %event.reason, "{note}");
         context.outbox.put(delivery, event);
     }
-    let Some(event) = events::news(previous, next, done) else { return Ok(()) };
+    let Some(event) = release else { return Ok(()) };
     if let Some(Stop::Apply(error)) = &report.stop {
         // Condition and event hold the first few.
         for refused in error.objects() {

@@ -22,6 +22,7 @@ fn applied(content: &str) -> LastApplied {
         objects: digest,
         parameters: None,
         issued_at: None,
+        source: None,
         at: Timestamp::UNIX_EPOCH,
     }
 }

@@ -135,7 +135,7 @@ fn answer(
 ) -> Option<()> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
-    let body = body(&mut stream)?;
+    let (_, body) = request(&mut stream)?;
     let review: Value = serde_json::from_slice(&body).ok()?;
     let request = &review["request"];
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
@@ -170,18 +170,20 @@ fn answer(
     stream.flush().ok()
 }
 
-/// The body of a request that says how long it is.
-fn body(stream: &mut impl Read) -> Option<Vec<u8>> {
+/// Head and body of a request that says how long it is; of the head, the first line as it is and the rest in small letters.
+pub(crate) fn request(stream: &mut impl Read) -> Option<(String, Vec<u8>)> {
     let mut read = Vec::new();
     let mut buffer = [0; 8192];
     loop {
         let end = read.windows(4).position(|four| four == b"\r\n\r\n");
         if let Some(end) = end {
-            let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+            let head = String::from_utf8_lossy(&read[..end]);
+            let (first, headers) = head.split_once("\r\n")?;
+            let headers: Vec<_> = headers.lines().map(small).collect();
             let length =
-                head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())?;
+                headers.iter().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())?;
             if read.len() >= end + 4 + length {
-                return Some(read[end + 4..end + 4 + length].to_vec());
+                return Some((format!("{first}\n{}", headers.join("\n")), read[end + 4..end + 4 + length].to_vec()));
             }
         }
         let more = stream.read(&mut buffer).ok().filter(|more| *more > 0)?;
@@ -190,4 +192,10 @@ fn body(stream: &mut impl Read) -> Option<Vec<u8>> {
             return None;
         }
     }
+}
+
+/// A header with its name in small letters.
+fn small(line: &str) -> String {
+    line.split_once(':')
+        .map_or_else(|| line.to_owned(), |(name, value)| format!("{}:{value}", name.to_ascii_lowercase()))
 }

@@ -315,7 +315,8 @@ fn install(control_plane: &ControlPlane) {
         return;
     }
     let file = workspace().join("deploy/install.yaml").display().to_string();
-    let definitions = ["deliveries", "signaturepolicies", "trustroots", "acceptedreleases", "inventories"];
+    let definitions =
+        ["deliveries", "signaturepolicies", "trustroots", "acceptedreleases", "inventories", "notifications"];
     let definitions = definitions.map(|plural| format!("crd/{plural}.sealift.dev"));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
     let wait = ["wait", "--for=condition=Established", "--timeout=60s"];

@@ -108,6 +108,8 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
             "--registry-cert=registry.example=/etc/sealift/tls/0/tls.crt,/etc/sealift/tls/0/tls.key",
             "--registry-identity=registry.example=gcp",
             "--fetch-timeout=2m",
+            "--cluster-name=eu-1",
+            "--plain-http-service=alertmanager.monitoring.svc:9093",
         ] {
             assert!(arguments.contains(&argument), "{argument} is not among {arguments:?}");
         }

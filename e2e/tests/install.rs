@@ -323,8 +323,9 @@ async fn the_manifest_applies_again_without_a_change_and_every_kind_of_it_is_ser
         assert_eq!(world.kubectl(&["get", "-f", &file, "-o", "jsonpath={.items[*].metadata.generation}"]), before);
         let kinds = world.kubectl(&["api-resources", "--api-group=sealift.dev", "-o", "name"]);
         let kinds: BTreeSet<&str> = kinds.lines().collect();
-        let wanted = ["acceptedreleases", "deliveries", "inventories", "signaturepolicies", "trustroots"]
-            .map(|kind| format!("{kind}.sealift.dev"));
+        let wanted =
+            ["acceptedreleases", "deliveries", "inventories", "notifications", "signaturepolicies", "trustroots"]
+                .map(|kind| format!("{kind}.sealift.dev"));
         assert_eq!(kinds, wanted.iter().map(String::as_str).collect());
         assert_eq!(SignaturePolicy::kind(&()), "SignaturePolicy");
     })

@@ -72,6 +72,14 @@ app.kubernetes.io/component: controller
 - {{ printf "--registry-identity=%s" . | quote }}
 {{- end }}
 {{- end }}
+{{- with .Values.notifications }}
+{{- if ne .clusterName "default" }}
+- --cluster-name={{ .clusterName }}
+{{- end }}
+{{- range .plainHTTP }}
+- --plain-http-service={{ . }}
+{{- end }}
+{{- end }}
 {{- range .Values.controller.extraArgs }}
 - {{ . | quote }}
 {{- end }}

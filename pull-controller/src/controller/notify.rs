@@ -233,7 +233,7 @@ pub(crate) async fn run(context: Arc<Context>, vitals: Vitals) {
         let known = services.borrow_and_update().clone();
         if Instant::now() >= look {
             // Without Notifications there is nothing to look for, but for what is left of those that went.
-            let held = context.shards.held().borrow().clone();
+            let held = *context.shards.held().borrow();
             notifier.look(&context.deliveries.state(), |key| held.has(Shard::of(key)));
             look = Instant::now() + BEAT;
         }

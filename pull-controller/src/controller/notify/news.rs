@@ -271,6 +271,7 @@ mod tests {
             variant: None,
             objects: digest("o"),
             parameters: None,
+            issued_at: None,
             source: source("abc"),
             at: Timestamp::UNIX_EPOCH,
         });

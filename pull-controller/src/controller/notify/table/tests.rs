@@ -223,3 +223,17 @@ fn there_is_a_bound_on_what_is_on_its_way() {
     assert_eq!(case.due(0).jobs.len(), AT_ONCE_IN_ALL);
     assert!(case.due(0).jobs.is_empty());
 }
+
+#[test]
+fn what_another_replica_tells_is_not_told_here_but_what_is_gone_is() {
+    let mut case = Case::new(&["a"]);
+    case.keep("given", &[0], false);
+    let events = case.keep("gone", &[0], false);
+    case.table.gone("gone", &Key::new("apps", "gone"), &BTreeMap::new(), Some(&events));
+    for delivery in ["given", "gone"] {
+        case.table.part(delivery);
+    }
+    assert_eq!(case.jobs(0).0, ["apps/a gone 0"]);
+    case.keep("given", &[0], true);
+    assert_eq!(case.jobs(0).0, ["apps/a given 0 again"], "it came back");
+}

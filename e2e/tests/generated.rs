@@ -8,7 +8,8 @@ use std::{
 };
 
 /// What `deploy/base` holds, in the order in which it is applied.
-const BASE: &[&str] = &["namespace.yaml", "rbac.yaml", "network-policy.yaml", "controller.yaml"];
+const BASE: &[&str] =
+    &["namespace.yaml", "rbac.yaml", "network-policy.yaml", "pod-disruption-budget.yaml", "controller.yaml"];
 
 const HEAD: &str = "\
 # Sealift in one file: custom resources, namespace, rights, controller.

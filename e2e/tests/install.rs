@@ -8,6 +8,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
     rbac::v1::ClusterRoleBinding,
 };
 use kube::{
@@ -94,6 +95,40 @@ async fn its_pod_fits_the_restricted_pod_security_standard() {
 
         let labels = world.kubectl(&["get", "namespace", HOME, "-o", "jsonpath={.metadata.labels}"]);
         assert!(labels.contains(r#""pod-security.kubernetes.io/enforce":"restricted""#), "{labels}");
+    })
+    .await;
+}
+
+/// What the disruption controller makes of the budget is what a drain of a node goes by.
+#[tokio::test]
+async fn a_drain_may_take_one_replica_at_a_time_and_a_single_one_too() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "budget", async |world| {
+        // In a namespace of its own: what is installed is shared with other tests.
+        let installed: Api<Deployment> = Api::namespaced(world.client.clone(), HOME);
+        let budgets: Api<PodDisruptionBudget> = Api::namespaced(world.client.clone(), HOME);
+        let mut deployment = serde_json::to_value(installed.get(ACCOUNT).await.unwrap().spec.unwrap()).unwrap();
+        deployment["template"]["spec"]["serviceAccountName"] = json!("default");
+        deployment["template"]["spec"]["serviceAccount"] = json!("default");
+        let budget = serde_json::to_value(budgets.get(ACCOUNT).await.unwrap().spec.unwrap()).unwrap();
+        for replicas in [1, 2, 3] {
+            deployment["replicas"] = json!(replicas);
+            let metadata = json!({"name": ACCOUNT, "namespace": world.namespace});
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+                {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
+                {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": budget},
+            ]});
+            let file = world.cli.write("budget.json", list.to_string()).display().to_string();
+            world.kubectl(&["apply", "--server-side", "-f", &file]);
+            let own: Api<PodDisruptionBudget> = Api::namespaced(world.client.clone(), &world.namespace);
+            world
+                .until(&format!("a budget for {replicas}"), async || {
+                    let status = own.get(ACCOUNT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+                    let is_so = (status.current_healthy, status.disruptions_allowed) == (replicas, 1);
+                    is_so.then_some(()).ok_or_else(|| format!("{status:?}"))
+                })
+                .await;
+        }
     })
     .await;
 }

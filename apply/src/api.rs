@@ -7,6 +7,7 @@ mod conditions;
 mod crds;
 mod delivery;
 mod drift;
+mod freeze;
 mod health_check;
 mod history;
 mod hold;
@@ -26,6 +27,7 @@ pub use delivery::{
     WouldRefuse,
 };
 pub use drift::{DriftMode, DriftSpec, DriftState, DriftStatus, DriftedObject, ForeignFields, IgnoreRule};
+pub use freeze::{Freeze, FreezeSpec};
 pub use health_check::HealthCheck;
 pub use history::{ChangeCounts, HistoryEntry, REMEMBERED};
 pub use hold::{HELD, HoldSpec, HoldState, HoldStatus};

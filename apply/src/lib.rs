@@ -4,8 +4,8 @@
 //! Verified ─observe→ Live ─plan(Inventory, Live)→ Plan ─prepare→ Prepared ─apply→ ChangeSet ─prune→ ChangeSet ─assess→ HealthReport
 //! ```
 //!
-//! [`plan`], [`order`], [`diff`] and [`health`] are pure functions over data; [`cluster`] is the only module that
-//! speaks HTTP, and [`observe`], [`apply`], [`prune`], [`assess`] and [`explain`] use nothing else of the network.
+//! [`plan`], [`order`], [`diff`], [`freeze`] and [`health`] are pure functions over data; [`cluster`] is the only module that
+//! speaks HTTP, and [`observe`], [`apply`], [`prune`], [`assess`], [`explain`] and [`foresee`] use nothing else of the network.
 
 pub mod accepted;
 pub mod api;
@@ -17,6 +17,8 @@ pub mod cluster;
 pub mod diff;
 pub mod drift;
 pub mod explain;
+pub mod foresee;
+pub mod freeze;
 pub mod ground;
 pub mod health;
 pub mod inventory;

@@ -181,6 +181,11 @@ impl<'a> World<'a> {
         self.cli.write(&format!("policies/{name}.yaml"), policy.to_string())
     }
 
+    /// A cluster-scoped object that somebody makes goes with this world.
+    pub fn gone_with_this_world(&self, kind: &'static str, name: &str) {
+        lock(&self.cluster_scoped).push((kind, name.to_owned()));
+    }
+
     /// Sets a variable for controllers that are started later.
     pub fn set_controller_env(&self, name: &str, value: &str) {
         lock(&self.controller_env).push((name.to_owned(), value.to_owned()));
@@ -315,8 +320,15 @@ fn install(control_plane: &ControlPlane) {
         return;
     }
     let file = workspace().join("deploy/install.yaml").display().to_string();
-    let definitions =
-        ["deliveries", "signaturepolicies", "trustroots", "acceptedreleases", "inventories", "notifications"];
+    let definitions = [
+        "deliveries",
+        "freezes",
+        "signaturepolicies",
+        "trustroots",
+        "acceptedreleases",
+        "inventories",
+        "notifications",
+    ];
     let definitions = definitions.map(|plural| format!("crd/{plural}.sealift.dev"));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
     let wait = ["wait", "--for=condition=Established", "--timeout=60s"];

@@ -241,6 +241,9 @@ async fn it_may_not_run_workloads_write_policies_or_widen_its_rights() {
             ("delete", ("sealift.dev", "signaturepolicies", "")),
             ("create", ("sealift.dev", "trustroots", "")),
             ("patch", ("sealift.dev", "trustroots", "")),
+            ("create", ("sealift.dev", "freezes", "")),
+            ("patch", ("sealift.dev", "freezes", "")),
+            ("delete", ("sealift.dev", "freezes", "")),
             ("delete", ("sealift.dev", "acceptedreleases", "")),
             ("create", ("sealift.dev", "deliveries", "")),
             ("delete", ("sealift.dev", "deliveries", "")),
@@ -358,9 +361,16 @@ async fn the_manifest_applies_again_without_a_change_and_every_kind_of_it_is_ser
         assert_eq!(world.kubectl(&["get", "-f", &file, "-o", "jsonpath={.items[*].metadata.generation}"]), before);
         let kinds = world.kubectl(&["api-resources", "--api-group=sealift.dev", "-o", "name"]);
         let kinds: BTreeSet<&str> = kinds.lines().collect();
-        let wanted =
-            ["acceptedreleases", "deliveries", "inventories", "notifications", "signaturepolicies", "trustroots"]
-                .map(|kind| format!("{kind}.sealift.dev"));
+        let wanted = [
+            "acceptedreleases",
+            "deliveries",
+            "freezes",
+            "inventories",
+            "notifications",
+            "signaturepolicies",
+            "trustroots",
+        ]
+        .map(|kind| format!("{kind}.sealift.dev"));
         assert_eq!(kinds, wanted.iter().map(String::as_str).collect());
         assert_eq!(SignaturePolicy::kind(&()), "SignaturePolicy");
     })

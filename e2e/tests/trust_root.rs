@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
+use k8s_openapi::api::core::v1::Event;
+use kube::{Api, api::ListParams};
 use sealift_e2e::{ControlPlane, World, is_ready, policy};
 use serde_json::{Value, json};
 
@@ -44,6 +46,22 @@ async fn a_policy_is_refused_while_its_trust_root_is_missing_or_broken_and_judge
             let file = world.cli.write("root.yaml", document.to_string()).display().to_string();
             world.kubectl(&["apply", "--server-side", "-f", &file]);
         };
+        // One that was fetched long ago is told of, whatever it holds.
+        let old = json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "TrustRoot", "metadata": {"name": name},
+            "spec": {"trustedRoot": "{}", "fetchedAt": "2020-01-01T00:00:00Z"}});
+        let file = world.cli.write("old.yaml", old.to_string()).display().to_string();
+        world.kubectl(&["apply", "--server-side", "-f", &file]);
+        let events: Api<Event> = Api::namespaced(world.client.clone(), "default");
+        let about = ListParams::default().fields(&format!("involvedObject.name={name}"));
+        let told = async || {
+            let found = events.list(&about).await.map_err(|error| error.to_string())?.items;
+            match found.iter().any(|event| event.reason.as_deref() == Some("TrustRootOld")) {
+                true => Ok(()),
+                false => Err(format!("{found:?}")),
+            }
+        };
+        world.until("the Event about the old root", told).await;
+
         put("{}".to_owned());
         world
             .wait_for(of, "told that the root is broken", |delivery| {

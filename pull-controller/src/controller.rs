@@ -12,6 +12,7 @@ mod fetch;
 mod finalize;
 mod flight;
 mod follow;
+mod freeze;
 mod health;
 mod history;
 mod hold;
@@ -36,6 +37,7 @@ mod resolve;
 mod safety;
 mod schedule;
 mod secrets;
+mod self_refusal;
 mod shards;
 mod source;
 mod standing;
@@ -44,6 +46,7 @@ mod stop;
 pub(crate) mod tags;
 mod tell;
 mod trace;
+pub(crate) mod trust_age;
 mod verify;
 mod wait;
 
@@ -63,6 +66,7 @@ use sealift_apply::{
 
 pub use self::{
     context::Context,
+    freeze::Freezing,
     parameters::ParameterError,
     policies::{Policies, Unusable},
     registries::PullSecretError,
@@ -77,7 +81,7 @@ use self::{
     status::About,
     tell::{count, random, tell},
 };
-pub(crate) use self::{events::cut, memory::Known};
+pub(crate) use self::{events::cut, freeze::ByState, memory::Known};
 use crate::{
     metrics::{Outcome, Receipt, Stalled},
     queue::{Key, Reason, Reasons, Taken},

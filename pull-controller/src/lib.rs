@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod controller;
 mod delivery_watch;
+mod freeze_watch;
 mod memory_watch;
 pub mod metrics;
 pub mod options;

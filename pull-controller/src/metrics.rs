@@ -37,7 +37,10 @@ pub use self::{
     census::count,
     receipt::{Receipt, Verdict},
 };
-use crate::queue::{self, Depth, Reasons};
+use crate::{
+    controller::ByState,
+    queue::{self, Depth, Reasons},
+};
 
 /// The counters of a run. Clones count together.
 #[derive(Clone, Debug)]
@@ -54,6 +57,9 @@ struct Inner {
     requests: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Gauge>,
     holds: Family<StateLabel, Gauge>,
+    frozen: Gauge,
+    trust_root_age: Gauge,
+    freezes: Family<StateLabel, Gauge>,
     audited: Family<ResultLabel, Counter>,
     drifted: Family<ResultLabel, Counter>,
     events: Family<ResultLabel, Counter>,
@@ -356,6 +362,17 @@ impl Metrics {
         registry.register("would_refuse", "Deliveries whose applied release would be refused now", refused.clone());
         let holds = Family::default();
         registry.register("holds", "Deliveries with an emergency hold, by what becomes of it", holds.clone());
+        let frozen = Gauge::default();
+        registry.register("frozen", "Deliveries that a freeze keeps something new from", frozen.clone());
+        let trust_root_age = Gauge::default();
+        let told = "Time since the oldest TrustRoot was fetched; 0 where there is none";
+        registry.register("trust_root_age_seconds", told, trust_root_age.clone());
+        let freezes = Family::default();
+        registry.register(
+            "freezes",
+            "Freezes by what becomes of them; unknown if that cannot be said",
+            freezes.clone(),
+        );
         let drifted = Family::default();
         registry.register("drift", "Objects found to differ by what was done about it", drifted.clone());
         let events = Family::default();
@@ -418,6 +435,9 @@ impl Metrics {
             requests,
             refused,
             holds,
+            frozen,
+            trust_root_age,
+            freezes,
             audited,
             events,
             drifted,
@@ -682,6 +702,24 @@ impl Metrics {
         }
     }
 
+    /// How many Deliveries a freeze keeps something new from.
+    pub fn frozen(&self, deliveries: usize) {
+        self.0.frozen.set(i64::try_from(deliveries).unwrap_or(i64::MAX));
+    }
+
+    /// How long ago the trust root was fetched for which that is longest ago, in seconds.
+    pub(crate) fn trust_root_age(&self, seconds: i64) {
+        self.0.trust_root_age.set(seconds);
+    }
+
+    /// How many Freezes there are.
+    pub(crate) fn freezes(&self, by: ByState) {
+        let ByState { in_force, over, unusable, unknown } = by;
+        for (state, count) in [("in_force", in_force), ("over", over), ("unusable", unusable), ("unknown", unknown)] {
+            self.0.freezes.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+
     /// How the Deliveries are now.
     pub fn deliveries(&self, by: ByReadiness) {
         let ByReadiness { ready, not_ready, unknown } = by;
@@ -730,6 +768,9 @@ mod tests {
         metrics.would_refuse(["Denied", "Denied", "a tenant wrote this"].into_iter());
         metrics.holds([HoldState::InForce, HoldState::InForce, HoldState::Refused].into_iter());
         metrics.holds([HoldState::InForce].into_iter());
+        metrics.frozen(3);
+        metrics.trust_root_age(60);
+        metrics.freezes(ByState { in_force: 1, ..ByState::default() });
         metrics.audited("written");
         metrics.drifted(DriftState::Contended);
         metrics.turn(crate::queue::Reason::Due.into(), Duration::from_millis(3));
@@ -756,6 +797,10 @@ mod tests {
             "sealift_would_refuse{reason=\"Unsigned\"} 0",
             "sealift_holds{state=\"in_force\"} 1",
             "sealift_holds{state=\"refused\"} 0",
+            "sealift_frozen 3",
+            "sealift_trust_root_age_seconds 60",
+            "sealift_freezes{state=\"in_force\"} 1",
+            "sealift_freezes{state=\"unknown\"} 0",
             "sealift_drift_total{result=\"contended\"} 1",
             "sealift_audit_lines_total{result=\"written\"} 1",
             "sealift_queue{state=\"waiting\"} 4",

@@ -9,6 +9,8 @@ use sealift_registry::{
 };
 use sealift_verify::{duration::Duration, reference::Repository};
 
+use crate::queue::Key;
+
 /// Pulls releases, verifies them and applies exactly what was signed.
 #[derive(Debug, Parser)]
 #[command(name = "sealift-controller", version, propagate_version = true)]
@@ -65,6 +67,10 @@ pub struct Options {
     /// is refused: nothing is ever applied as the controller itself.
     #[arg(long, value_name = "NAME")]
     pub default_service_account: Option<String>,
+    /// The Delivery that brings the policies, or all the others. A release that changes policies or trust roots so that what
+    /// this Delivery runs would be refused is refused itself. What would refuse itself always is.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = delivery)]
+    pub root_delivery: Option<Key>,
     /// Look after the Deliveries of this namespace only; may be repeated. Without it, those of all namespaces. Two
     /// controllers must never look after the same one.
     #[arg(long, value_name = "NAMESPACE")]
@@ -162,6 +168,15 @@ impl Options {
     pub fn platform_namespace(&self) -> Option<String> {
         let own = || std::fs::read_to_string(OWN_NAMESPACE).ok().map(|text| text.trim().to_owned());
         self.platform_namespace.clone().or_else(own).filter(|namespace| !namespace.is_empty())
+    }
+}
+
+fn delivery(text: &str) -> Result<Key, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(Key::new(namespace, name))
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Following the policies of the cluster, and the trust roots they name.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject},
@@ -23,7 +25,8 @@ use tokio::{
 };
 
 use crate::{
-    controller::Policies,
+    controller::{Policies, trust_age::Fetched},
+    metrics::Metrics,
     shards::Shards,
     vitals::{BEAT, Vitals},
 };
@@ -41,6 +44,7 @@ pub(crate) async fn follow_policies(
     cluster: Cluster,
     shards: Shards,
     sender: Arc<watch::Sender<Arc<Policies>>>,
+    metrics: Metrics,
     vitals: Vitals,
 ) {
     let (policies, of_policies) = follow::<SignaturePolicy>(&cluster);
@@ -53,6 +57,7 @@ pub(crate) async fn follow_policies(
     let mut listed = [false; 2];
     // What Events were sent about: one replica does that for all, and whoever takes that over tells what it finds.
     let mut told = Arc::new(Policies::default());
+    let (mut fetched, mut told_old) = (Vec::new(), BTreeSet::new());
     loop {
         let next = tokio::select! {
             _ = ticks.tick() => {
@@ -62,6 +67,7 @@ pub(crate) async fn follow_policies(
                     tell(&recorder, &told, &now, &policies.state()).await;
                     told = now;
                 }
+                tell_old(&recorder, &fetched, &mut told_old, &metrics, shards.lead()).await;
                 continue;
             }
             next = events.next() => next,
@@ -84,7 +90,9 @@ pub(crate) async fn follow_policies(
             continue;
         }
         let objects = policies.state();
-        let now = Policies::read(values(&objects)).with_trust_roots(&values(&roots.state()));
+        let root_objects = values(&roots.state());
+        fetched = root_objects.iter().filter_map(Fetched::of).collect();
+        let now = Policies::read(values(&objects)).with_trust_roots(&root_objects);
         let before = sender.borrow().clone();
         if now.same_as(&before) {
             continue;
@@ -99,6 +107,43 @@ pub(crate) async fn follow_policies(
         } else {
             told = Arc::default();
         }
+    }
+}
+
+/// Counts how old the oldest trust root is, and says of each that is too old that it is, once.
+async fn tell_old(
+    recorder: &Recorder,
+    fetched: &[Fetched],
+    told: &mut BTreeSet<Fetched>,
+    metrics: &Metrics,
+    leads: bool,
+) {
+    let now = Timestamp::now();
+    let oldest = fetched.iter().map(|root| now.duration_since(root.at).as_secs().max(0)).max();
+    metrics.trust_root_age(oldest.unwrap_or(0));
+    told.retain(|root| fetched.contains(root));
+    // One replica tells for all, and whoever takes that over tells again.
+    if !leads {
+        return told.clear();
+    }
+    for root in fetched.iter().filter(|root| root.is_old(now)) {
+        if !told.insert(root.clone()) {
+            continue;
+        }
+        let event = root.event();
+        tracing::warn!(trust_root = %root.name, reason = %event.reason, "{}", event.note.as_deref().unwrap_or_default());
+        let about = ObjectReference {
+            api_version: Some(TrustRoot::api_version(&()).into_owned()),
+            kind: Some(TrustRoot::kind(&()).into_owned()),
+            name: Some(root.name.clone()),
+            uid: root.uid.clone(),
+            ..ObjectReference::default()
+        };
+        if !matches!(tokio::time::timeout(EVENT_LIMIT, recorder.publish(&event, &about)).await, Ok(Ok(()))) {
+            tracing::debug!("the event about an old trust root was not recorded");
+        }
+        // The next one by the next sign of life.
+        break;
     }
 }
 

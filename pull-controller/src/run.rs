@@ -18,11 +18,12 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     audit::AuditLog,
     controller::{
-        Context, Policies,
+        Context, Freezing, Policies,
         notify::{self, Notifications, Notifier},
         outbox, tags as followed,
     },
     delivery_watch::{self, Deliveries},
+    freeze_watch::{self, follow_freezes, wake_thawed},
     memory_watch::{self, follow_memory},
     metrics::{self, Metrics},
     options::Options,
@@ -47,6 +48,8 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 const KNOWN: Duration = Duration::from_secs(10);
 /// The watch of Notifications among the [`Vitals`].
 const NOTIFICATIONS: &str = "notification-watch";
+/// How long the first Deliveries wait until it is known whether there is a freeze; without, they bring nothing new.
+const FREEZES_KNOWN: Duration = Duration::from_secs(10);
 /// How long a loop of ours may give no sign of life.
 const LOOP_BOUND: Duration = Duration::from_secs(60);
 
@@ -123,8 +126,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let shards = shards.unwrap_or_else(Shards::alone);
     let (sender, policies) = watch::channel(Arc::new(Policies::default()));
     let sender = Arc::new(sender);
-    let (of, shared, alive) = (cluster.clone(), shards.clone(), vitals.clone());
-    let following = move || follow_policies(of.clone(), shared.clone(), sender.clone(), alive.clone());
+    let (of, shared, alive, counts) = (cluster.clone(), shards.clone(), vitals.clone(), metrics.clone());
+    let following = move || follow_policies(of.clone(), shared.clone(), sender.clone(), counts.clone(), alive.clone());
     let _policies = kept(policy_watch::LOOP, &vitals, &metrics, following);
     let (sender, notifications) = watch::channel(Arc::new(Notifications::default()));
     let (of, alive, sender) = (cluster.clone(), vitals.clone(), Arc::new(sender));
@@ -136,6 +139,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _notifications = kept(NOTIFICATIONS, &vitals, &metrics, following);
     let notifier = Notifier::new(&options, &platform, notifications.clone(), queue.clone(), metrics.clone());
     let notifier = Arc::new(notifier.map_err(RunError::Services)?);
+    let (sender, freezing) = watch::channel(Arc::new(Freezing::default()));
+    let sender = Arc::new(sender);
+    let (of, shared, alive) = (cluster.clone(), shards.clone(), vitals.clone());
+    let following = move || follow_freezes(of.clone(), shared.clone(), sender.clone(), alive.clone());
+    let _freezes = kept(freeze_watch::LOOP, &vitals, &metrics, following);
     let store = deliveries.store().clone();
     let hub = Hub::new(cluster.clone(), options.max_watches.into());
     let (of, wakes, alive) = (hub.clone(), queue.clone(), vitals.clone());
@@ -147,6 +155,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         &options,
         platform,
         policies.clone(),
+        freezing.clone(),
         store,
         queue.clone(),
         metrics.clone(),
@@ -169,6 +178,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         known = known.wait_for(|policies| policies.are_known()) => drop(known),
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
+    // Not to tell of each new release that it may be frozen, a moment before it is known that it is not.
+    let mut known = freezing.clone();
+    tokio::select! {
+        _ = timeout(FREEZES_KNOWN, known.wait_for(|freezing| freezing.is_known())) => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
     // Nobody is told of what happened before it was known who wants to be; but no release waits for that for long.
     let mut known = notifications;
     tokio::select! {
@@ -188,6 +203,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let _outbox = kept(outbox::LOOP, &vitals, &metrics, move || outbox.clone().run(alive.clone()));
     let (of, alive) = (Arc::clone(&context), vitals.clone());
     let _telling = kept(notify::LOOP, &vitals, &metrics, move || notify::run(Arc::clone(&of), alive.clone()));
+    let _thawing = AbortOnDrop(tokio::spawn(wake_thawed(freezing, deliveries.clone(), queue.clone())));
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), leave: LEAVE, grace: GRACE };
     let (mut stopped, leaving) = (stop, shards.clone());

@@ -7,6 +7,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod completion;
 pub(crate) mod copy;
 pub(crate) mod diff;
+pub(crate) mod freeze;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod list;
@@ -27,10 +28,12 @@ pub(crate) mod sign;
 pub(crate) mod signer;
 pub(crate) mod status;
 pub(crate) mod tag;
+pub(crate) mod trust;
 pub(crate) mod validate;
 pub(crate) mod variant;
 pub(crate) mod verify;
 pub(crate) mod verify_bundle;
+pub(crate) mod wait;
 
 use std::path::PathBuf;
 
@@ -93,6 +96,9 @@ pub(crate) enum Command {
     Plan(plan::PlanArgs),
     Bootstrap(Box<bootstrap::BootstrapArgs>),
     Status(status::StatusArgs),
+    Trust(trust::TrustArgs),
+    Wait(Box<wait::WaitArgs>),
+    Freeze(freeze::FreezeArgs),
     Registry(registry::RegistryArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),

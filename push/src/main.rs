@@ -19,6 +19,7 @@ mod delivery;
 mod diff;
 mod exit;
 mod failure;
+mod freeze;
 mod inspect;
 mod judge;
 mod keygen;
@@ -51,10 +52,12 @@ mod table;
 mod tag;
 mod trace;
 mod transport;
+mod trust;
 mod validate;
 mod variants;
 mod verify;
 mod verify_bundle;
+mod wait;
 mod yaml;
 
 use std::process::ExitCode;
@@ -62,7 +65,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    cli::{Cli, Command, registry::RegistryCommand},
+    cli::{Cli, Command, registry::RegistryCommand, trust::TrustCommand},
     exit::Exit,
     failure::Failure,
     output::Output,
@@ -127,6 +130,11 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Plan(args) => plan::run(&args, output).await,
         Command::Bootstrap(args) => bootstrap::run(&args, output).await,
         Command::Status(args) => status::run(&args, output).await,
+        Command::Trust(args) => match args.command {
+            TrustCommand::Update(args) => trust::update(&args, output).await,
+        },
+        Command::Wait(args) => wait::run(&args, output).await,
+        Command::Freeze(args) => freeze::run(&args, output).await,
         Command::Registry(args) => match args.command {
             RegistryCommand::Serve(args) => registry_serve::run(&args, output).await,
         },

@@ -35,6 +35,7 @@ pub(crate) use self::{
     key_file::KeyPair,
     open::{Opening, open, open_provable, public_pem},
     password::{Asked, password},
+    service::{Ask, Service, ServiceError},
     signatory::{Identity, Signatory},
 };
 use self::{

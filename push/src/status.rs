@@ -1,16 +1,22 @@
 //! `sealift status`: Deliveries, their verdicts, and why one is not ready.
 
-use sealift_apply::api::{
-    CheckRow, Condition, Delivery, DeliveryStatus, HistoryEntry, HoldStatus, LastApplied, WouldRefuse, condition,
+use jiff::Timestamp;
+use sealift_apply::{
+    api::{
+        CheckRow, Condition, Delivery, DeliveryStatus, HistoryEntry, HoldStatus, LastApplied, WouldRefuse, condition,
+    },
+    cluster::{Class, ClusterError},
+    freeze::Freezes,
 };
 use sealift_verify::evidence::THIRD_PARTY;
 use serde_json::{Value, json};
 
 use crate::{
     cli::status::StatusArgs,
-    cluster::{self, resource},
+    cluster::{self, Connected, resource},
     exit::Exit,
     failure::Failure,
+    freeze,
     output::{Format, Output},
     table::{plain, table},
 };
@@ -23,11 +29,15 @@ struct Unreadable(#[source] serde_json::Error);
 pub(crate) async fn run(args: &StatusArgs, output: &mut Output) -> Result<Exit, Failure> {
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or_else(|| connected.namespace.clone());
+    let freezes = freezes(&connected).await?;
     if let Some(name) = &args.name {
         let found = cluster::delivery(&connected, &namespace, name).await?;
         match output.format {
-            Format::Text => output.product(detail(&found))?,
-            Format::Json => output.json(&document(std::slice::from_ref(&found)))?,
+            Format::Text => {
+                told(freezes.as_ref(), output);
+                output.product(detail(&found))?;
+            }
+            Format::Json => output.json(&document(std::slice::from_ref(&found), freezes.as_ref()))?,
         }
         return Ok(Exit::Done);
     }
@@ -41,10 +51,27 @@ pub(crate) async fn run(args: &StatusArgs, output: &mut Output) -> Result<Exit, 
             let place = within.map_or_else(|| "any namespace".to_owned(), |namespace| format!("namespace {namespace}"));
             output.note(format_args!("no Deliveries in {place} (context {})", connected.context));
         }
-        Format::Text => output.product(list(&deliveries))?,
-        Format::Json => output.json(&document(&deliveries))?,
+        Format::Text => {
+            told(freezes.as_ref(), output);
+            output.product(list(&deliveries))?;
+        }
+        Format::Json => output.json(&document(&deliveries, freezes.as_ref()))?,
     }
     Ok(Exit::Done)
+}
+
+/// The freezes of the cluster. They are beside the question, and those of a tenant may not be shown.
+async fn freezes(connected: &Connected) -> Result<Option<Freezes>, Failure> {
+    match freeze::listed(connected).await {
+        Ok(freezes) => Ok(Some(freezes)),
+        Err(ClusterError::Answer { class: Class::Forbidden | Class::NotFound | Class::NotServed, .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn told(freezes: Option<&Freezes>, output: &mut Output) {
+    let lines = freezes.map(|freezes| freeze::in_force(freezes, Timestamp::now())).unwrap_or_default();
+    lines.into_iter().for_each(|line| output.note(line));
 }
 
 fn name(delivery: &Delivery) -> (String, String) {
@@ -173,7 +200,7 @@ fn passed(entry: &HistoryEntry) -> String {
     format!("{at} {release} ({}) {verdict}{reason}{took}{}", digest.short(), changes.unwrap_or_default())
 }
 
-fn document(deliveries: &[Delivery]) -> Value {
+fn document(deliveries: &[Delivery], freezes: Option<&Freezes>) -> Value {
     let one = |delivery: &Delivery| {
         let (namespace, name) = name(delivery);
         let ready = ready(delivery);
@@ -188,7 +215,11 @@ fn document(deliveries: &[Delivery]) -> Value {
             "status": delivery.status,
         })
     };
-    json!({"schema": "sealift.dev/status/v1", "deliveries": deliveries.iter().map(one).collect::<Vec<_>>()})
+    json!({
+        "schema": "sealift.dev/status/v1",
+        "deliveries": deliveries.iter().map(one).collect::<Vec<_>>(),
+        "freezes": freezes.map(|freezes| freeze::values(freezes, Timestamp::now())),
+    })
 }
 
 #[cfg(test)]

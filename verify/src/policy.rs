@@ -16,13 +16,14 @@ mod spec;
 use serde_json::Value;
 
 pub(crate) use self::attestations::VARIABLES;
+use self::authority::authorities_of;
 pub(crate) use self::matcher::anchored;
 pub use self::{
     attestations::AttestationRule,
     authority::{Authority, KeySigner, KeylessSigner, Signer},
     deletions::{DeletionRefused, DeletionRules},
     images::ImageRules,
-    matcher::{Matcher, MatcherError},
+    matcher::{Globs, Matcher, MatcherError},
     objects::ObjectRules,
     require::Requirement,
     select::{Selected, might_match, select},
@@ -32,7 +33,6 @@ pub use self::{
         OnRevocation, ParameterPlace, PolicySpec, ReleaseSpec, RequireSpec, StatementDemand, TransparencySpec,
     },
 };
-use self::{authority::authorities_of, matcher::Globs};
 use crate::{digest::Digest, objects::Object};
 
 /// The `apiVersion` of policies.

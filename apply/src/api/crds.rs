@@ -5,13 +5,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use super::{AcceptedRelease, Delivery, Inventory, Notification, SignaturePolicy, TrustRoot};
+use super::{AcceptedRelease, Delivery, Freeze, Inventory, Notification, SignaturePolicy, TrustRoot};
 
 /// Every definition, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
         AcceptedRelease::crd(),
         Delivery::crd(),
+        Freeze::crd(),
         Inventory::crd(),
         Notification::crd(),
         SignaturePolicy::crd(),

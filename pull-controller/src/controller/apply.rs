@@ -14,7 +14,8 @@ use super::{
     stop::Stop,
 };
 
-/// Dry-runs, remembers, applies.
+/// Dry-runs, remembers, applies. `may` is asked before the first write whether something new may still come; where nothing
+/// is `remembered`, the memory of trust stays as it is.
 ///
 /// Whatever ends this early: what was to be applied stands in the inventory, and a release that was begun is the oldest
 /// that may follow.
@@ -24,13 +25,18 @@ pub(super) async fn applied(
     known: &Known,
     plan: Plan,
     inventory: &mut Inventory,
-    remembered: &Remembered,
+    remembered: Option<&Remembered>,
     verified: &Verified,
     now: Timestamp,
+    may: impl Fn() -> Result<(), Stop>,
     report: &mut Report,
 ) -> Result<(), Stop> {
     let prepared = prepare(access, plan, inventory).await?;
-    memory::advance(access.controller, known, remembered, verified, report.evidence.as_ref(), now).await?;
+    // The dry-run took its time.
+    may()?;
+    if let Some(remembered) = remembered {
+        memory::advance(access.controller, known, remembered, verified, report.evidence.as_ref(), now).await?;
+    }
     match apply(access, prepared, inventory).await {
         Ok(changes) => {
             report.changes.extend(changes);

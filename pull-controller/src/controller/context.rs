@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use kube::runtime::{
     events::{Recorder, Reporter},
     reflector::Store,
@@ -22,6 +23,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     cache::Cache,
     fetch::{Artifacts, Budget},
+    freeze::Freezing,
     images::ImageStore,
     judge::Accepted,
     memory::Known,
@@ -62,6 +64,8 @@ pub struct Context {
     pub(super) cluster: Cluster,
     /// The policies as of now.
     pub(super) policies: watch::Receiver<Arc<Policies>>,
+    /// The freezes as of now.
+    freezing: watch::Receiver<Arc<Freezing>>,
     pub(super) registries: Registries,
     pub(super) artifacts: Artifacts,
     pub(super) images: ImageStore,
@@ -74,6 +78,8 @@ pub struct Context {
     pub(super) exporter: Option<Exporter>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) default_account: Option<String>,
+    /// The Delivery that policies must never lock out.
+    pub(super) root: Option<Key>,
     pub(super) deliveries: Store<Delivery>,
     /// What is known of the memory of trust.
     pub(super) known: Arc<Known>,
@@ -157,6 +163,7 @@ impl Context {
         options: &Options,
         platform: Platform,
         policies: watch::Receiver<Arc<Policies>>,
+        freezing: watch::Receiver<Arc<Freezing>>,
         deliveries: Store<Delivery>,
         queue: Queue,
         metrics: Metrics,
@@ -183,8 +190,10 @@ impl Context {
             shortest: options.min_interval.get(),
             mirrors: options.mirror.clone(),
             default_account: options.default_service_account.clone(),
+            root: options.root_delivery.clone(),
             cluster,
             policies,
+            freezing,
             metrics,
             audit,
             exporter: None,
@@ -224,6 +233,11 @@ impl Context {
         Arc::clone(&self.outbox)
     }
 
+    /// Whether something new may come to a namespace at this moment.
+    pub(super) fn may_come(&self, namespace: &str) -> Result<(), Stop> {
+        self.freezing.borrow().judge(namespace, Timestamp::now())
+    }
+
     /// How often a Delivery's selection is resolved.
     pub(super) fn interval(&self, delivery: &Delivery) -> Duration {
         delivery.spec.interval.get().max(self.shortest)
@@ -235,6 +249,7 @@ impl Context {
         self.metrics.followed(self.tags.followed());
         self.metrics.shards(self.shards.members(), self.shards.held().borrow().len());
         self.metrics.notifications_pending(self.notifier.pending());
+        self.metrics.freezes(self.freezing.borrow().at(Timestamp::now()).by_state());
         let inventories = ("inventories", self.inventories.bytes() as u64);
         for (cache, bytes) in self.artifacts.bytes().into_iter().chain([inventories]) {
             self.metrics.cached(cache, bytes);

@@ -36,7 +36,7 @@ use super::{
     registries::PullSecret,
     report::{Report, last_applied},
     resolve::{Asker, resolve},
-    safety,
+    safety, self_refusal,
     source::{Source, SourceError},
     standing::{Standing, suspending},
     status::{self, READY},
@@ -134,14 +134,16 @@ pub(super) async fn deliver(
         condition(&previous.conditions, READY).is_some_and(|ready| ready.reason == "ApprovalRequired");
     let asked = asked || awaits_approval;
     let freshness = Freshness::of(interval, asked, changed);
-    let depends = |judged: Judged| match verify::is_new(&judged.verified, previous) {
-        true => depends::met(delivery, |key| context.delivery(key)).map(|()| judged),
+    let may_come = || context.may_come(&owner.namespace);
+    let met = || depends::met(delivery, |key| context.delivery(key));
+    let timely = |judged: Judged| match verify::is_new(&judged.verified, previous) {
+        true => may_come().and_then(|()| met()).map(|()| judged),
         false => Ok(judged),
     };
     let judged = match selected {
         Ok(resolved) => {
             report.attempted = Some((resolved.digest, resolved.tag.clone()));
-            judge.selected(&resolved, freshness, &mut report.evidence).await.and_then(depends)
+            judge.selected(&resolved, freshness, &mut report.evidence).await.and_then(timely)
         }
         Err(error) => Err(error.into()),
     };
@@ -177,14 +179,24 @@ pub(super) async fn deliver(
     let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
     let (plan, mut inventory, glance) =
         planned(access, &verified, follower, spec, &memo.contention, sight, kept).await?;
-    let rows = if spec.prune { plan.prunes().to_vec() } else { Vec::new() };
+    // What an emergency hold goes back to, policies allow also under a freeze.
+    let frozen = if is_held { None } else { may_come().err() };
+    if is_new && let Some(stop) = frozen {
+        return Err(stop);
+    }
+    let leaves = spec.prune && !plan.prunes().is_empty();
+    let rows = if leaves && frozen.is_none() { plan.prunes().to_vec() } else { Vec::new() };
     if is_new {
         safety::judged(access, &verified, &plan, &rows, &inventory, now, report).await?;
+        self_refusal::judged(context, &judge, &verified, &plan, &rows).await?;
     }
     let brings = is_new && !plan.preview().is_noop();
     let working = brings.then(|| status::working(previous, about(delivery), report));
     progress::step("apply");
-    let work = applied(access, &context.known, plan, &mut inventory, &remembered, &verified, now, report);
+    let may = || if is_new && !is_held { may_come() } else { Ok(()) };
+    // A statement that came under a freeze is none of what runs, also where it is about the same objects.
+    let noted = frozen.is_none().then_some(&remembered);
+    let work = applied(access, &context.known, plan, &mut inventory, noted, &verified, now, may, report);
     let done = told_if_slow(work, async {
         let Some(working) = working else { return };
         let written = publish::current(delivery, memo);
@@ -197,7 +209,8 @@ pub(super) async fn deliver(
     drift::fought(&mut memo.contention, &report.changes, std::time::Instant::now());
     done?;
     if report.changes.waiting.is_empty() {
-        report.applied = evidence.map(|evidence| last_applied(&verified, &evidence));
+        let applied = evidence.filter(|_| frozen.is_none());
+        report.applied = applied.map(|evidence| last_applied(&verified, &evidence));
         memo.accepted = Some(Arc::new(accepted));
     }
     progress::step("prune");
@@ -226,7 +239,7 @@ pub(super) async fn deliver(
     report.health = Some(health(&account, &view, trust, &ids, &report.changes, &checks).await);
     memo.awaited = Awaited::after(delivery, interval, &policies, report).map(Arc::new);
     gone?;
-    held_up.map_or(Ok(()), Err)
+    held_up.or(frozen.filter(|_| leaves)).map_or(Ok(()), Err)
 }
 
 /// True for the Delivery in its own release: waiting until it is ready, it would wait for itself.

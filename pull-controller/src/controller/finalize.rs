@@ -33,8 +33,16 @@ const GRACE: Duration = Duration::from_secs(40);
 /// How often gone objects are looked for, and failed deletions tried again at first.
 const AGAIN: Duration = Duration::from_secs(3);
 
+/// Why nothing outside of it is deleted any more, once a namespace goes.
+const NAMESPACE_GOES: &str = "its namespace is being deleted";
+
 /// The reason while deletions take their time.
 pub(super) const DELETING: &str = "Deleting";
+
+/// True if nothing is wrong where a deletion is not over for this reason.
+pub(super) fn takes_its_time(reason: &str) -> bool {
+    matches!(reason, DELETING | "Frozen" | "FreezeUnknown")
+}
 
 /// What is still to be done.
 enum Left {
@@ -67,7 +75,7 @@ pub(super) async fn finalize(
         Left::Work { reason, message } => {
             let next = status::deleting(previous, about(delivery), reason, &message);
             match previous != &next {
-                true if reason == DELETING => tracing::info!(delivery = %name(delivery), reason, "{message}"),
+                true if takes_its_time(reason) => tracing::info!(delivery = %name(delivery), reason, "{message}"),
                 true => tracing::warn!(delivery = %name(delivery), reason, "{message}"),
                 false => {}
             }
@@ -107,6 +115,14 @@ async fn work(context: &Context, delivery: &Delivery, owner: &DeliveryReference)
     }
     let named = delivery.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
     let going = going_away(context, owner, named.or(context.default_account.as_deref())).await?;
+    // A freeze is about what runs, so that is not deleted; what goes with its namespace goes whatever anybody says.
+    let goes_anyway = policy != DeletionPolicy::Wait && going == Some(NAMESPACE_GOES);
+    if let Err(stop) = context.may_come(&owner.namespace).or_else(|stop| if goes_anyway { Ok(()) } else { Err(stop) }) {
+        let message = format!(
+            "its objects stay until then: {stop} (hint: with spec.deletionPolicy Orphan it goes at once, without them)"
+        );
+        return Ok(Left::Work { reason: stop.reason(), message });
+    }
     let (Some(account), going) = (named.or(context.default_account.as_deref()), going) else {
         return Ok(orphans_after_grace(delivery, &inventory, "there is no service account to delete them as"));
     };
@@ -161,7 +177,7 @@ async fn going_away(
 ) -> Result<Option<&'static str>, ClusterError> {
     let namespace = read::namespace(&context.cluster, &owner.namespace).await?;
     if namespace.is_none_or(|namespace| namespace.deletion_timestamp.is_some()) {
-        return Ok(Some("its namespace is being deleted"));
+        return Ok(Some(NAMESPACE_GOES));
     }
     let Some(account) = account else { return Ok(None) };
     let account: Option<ServiceAccount> = read::object(&context.cluster, &owner.namespace, account).await?;

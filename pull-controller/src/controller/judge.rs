@@ -123,7 +123,10 @@ impl Judge<'_> {
     ) -> Result<(Judged, Stop), Stop> {
         let about_selection = matches!(stop, Stop::Refused(_) | Stop::Source(_))
             && stop.verdict() != Verdict::Untouched
-            || matches!(stop, Stop::Dependency(_) | Stop::DependencyCycle(_));
+            || matches!(
+                stop,
+                Stop::Dependency(_) | Stop::DependencyCycle(_) | Stop::Frozen(_) | Stop::FreezeUnknown(_)
+            );
         let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
         let hold = self.meant.filter(|meant| last.statement == Some(meant.mark.statement)).map(|meant| &meant.hold);
         let resolved = self.resolved(last.digest);
@@ -165,6 +168,21 @@ impl Judge<'_> {
             Ok(judged) if is_applied(&judged.verified, last) => Ok((judged, stop)),
             _ => Err(stop),
         }
+    }
+
+    /// The very release that was judged, by everything but these policies in the place of those there are.
+    pub(super) async fn under(&self, policies: &Arc<Policies>, verified: &Verified) -> Result<(), Stop> {
+        policies.for_repository(self.source.repository, &self.owner.namespace)?;
+        let judge = Judge { policies, ..*self };
+        let hold = self.meant.filter(|meant| meant.mark.artifact == verified.digest()).map(|meant| &meant.hold);
+        let choice = Choice { hold, variant: verified.variant() };
+        judge.judged(&self.resolved(verified.digest()), choice, None, &mut None).await.map(drop)
+    }
+
+    /// What was applied last, as anew.
+    pub(super) async fn of_last(&self, last: &LastApplied) -> Result<(), Stop> {
+        let choice = Choice { hold: None, variant: last.variant.as_deref() };
+        self.judged(&self.resolved(last.digest), choice, None, &mut None).await.map(drop)
     }
 
     /// Any age of cached signatures will do without a `freshness`, as long as they are accepted.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sealift_verify::{
-    objects::{Object, Origin, identity},
+    objects::{Object, ObjectId, Origin, identity},
     policy::{Policy, Selected, might_match, select},
     reference::Repository,
     sigstore::{TrustRoot, TrustRoots},
@@ -22,6 +22,9 @@ pub struct Policies {
     usable: Vec<Arc<Policy>>,
     unusable: Vec<Unusable>,
     roots: TrustRoots,
+    /// What all this was read from.
+    objects: Vec<Value>,
+    root_objects: Vec<Value>,
 }
 
 /// A policy that cannot be used.
@@ -38,7 +41,7 @@ pub struct Unusable {
 impl Policies {
     /// Reads policy objects as they stand in the cluster.
     pub fn read(objects: Vec<Value>) -> Self {
-        let mut policies = Self { known: true, ..Self::default() };
+        let mut policies = Self { known: true, objects: objects.clone(), ..Self::default() };
         for object in objects {
             let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             match parse(&object) {
@@ -56,11 +59,30 @@ impl Policies {
     #[must_use]
     pub fn with_trust_roots(mut self, objects: &[Value]) -> Self {
         self.roots = TrustRoots::default();
+        self.root_objects = objects.to_vec();
         for object in objects {
             let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             self.roots.insert(name, read_root(object));
         }
         self
+    }
+
+    /// The policies and trust roots there would be with these objects as they are here, and without those that are deleted.
+    #[must_use]
+    pub(super) fn after(&self, changed: Vec<Value>, deleted: &[ObjectId]) -> Self {
+        let next = |kind: &str, now: &[Value]| {
+            let is = |object: &Value| object["kind"] == kind;
+            let stays = |object: &&Value| {
+                let name = object["metadata"]["name"].as_str();
+                let gone = |id: &ObjectId| id.kind == kind && Some(id.name.as_str()) == name;
+                let changes = |other: &Value| is(other) && other["metadata"]["name"].as_str() == name;
+                !deleted.iter().any(gone) && !changed.iter().any(changes)
+            };
+            let stay = now.iter().filter(stays);
+            stay.chain(changed.iter().filter(|object| is(object))).cloned().collect::<Vec<_>>()
+        };
+        let (policies, roots) = (next("SignaturePolicy", &self.objects), next("TrustRoot", &self.root_objects));
+        Self::read(policies).with_trust_roots(&roots)
     }
 
     /// The trust roots that policies may name.
@@ -158,6 +180,56 @@ mod tests {
         assert_eq!(judged(vec![good.clone(), bad.clone()], "registry.example/other"), Err("PolicyInvalid"));
         bad["spec"]["match"] = json!({"repositories": ["registry.example/**"], "namespaces": ["elsewhere"]});
         assert_eq!(judged(vec![good, bad], "registry.example/other"), Ok(1));
+    }
+
+    #[test]
+    fn a_release_leaves_behind_what_it_changes_adds_and_does_not_delete() {
+        let id = |kind: &str, name: &str| ObjectId {
+            group: "sealift.dev".into(),
+            version: "v1alpha1".into(),
+            kind: kind.into(),
+            namespace: None,
+            name: name.into(),
+        };
+        let root = |name: &str| {
+            json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "TrustRoot", "metadata": {"name": name},
+                "spec": {"trustedRoot": "{}"}})
+        };
+        let now = Policies::read(vec![policy("a", json!(["**"])), policy("b", json!(["registry.example/b/**"]))]);
+        let now = now.with_trust_roots(&[root("r")]);
+        let judged = |after: &Policies, repository: &str| {
+            let selected = after.for_repository(&repository.parse().unwrap(), "apps");
+            selected.map(|selected| selected.enforcing.len()).map_err(|stop| stop.reason())
+        };
+        let mut broken = policy("c", json!(["**"]));
+        broken["spec"]["authoritys"] = json!([]);
+        for (what, changed, deleted, in_a, in_b) in [
+            ("nothing", vec![], vec![], Ok(1), Ok(2)),
+            ("one goes", vec![], vec![id("SignaturePolicy", "a")], Err("NoPolicy"), Ok(1)),
+            (
+                "both go",
+                vec![],
+                vec![id("SignaturePolicy", "a"), id("SignaturePolicy", "b")],
+                Err("NoPolicy"),
+                Err("NoPolicy"),
+            ),
+            ("another kind of that name goes", vec![], vec![id("TrustRoot", "a")], Ok(1), Ok(2)),
+            ("one is about less", vec![policy("a", json!(["other.example/**"]))], vec![], Err("NoPolicy"), Ok(1)),
+            ("one comes", vec![policy("c", json!(["**"]))], vec![], Ok(2), Ok(3)),
+            ("one comes that nobody can read", vec![broken], vec![], Err("PolicyInvalid"), Err("PolicyInvalid")),
+        ] {
+            let after = now.after(changed, &deleted);
+            let found = (judged(&after, "registry.example/a"), judged(&after, "registry.example/b/c"));
+            assert_eq!(found, (in_a, in_b), "{what}");
+            assert!(
+                after.are_known() && after.roots().get("r").is_err_and(|why| !why.to_string().is_empty()),
+                "{what}"
+            );
+        }
+        let other = now.after(vec![root("public-good")], &[]);
+        assert!(other.roots().get("public-good").is_err() && now.roots().get("public-good").is_ok());
+        let gone = other.after(vec![], &[id("TrustRoot", "public-good")]);
+        assert!(gone.roots().get("public-good").is_ok(), "the built-in one counts again");
     }
 
     #[test]

@@ -101,7 +101,8 @@ pub(super) fn deleting(previous: &DeliveryStatus, about: About<'_>, reason: &str
     let mut writer = begin(previous, about);
     writer.set(READY, "False", reason, message);
     writer.set(RECONCILING, "True", reason, message);
-    writer.set(STALLED, if reason == super::finalize::DELETING { "False" } else { "True" }, reason, message);
+    let stalled = !super::finalize::takes_its_time(reason);
+    writer.set(STALLED, if stalled { "True" } else { "False" }, reason, message);
     writer.status
 }
 

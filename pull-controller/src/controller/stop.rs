@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use sealift_apply::{apply::ApplyError, budget::OverBudget, change::Refused, cluster::ClusterError};
+use sealift_apply::{apply::ApplyError, budget::OverBudget, change::Refused, cluster::ClusterError, freeze::Frozen};
 use sealift_registry::client::ClientError;
 use sealift_verify::{approval::NotApproved, refusal::Refusal};
 
@@ -45,6 +45,12 @@ pub enum Stop {
     /// Something it depends on is not ready.
     #[error("waits for what it depends on: {0}")]
     Dependency(String),
+    /// A Freeze is in force. What runs is kept in repair.
+    #[error("nothing new is applied: {0}")]
+    Frozen(Frozen),
+    /// Whether there is a Freeze cannot be said.
+    #[error("nothing new is applied, since it is not known whether there is a Freeze: {0}")]
+    FreezeUnknown(String),
     /// It waits for itself.
     #[error("depends on itself: {0}")]
     DependencyCycle(String),
@@ -75,6 +81,18 @@ pub enum Stop {
     /// A policy demands that the plan be approved, and it is not. Nothing of it is applied.
     #[error("nothing was applied")]
     NotApproved(#[source] Box<NotApproved>),
+    /// It changes policies or trust roots so that it, or the root Delivery, would be refused. Nothing of it is applied.
+    #[error(
+        "nothing was applied: with the policies and trust roots that it leaves behind, Delivery {whose} {} ({})",
+        if why.verdict() == Verdict::Refused { "would be refused" } else { "cannot be judged" }, why.reason()
+    )]
+    SelfRefusing {
+        /// Which Delivery would be refused.
+        whose: String,
+        /// Why, or why that cannot be said.
+        #[source]
+        why: Box<Self>,
+    },
     /// Not everything was applied.
     #[error(transparent)]
     Apply(Box<ApplyError>),
@@ -144,6 +162,8 @@ impl Stop {
             Self::Revoked { .. } => "Revoked",
             Self::Dependency(_) => "DependencyNotReady",
             Self::DependencyCycle(_) => "DependencyCycle",
+            Self::Frozen(_) => "Frozen",
+            Self::FreezeUnknown(_) => "FreezeUnknown",
             Self::Parameter(error) if error.is_transient() => "ClusterUnavailable",
             Self::Parameter(_) => "BadParameter",
             Self::Source(error) => source_reason(error),
@@ -154,6 +174,8 @@ impl Stop {
             Self::Cluster { .. } | Self::Internal(_) => "ApplyFailed",
             Self::Deletion(_) => "DeletionRefused",
             Self::NotApproved(_) => "ApprovalRequired",
+            Self::SelfRefusing { why, .. } if why.verdict() == Verdict::Refused => "SelfRefusing",
+            Self::SelfRefusing { why, .. } => why.reason(),
             Self::Apply(error) if error.done().changed() => "PartlyApplied",
             Self::Apply(_) => "ApplyFailed",
             Self::Prune(_) => "PruneFailed",
@@ -180,9 +202,12 @@ impl Stop {
             | Self::NoServiceAccount
             | Self::Dependency(_)
             | Self::DependencyCycle(_)
+            | Self::Frozen(_)
+            | Self::FreezeUnknown(_)
             | Self::Cluster { .. }
             | Self::Deletion(_)
             | Self::NotApproved(_)
+            | Self::SelfRefusing { .. }
             | Self::Apply(_)
             | Self::Prune(_)
             | Self::Internal(_) => Verdict::Untouched,
@@ -198,7 +223,10 @@ impl Stop {
             }
             // Whatever becomes ready wakes those that depend on it.
             Self::Dependency(_) => Retry::Followed,
+            // The end of a freeze wakes those that wait for it.
+            Self::Frozen(_) | Self::FreezeUnknown(_) => Retry::Followed,
             Self::Revoked { selected, .. } => selected.retry(),
+            Self::SelfRefusing { why, .. } => why.retry(),
             Self::Refused(refusal) if refusal.is_undecided() => Retry::Backoff,
             Self::Refused(_) => Retry::Interval,
             // It is asked again for all who want to know, and the answer wakes them.
@@ -228,6 +256,7 @@ impl Stop {
             Self::Parameter(error) => !error.is_transient(),
             Self::Cluster { source, .. } => !source.is_transient() && !source.is_conflict(),
             Self::Source(error) => !error.is_transient(),
+            Self::SelfRefusing { why, .. } => why.is_stalled(),
             Self::Prune(_) | Self::Revoked { .. } => true,
             Self::Internal(_) | Self::Late(_) => false,
             _ => !self.retry().is_tried_again(),
@@ -240,6 +269,9 @@ impl Stop {
         match self {
             Self::Refused(refusal) => format!("{text} (hint: {})", refusal.hint()),
             Self::Revoked { refusal, .. } => format!("{text} (hint: {})", refusal.hint()),
+            Self::SelfRefusing { why, .. } if why.verdict() == Verdict::Refused => format!(
+                "{text} (hint: release first what is accepted under the old and the new policies, such as one signed by both keys, or add the new authority before the old one goes)"
+            ),
             Self::Deletion(_) => format!(
                 "{text} (hint: if it is meant, allow it with objects.deletions.max in a SignaturePolicy that matches, or release in smaller steps)"
             ),

@@ -20,6 +20,7 @@ pub fn count(deliveries: &[Arc<Delivery>], metrics: &Metrics, now: Timestamp) {
     let statuses = || deliveries.iter().filter_map(|delivery| delivery.status.as_ref());
     let refused = statuses().filter_map(|status| status.would_refuse_now.as_ref());
     metrics.would_refuse(refused.map(|refused| refused.reason.as_str()));
+    metrics.frozen(deliveries.iter().filter(|delivery| is_frozen(delivery)).count());
     metrics.holds(statuses().filter_map(|status| status.hold.as_ref()).map(|hold| hold.state));
     metrics.differing(statuses().filter_map(|status| status.drift.as_ref()).map(|drift| drift.open).sum());
     metrics.managed(statuses().filter_map(|status| status.objects).sum());
@@ -47,6 +48,11 @@ fn standing(delivery: &Delivery) -> Standing {
         _ => "unknown",
     };
     (value, words::known(&ready.reason))
+}
+
+/// True if a freeze, or that nobody knows whether there is one, keeps something from it.
+fn is_frozen(delivery: &Delivery) -> bool {
+    matches!(standing(delivery), ("false", "Frozen" | "FreezeUnknown"))
 }
 
 fn standings(deliveries: &[Arc<Delivery>]) -> BTreeMap<Standing, i64> {
@@ -101,6 +107,7 @@ mod tests {
             // A signer whose clock is ahead.
             delivery(json!({"conditions": ready("False", "Unsigned"), "lastApplied": applied("2026-02-02T00:00:00Z")})),
             delivery(json!({"conditions": ready("False", "whatever a tenant wrote")})),
+            delivery(json!({"conditions": ready("False", "Frozen")})),
             delivery(json!({})),
         ];
         let metrics = Metrics::new();
@@ -113,6 +120,7 @@ mod tests {
             r#"sealift_delivery_reasons{ready="false",reason="Other"} 1"#,
             r#"sealift_delivery_reasons{ready="unknown",reason="Other"} 1"#,
             r#"sealift_deliveries{ready="true"} 3"#,
+            "sealift_frozen 1",
             "sealift_drifted_objects 3",
             "sealift_managed_objects 11",
             r#"sealift_release_age_seconds{quantile="0.5"} 60.0"#,

@@ -25,6 +25,7 @@ fn rows() -> BTreeMap<String, Row> {
     metrics.ages(&[Duration::ZERO]);
     metrics.would_refuse([].into_iter());
     metrics.holds([].into_iter());
+    metrics.freezes(ByState::default());
     metrics.deliveries(ByReadiness::default());
     let every = words::reasons().chain([words::OTHER]);
     metrics

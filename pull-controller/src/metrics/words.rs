@@ -19,6 +19,8 @@ const STOPS: &[&str] = &[
     "DependencyCycle",
     "DependencyNotReady",
     "Forbidden",
+    "FreezeUnknown",
+    "Frozen",
     "HostNotAllowed",
     "InvalidSpec",
     "MemoryUnusable",
@@ -27,6 +29,7 @@ const STOPS: &[&str] = &[
     "PartlyApplied",
     "PruneFailed",
     "Revoked",
+    "SelfRefusing",
     "SourceUnavailable",
     "VerdictLate",
 ];

@@ -21,11 +21,13 @@ pub enum Reason {
     Dependency,
     /// Something it has found or done is still to be written.
     Owed,
+    /// A freeze that kept something new from it ended, or says something else.
+    Thawed,
 }
 
 impl Reason {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 8] = [
+    pub(crate) const ALL: [(Self, &'static str); 9] = [
         (Self::Changed, "changed"),
         (Self::Due, "due"),
         (Self::Policy, "policy"),
@@ -34,6 +36,7 @@ impl Reason {
         (Self::Health, "health"),
         (Self::Dependency, "dependency"),
         (Self::Owed, "owed"),
+        (Self::Thawed, "thawed"),
     ];
 
     /// True if what woke it ends something that was begun, and is short.
@@ -41,14 +44,14 @@ impl Reason {
         matches!(self, Self::Health | Self::Owed)
     }
 
-    fn bit(self) -> u8 {
-        1 << self as u8
+    fn bit(self) -> u16 {
+        1 << self as u16
     }
 }
 
 /// All reasons that came together before a Delivery's turn did. Never empty once taken from the queue.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reasons(u8);
+pub struct Reasons(u16);
 
 impl Reasons {
     /// One more.

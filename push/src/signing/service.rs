@@ -1,4 +1,4 @@
-//! Requests to the services that take part in signing: encrypted or on this machine, timed, bounded, and tried again
+//! Requests to the services that take part in signing, and to those that say whom to trust: encrypted or on this machine, timed, bounded, and tried again
 //! where that may help. Whatever is asked of them may be asked twice.
 
 use std::{fmt, net::IpAddr, time};
@@ -24,7 +24,7 @@ const LONGEST_CONNECT: time::Duration = time::Duration::from_secs(10);
 
 /// One service at its address.
 #[derive(Clone, Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     at: At,
     base: Url,
     http: Client,
@@ -157,7 +157,7 @@ impl ServiceError {
     }
 
     /// The status it answered with.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
             _ => None,
@@ -174,7 +174,7 @@ impl From<ServiceError> for Failure {
 
 /// What is asked.
 #[derive(Debug)]
-pub(super) struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     pub(super) method: Method,
     /// Below the service's address; empty for the address itself.
     pub(super) path: &'a str,
@@ -184,7 +184,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    pub(super) fn get(path: &'a str, headers: HeaderMap) -> Self {
+    pub(crate) fn get(path: &'a str, headers: HeaderMap) -> Self {
         Self { method: Method::GET, path, headers, body: None }
     }
 
@@ -195,7 +195,7 @@ impl<'a> Ask<'a> {
 
 impl Service {
     /// A service at its address, with CA certificates to trust beside the system's.
-    pub(super) fn new(
+    pub(crate) fn new(
         service: &'static str,
         address: &str,
         ca: Option<&[u8]>,
@@ -251,7 +251,7 @@ impl Service {
     }
 
     /// The body of a successful answer. What may pass is tried again with growing pauses, for twice the time-out.
-    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Vec<u8>, ServiceError> {
+    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Vec<u8>, ServiceError> {
         let begun = Instant::now();
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(time::Duration::from_millis(250))

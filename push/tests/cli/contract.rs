@@ -18,7 +18,7 @@ const HEAD: &str = "\
 Made of the JSON Schemas in [schemas/](schemas) by `make generate`, and checked against git; every document that a test of this
 repository sees the program print is validated by them. Each document says in `schema` what it is, with a version. Within a version
 fields are only added, so pass over what you do not know. Where a command fails, standard output is empty, standard error says why,
-and the [exit code](cli.md#exit-codes) says which kind of failure it was; `verify`, `policy check`, `policy test`, `plan` and `diff` print their
+and the [exit code](cli.md#exit-codes) says which kind of failure it was; `verify`, `policy check`, `policy test`, `plan`, `diff` and `wait` print their
 document all the same. SARIF and JUnit are as those formats have them.
 ";
 

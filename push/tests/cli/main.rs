@@ -57,6 +57,8 @@ mod signers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod validate;
 #[cfg(test)]
 mod variants;

@@ -82,14 +82,19 @@ impl Matcher {
 
 /// A list of globs of which any may match; `**` selects everything, since a policy about everything only tightens.
 #[derive(Clone, Debug)]
-pub(super) struct Globs(Vec<GlobMatcher>);
+pub struct Globs(Vec<GlobMatcher>);
 
 impl Globs {
-    pub(super) fn new(patterns: &[String]) -> Result<Self, MatcherError> {
+    /// Compiles a list.
+    ///
+    /// # Errors
+    /// [`MatcherError`] about the first pattern that is empty or none.
+    pub fn new(patterns: &[String]) -> Result<Self, MatcherError> {
         patterns.iter().map(|pattern| glob(pattern)).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    /// True if one of them matches the whole of `text`.
+    pub fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|glob| glob.is_match(text))
     }
 

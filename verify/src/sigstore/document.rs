@@ -17,6 +17,11 @@ pub struct TrustRootSpec {
     /// The text of a `trusted_root.json`, as `cosign trusted-root create` writes it.
     #[schemars(length(min = 1, max = 1_048_576))]
     pub trusted_root: String,
+    /// When it was fetched from the repository that distributes it, as `sealift trust update` writes it. It is no part of
+    /// the trust: a controller tells of a root that is older than 60 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub fetched_at: Option<jiff::Timestamp>,
 }
 
 /// Why a `TrustRoot` document cannot be used.

@@ -163,6 +163,16 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Stops it and all its children where they are (SIGSTOP).
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Signals the whole group, unless its leader has been waited for: then the id may be somebody else's.
     fn signal(&mut self, signal: Signal) {
         if self.ended().is_none() {

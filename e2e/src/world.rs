@@ -7,6 +7,7 @@
 mod deliveries;
 mod metrics;
 mod objects;
+mod replicas;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use std::{
     io::Write as _,
     panic::{AssertUnwindSafe, resume_unwind},
     path::{Path, PathBuf},
+    process::Command,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -31,6 +33,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use deliveries::{is_ready, reason};
+pub use replicas::Replica;
 
 use crate::{
     cli::Cli, control_plane::ControlPlane, keys::KeyPair, keys::policy, loopback, process::Process, process::free_port,
@@ -218,6 +221,15 @@ impl<'a> World<'a> {
     /// # Panics
     /// Where it cannot be started.
     pub async fn launch_controller(&self, more: &[&str]) -> u16 {
+        let (mut command, port) = self.controller_command().await;
+        command.args(more);
+        let process = Process::start("sealift-controller", command, &self.controller_log);
+        *lock(&self.controller) = Some(process.unwrap_or_else(|error| panic!("{error}")));
+        port
+    }
+
+    /// The command that runs a controller for the namespaces so far, and the port of its probes.
+    async fn controller_command(&self) -> (Command, u16) {
         let own = self.controller_log.with_file_name("controller.kubeconfig");
         if !own.exists() {
             let (namespace, account) = CONTROLLER;
@@ -232,10 +244,7 @@ impl<'a> World<'a> {
         command.args(["--metrics-listen", &format!("127.0.0.1:{port}")]);
         command.args(["--plain-http-host", &self.registry.host()]);
         command.args(lock(&self.namespaces).iter().map(|namespace| format!("--watch-namespace={namespace}")));
-        command.args(more);
-        let process = Process::start("sealift-controller", command, &self.controller_log);
-        *lock(&self.controller) = Some(process.unwrap_or_else(|error| panic!("{error}")));
-        port
+        (command, port)
     }
 
     /// Ends the controller at once, as when its machine loses power (SIGKILL).
@@ -286,9 +295,15 @@ impl<'a> World<'a> {
         for namespace in lock(&self.namespaces).iter() {
             text += &self.control_plane.dump(namespace);
         }
-        let log = self.controller_log();
-        let lines: Vec<&str> = log.lines().collect();
-        text + "--- sealift-controller\n" + &lines[lines.len().saturating_sub(60)..].join("\n")
+        let folder = self.controller_log.parent().and_then(|folder| fs::read_dir(folder).ok());
+        let logs = folder.into_iter().flatten().flatten().map(|entry| entry.path());
+        for log in logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+            let told = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let lines: Vec<&str> = told.lines().collect();
+            let name = log.file_stem().unwrap_or_default().to_string_lossy();
+            text += &format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+        text
     }
 
     /// Takes down what others would stumble over; the rest goes with the control plane.

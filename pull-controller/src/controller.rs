@@ -27,6 +27,7 @@ mod owed;
 mod parameters;
 mod plan;
 mod policies;
+mod polling;
 mod prune;
 mod publish;
 mod read;
@@ -69,6 +70,7 @@ pub use self::{
     freeze::Freezing,
     parameters::ParameterError,
     policies::{Policies, Unusable},
+    polling::{Follows, Polling, Seen},
     registries::PullSecretError,
     source::SourceError,
     stop::{Retry, Stop, Verdict},

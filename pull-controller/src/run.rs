@@ -212,6 +212,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         leaving.leave();
     };
     let all_ended = workers::work(Arc::clone(&context), queue, bounds, vitals, stopping).await;
+    let _parted = shards.ending().await;
     context.settle().await;
     if all_ended {
         shards.release().await;

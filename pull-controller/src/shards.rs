@@ -13,7 +13,10 @@ use std::{
     future::Future,
     hash::{BuildHasher as _, Hasher as _},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,7 @@ use futures::StreamExt as _;
 use kube::Client;
 use sealift_apply::{cluster::ClusterError, permit::Permit};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, OwnedMutexGuard, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
@@ -92,6 +95,10 @@ struct Shared {
     own: Mutex<Option<(Member, String)>>,
     moved: Notify,
     renew: Notify,
+    /// Held while shards are parted with.
+    parting: Arc<tokio::sync::Mutex<()>>,
+    /// The Lease is being released: it is not renewed any more, and that it is gone is no accident.
+    released: AtomicBool,
     metrics: Metrics,
 }
 
@@ -121,6 +128,8 @@ impl Shards {
             own: Mutex::default(),
             moved: Notify::new(),
             renew: Notify::new(),
+            parting: Arc::default(),
+            released: AtomicBool::new(false),
             metrics,
         };
         let held = watch::channel(ShardSet::default()).0;
@@ -161,10 +170,16 @@ impl Shards {
         }
     }
 
+    /// Waits until what is being given away is, and gives nothing more away while the answer is held.
+    pub(crate) async fn ending(&self) -> Option<OwnedMutexGuard<()>> {
+        Some(Arc::clone(&self.0.shared.as_ref()?.parting).lock_owned().await)
+    }
+
     /// Deletes the own Lease, since nothing is written any more: others take over at once what they have not got yet.
     pub(crate) async fn release(&self) {
         let Some(shared) = &self.0.shared else { return };
         lock(&self.0.permit).end();
+        shared.released.store(true, Ordering::SeqCst);
         let Some((member, uid)) = lock(&shared.own).take() else { return };
         match shared.leases.release(&member, &uid).await {
             Ok(()) => tracing::info!(%member, "the Lease is released"),
@@ -178,7 +193,7 @@ impl Shards {
     /// Keeps the own Lease, for ever.
     pub(crate) async fn renew(self, vitals: Vitals) {
         let Some(shared) = &self.0.shared else { return };
-        loop {
+        while !shared.released.load(Ordering::SeqCst) {
             vitals.beat(RENEWAL);
             let pause = match self.renew_once(shared).await {
                 Ok(()) => shared.terms.renewed_every(),
@@ -193,6 +208,8 @@ impl Shards {
             let pause = pause.mul_f64(0.9 + 0.1 * fraction());
             let _ = timeout(pause, shared.renew.notified()).await;
         }
+        // Not over: a loop that ends is begun anew.
+        std::future::pending().await
     }
 
     async fn renew_once(&self, shared: &Shared) -> Result<(), ClusterError> {
@@ -233,7 +250,7 @@ impl Shards {
     /// The own Lease was deleted: what runs may not write any more, and this process begins anew.
     fn lost(&self, shared: &Shared, member: &Member) {
         let mut knows = lock(&shared.knows);
-        if knows.me() != member {
+        if knows.me() != member || shared.released.load(Ordering::SeqCst) {
             return;
         }
         tracing::error!(%member, reason = "LeaseLost", "the Lease is gone: what runs ends, and this replica joins anew");
@@ -354,6 +371,7 @@ impl Shards {
 
     /// Parts with those in which nothing is done any more.
     async fn part(&self, shared: &Shared, holder: &impl Shardholder, give: &ShardSet, forget: &ShardSet) {
+        let _held = shared.parting.lock().await;
         let busy = holder.busy();
         let (give, forget) = (give.without(&busy), forget.without(&busy));
         // What is ours is written before it is given away, which takes a Lease that lasts.

@@ -138,7 +138,7 @@ impl std::fmt::Debug for Context {
 }
 
 /// The memory is shared out: parsed layers are what is needed most often, signatures and inventories are small.
-fn budget(options: &Options) -> Budget {
+pub(super) fn budget(options: &Options) -> Budget {
     let memory = usize::try_from(options.cache_memory.bytes()).unwrap_or(usize::MAX);
     Budget {
         layers: memory / 4,

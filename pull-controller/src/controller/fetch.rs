@@ -268,7 +268,12 @@ impl Artifacts {
     }
 
     /// The bytes of a layer.
-    async fn layer(&self, source: &Source<'_>, place: &Place, layer: &Descriptor) -> Result<Bytes, SourceError> {
+    pub(super) async fn layer(
+        &self,
+        source: &Source<'_>,
+        place: &Place,
+        layer: &Descriptor,
+    ) -> Result<Bytes, SourceError> {
         let who = source.who(place)?;
         let key: Layer = (who.clone(), place.clone(), layer.digest);
         if let Some(bytes) = self.layers.get(&key) {

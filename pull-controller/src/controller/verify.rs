@@ -52,6 +52,11 @@ impl Freshness {
         let to_confirm = if asked { Duration::ZERO } else { interval.saturating_mul(ROUNDS) };
         Self { to_confirm, to_refuse: if asked || changed { AT_ONCE.min(interval) } else { interval } }
     }
+
+    /// How old they may be to confirm what was selected.
+    pub(super) fn confirms(self) -> Duration {
+        self.to_confirm
+    }
 }
 
 /// Judges manifest, signatures and statement.

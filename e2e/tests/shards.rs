@@ -1,0 +1,210 @@
+//! Several controllers on one cluster: each Delivery is looked after by one of them, and by another once that one is gone.
+
+#![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Resource as _, api::ListParams, core::ApiResource};
+use sealift_apply::{
+    cluster::{Cluster, Resource, Write},
+    permit::Permit,
+};
+use sealift_e2e::{ControlPlane, Request, Says, Webhook, World, policy};
+use sealift_verify::{digest::Digest, objects::ObjectId};
+use serde_json::{Value, json};
+
+/// Short enough to wait for, long enough for a busy machine.
+const LEASE: u64 = 5;
+const DELIVERIES: usize = 12;
+
+fn names() -> impl Iterator<Item = String> {
+    (0..DELIVERIES).map(|index| format!("app-{index}"))
+}
+
+/// One release for all Deliveries: each makes a ConfigMap of its own of it.
+fn release(world: &World<'_>, value: &str) -> Digest {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map-${INDEX}"}, "data": {"value": value}});
+    let file = world.cli.write("map.json", map.to_string());
+    world.push("acme/app:prod", &[&file], &["--var", "INDEX"])
+}
+
+async fn deliver_all(world: &World<'_>) {
+    let account = world.namespace_account(&world.namespace);
+    let mut open = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
+    open["spec"]["objects"] = json!({"parameters": ["names"]});
+    world.put_policy(open).await;
+    for (index, name) in names().enumerate() {
+        let mut spec = world.following("acme/app", "prod", account);
+        spec["parameters"] = json!([{"name": "INDEX", "value": index.to_string()}]);
+        spec["interval"] = json!("2s");
+        world.deliver(&world.namespace, &name, spec).await;
+    }
+}
+
+/// Waits until all of them have this release, and says how long that took.
+async fn all_delivered(world: &World<'_>, digest: Digest) -> Duration {
+    let began = Instant::now();
+    for name in names() {
+        world.delivered((&world.namespace, &name), digest).await;
+    }
+    began.elapsed()
+}
+
+/// By whom each ConfigMap of the test was written.
+fn writers(requests: &[Request], namespace: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let writes = requests.iter().filter(|request| request.resource == "configmaps" && request.namespace == namespace);
+    let mut writers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for request in writes.filter(|request| request.is_write() && request.user_agent.contains("(replica ")) {
+        writers.entry(request.name.clone()).or_default().insert(request.user_agent.clone());
+    }
+    writers
+}
+
+#[tokio::test]
+async fn replicas_share_deliveries_and_take_over_from_one_that_is_killed_or_asked_to_stop() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "shards", async |world| {
+        let one = world.start_replica("one", LEASE, &["--min-interval=1s"]).await;
+        let two = world.start_replica("two", LEASE, &["--min-interval=1s"]).await;
+        world.shared_by(&[&one, &two]).await;
+        let mark = control_plane.audit().mark();
+        let digest = release(world, "1");
+        deliver_all(world).await;
+        all_delivered(world, digest).await;
+        let writers = writers(&control_plane.audit().since(mark), &world.namespace);
+        assert_eq!(writers.len(), DELIVERIES, "{writers:?}");
+        assert!(writers.values().all(|of| of.len() == 1), "each is written by one: {writers:?}");
+        let all: BTreeSet<&String> = writers.values().flatten().collect();
+        assert_eq!(all.len(), 2, "both take part: {writers:?}");
+
+        // One is gone without a word: what it looked after goes on elsewhere.
+        one.kill();
+        let killed = Instant::now();
+        let digest = release(world, "2");
+        all_delivered(world, digest).await;
+        println!("applied everywhere {:.1?} after the kill, with Leases of {LEASE} s", killed.elapsed());
+        world.shared_by(&[&two]).await;
+
+        // Another takes part, and the first leaves: nobody waits for a Lease to run out.
+        let three = world.start_replica("three", LEASE, &["--min-interval=1s"]).await;
+        world.shared_by(&[&two, &three]).await;
+        two.stop();
+        let stopped = Instant::now();
+        world.shared_by(&[&three]).await;
+        let lost = three.log().contains("it has not renewed its Lease");
+        assert!(!lost, "it was told, and did not find out:\n{}", three.log());
+        let digest = release(world, "3");
+        all_delivered(world, digest).await;
+        println!("applied everywhere {:.1?} after the stop", stopped.elapsed());
+        let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+        let maps = maps.list(&ListParams::default()).await.unwrap().items;
+        let values = maps.into_iter().filter_map(|map| map.data?.remove("value"));
+        assert_eq!(values.filter(|value| value == "3").count(), DELIVERIES);
+    })
+    .await;
+}
+
+/// A release that takes a while: every piece of it is asked of a webhook.
+fn pieces(world: &World<'_>, value: &str) -> PathBuf {
+    let map = |index| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("piece-{index:03}")}, "data": {"value": value}});
+    let items: Vec<Value> = (0..150).map(map).collect();
+    world.cli.write("pieces.json", json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
+}
+
+async fn webhook(world: &World<'_>, pause: Duration) -> (Webhook, String) {
+    let webhook = Webhook::serve(Says::AllowAfter(pause));
+    let path = world.cli.write("webhook.json", webhook.configuration(&world.namespace, 20).to_string());
+    let path = path.display().to_string();
+    world.kubectl(&["create", "-f", &path]);
+    let asked = async || {
+        world.kubectl(&["create", "configmap", "probe", "-n", &world.namespace, "--dry-run=server"]);
+        if webhook.asked().is_empty() { Err("not asked".to_owned()) } else { Ok(()) }
+    };
+    world.until("the webhook to be asked", asked).await;
+    (webhook, path)
+}
+
+#[tokio::test]
+async fn a_replica_that_is_paused_and_wakes_after_a_takeover_writes_nothing() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "fenced", async |world| {
+        let account = world.namespace_account(&world.namespace);
+        world.trust().await;
+        let of = (world.namespace.as_str(), "pieces");
+        let digest = world.push("acme/pieces:prod", &[&pieces(world, "1")], &[]);
+        let (_webhook, path) = webhook(world, Duration::from_secs(1)).await;
+        let mut one = world.start_replica("one", LEASE, &[]).await;
+        world.shared_by(&[&one]).await;
+        let mark = control_plane.audit().mark();
+        let mut spec = world.following("acme/pieces", "prod", account);
+        spec["validation"] = json!("none");
+        world.deliver(of.0, of.1, spec).await;
+        // Paused while it writes, with much of it ahead.
+        world
+            .until("an apply to begin", async || {
+                let requests = control_plane.audit().since(mark);
+                let written = writers(&requests, &world.namespace).len();
+                if written >= 16 { Ok(()) } else { Err(format!("{written} are written")) }
+            })
+            .await;
+        one.pause();
+        let paused = Instant::now();
+        world.kubectl(&["delete", "-f", &path]);
+        let two = world.start_replica("two", LEASE, &[]).await;
+        world.delivered(of, digest).await;
+        println!("taken over {:.1?} after the pause, with Leases of {LEASE} s", paused.elapsed());
+        let written = writers(&control_plane.audit().since(mark), &world.namespace);
+        let begun = written.values().filter(|of| of.iter().any(|agent| agent.contains("(replica one)"))).count();
+        assert!(begun < 150, "nothing was left to do");
+
+        let mark = control_plane.audit().mark();
+        one.resume();
+        world
+            .until("it to notice", async || {
+                let joined = one.log().matches("joined the replicas").count();
+                if joined == 2 { Ok(()) } else { Err(one.log()) }
+            })
+            .await;
+        let requests = control_plane.audit().since(mark);
+        let is_join = |request: &Request| request.resource == "leases" && request.verb == "create";
+        let sent: Vec<&Request> = requests.iter().filter(|request| one.sent(request)).collect();
+        let joined = sent.iter().position(|request| is_join(request)).expect("it has joined anew");
+        let writes: Vec<_> = sent[..joined].iter().filter(|r| r.is_write() && r.resource != "leases").collect();
+        assert!(writes.is_empty(), "written without a Lease: {writes:#?}");
+        // And then it takes part again.
+        world.shared_by(&[&one, &two]).await;
+        world.delivered(of, digest).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_held_up_at_a_webhook_does_not_land_after_the_lease() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "late", async |world| {
+        let (_webhook, _) = webhook(world, Duration::from_secs(6)).await;
+        let cluster = Cluster::new(world.client.clone());
+        let resource = Resource { api: ApiResource::erase::<ConfigMap>(&()), namespaced: true, has_status: false };
+        let id = ObjectId {
+            group: String::new(),
+            version: ConfigMap::version(&()).into_owned(),
+            kind: "ConfigMap".into(),
+            namespace: Some(world.namespace.clone()),
+            name: "late".into(),
+        };
+        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": world.namespace}});
+        let permit = Permit::until(tokio::time::Instant::now() + Duration::from_secs(2));
+        let written = permit.over(cluster.apply(&resource, &id, &value, Write::Persist)).await;
+        written.unwrap_err();
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+        assert!(maps.get_opt("late").await.unwrap().is_none(), "it was written all the same");
+        cluster.apply(&resource, &id, &value, Write::Persist).await.unwrap();
+    })
+    .await;
+}

@@ -5,6 +5,7 @@
 //! run, all of them without; `SEALIFT_BENCH_ROUNDS` says how often what is timed is repeated.
 
 mod cluster;
+mod clusters;
 mod copy;
 mod counted;
 mod figures;
@@ -47,6 +48,7 @@ const PARTS: &[(&str, Part)] = &[
     ("keyless", keyless::measure),
     ("poll", |bench| poll::measure(bench, control_plane()?)),
     ("recovery", recovery::measure),
+    ("clusters", clusters::measure),
     ("cluster", |bench| cluster::measure(bench, control_plane()?)),
 ];
 

@@ -15,6 +15,7 @@ mod noise;
 mod poll;
 mod push;
 mod recovery;
+mod shards;
 mod tenant;
 mod tree;
 mod verify;
@@ -49,6 +50,7 @@ const PARTS: &[(&str, Part)] = &[
     ("poll", |bench| poll::measure(bench, control_plane()?)),
     ("recovery", recovery::measure),
     ("clusters", clusters::measure),
+    ("shards", |bench| shards::measure(bench, control_plane()?)),
     ("cluster", |bench| cluster::measure(bench, control_plane()?)),
 ];
 

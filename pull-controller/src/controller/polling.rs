@@ -165,7 +165,9 @@ mod tests {
         let deliveries = (0..20).map(|at| (Key::new("apps", format!("a-{at}")), follows.clone())).collect();
         let seen = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&seen);
-        let told: Seen = Arc::new(move |_, _| drop(counted.fetch_add(1, Ordering::Relaxed)));
+        let told: Seen = Arc::new(move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         let polling = Polling::new(&options, deliveries, Duration::from_secs(60), told).unwrap();
         let tags = Arc::clone(&polling.tags);
         let _running = AbortOnDrop(tokio::spawn(polling.run()));

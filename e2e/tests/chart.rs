@@ -125,11 +125,23 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains("the kubeconfig cannot be used"), "{stderr}");
 
-        // Of a kind whose definition is somebody else's.
-        let monitor = ("PodMonitor".to_owned(), "sealift-controller".to_owned());
-        assert_eq!(objects[&monitor]["metadata"]["labels"]["release"], "prometheus");
+        // Of kinds whose definitions are somebody else's.
+        let foreign = [("PodMonitor", "sealift-controller"), ("PrometheusRule", "sealift")]
+            .map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+        for name in &foreign {
+            assert_eq!(objects[name]["metadata"]["labels"]["release"], "prometheus");
+        }
+        let monitoring = workspace().join("deploy/monitoring");
+        let read = |name: &str| fs::read_to_string(monitoring.join(name)).unwrap();
+        let rules: Value = serde_saphyr::from_str(&read("rules.yaml")).unwrap();
+        assert_eq!(objects[&foreign[1]]["spec"], rules);
+        let dashboards = &objects[&("ConfigMap".to_owned(), "sealift-dashboards".to_owned())];
+        assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "here");
+        for name in ["cluster.json", "fleet.json"] {
+            assert_eq!(dashboards["data"][name], read(&format!("dashboards/{name}")));
+        }
         let served: Vec<&Value> =
-            objects.iter().filter(|(name, _)| **name != monitor).map(|(_, object)| object).collect();
+            objects.iter().filter(|(name, _)| !foreign.contains(name)).map(|(_, object)| object).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": served}).to_string();
         let file = world.cli.write("made.json", list).display().to_string();
         let dry_run =

@@ -54,6 +54,12 @@ fn registry_knows_no_cluster() {
 }
 
 #[test]
+fn spans_know_nothing_of_what_they_tell_of() {
+    assert_free_of("sealift-trace", &["sealift-verify", "sealift-apply", "sealift-registry", "opentelemetry*"]);
+    assert_free_of("sealift-trace", &CLUSTER);
+}
+
+#[test]
 fn the_two_binaries_do_not_link_each_other() {
     assert_free_of("sealift", &["sealift-controller"]);
     assert_free_of("sealift-controller", &["sealift"]);

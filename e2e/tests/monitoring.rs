@@ -160,6 +160,14 @@ async fn no_panel_is_empty_and_kube_state_metrics_finds_every_path_in_a_real_del
         let more = ["--audit-log", &log, "--plain-http-host", states::NOBODY, "--allow-host", states::NOBODY];
         let port = world.launch_controller(&more).await;
         let prometheus = Prometheus::start(port, &["eu", "us"], &workspace().join("deploy/monitoring/rules.yaml"));
+        if let Some(prometheus) = &prometheus {
+            // What it sees first, it sees no increase of.
+            let begun = async || match prometheus.query("sealift_build_info")? {
+                found if found.len() == 2 => Ok(()),
+                found => Err(format!("{found:?}")),
+            };
+            world.until("the first scrape", begun).await;
+        }
         let deliveries = states::all(world).await;
         kube_state_metrics::assert_fits(&read("deploy/monitoring/kube-state-metrics.yaml"), &deliveries);
 

@@ -61,6 +61,8 @@ impl Receipt {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -94,21 +96,21 @@ mod tests {
         let (before, after) = (made("2025-12-31T00:00:00Z"), made("2026-01-02T00:00:00Z"));
         let minutes = |count: u64| Some(Duration::from_secs(60 * count));
         let issued = Some("2026-01-01T00:02:00Z");
-        assert_eq!(of(&nothing, &[applied.clone()], issued, before), Some((Verdict::Applied, minutes(3))));
+        assert_eq!(of(&nothing, from_ref(&applied), issued, before), Some((Verdict::Applied, minutes(3))));
         assert_eq!(
-            of(&nothing, &[applied.clone()], Some("2026-01-01T00:06:00Z"), before),
+            of(&nothing, from_ref(&applied), Some("2026-01-01T00:06:00Z"), before),
             Some((Verdict::Applied, minutes(0)))
         );
         assert_eq!(
-            of(&nothing, &[applied.clone()], issued, after),
+            of(&nothing, from_ref(&applied), issued, after),
             Some((Verdict::Applied, None)),
             "older than the Delivery"
         );
-        assert_eq!(of(&nothing, &[applied.clone()], None, before), Some((Verdict::Applied, None)), "nothing is stated");
-        assert_eq!(of(&nothing, &[refused.clone()], issued, before), Some((Verdict::Refused, None)));
+        assert_eq!(of(&nothing, from_ref(&applied), None, before), Some((Verdict::Applied, None)), "nothing is stated");
+        assert_eq!(of(&nothing, from_ref(&refused), issued, before), Some((Verdict::Refused, None)));
         assert_eq!(of(&nothing, &[held], issued, before), Some((Verdict::Held, None)));
-        let told = status(&[applied.clone()], issued);
-        assert_eq!(of(&told, &[applied.clone()], issued, before), None, "it was counted");
+        let told = status(from_ref(&applied), issued);
+        assert_eq!(of(&told, from_ref(&applied), issued, before), None, "it was counted");
         assert_eq!(of(&told, &[refused, applied], issued, before), Some((Verdict::Refused, None)));
         assert_eq!(of(&told, &[], issued, before), None);
     }

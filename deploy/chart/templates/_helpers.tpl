@@ -20,6 +20,7 @@ app.kubernetes.io/component: controller
 - --cache-dir=/var/cache/sealift
 - --lease-namespace=$(POD_NAMESPACE)
 - --replica-id=$(POD_NAME)
+- --root-delivery=$(POD_NAMESPACE)/sealift
 {{- with .Values.controller }}
 {{- if ne .leaseDuration "15s" }}
 - --lease-duration={{ .leaseDuration }}

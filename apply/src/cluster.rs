@@ -8,6 +8,7 @@ mod retry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client, Config,
@@ -40,6 +41,8 @@ pub struct Cluster {
     client: Client,
     kinds: Arc<kinds::Kinds>,
     slots: Arc<Semaphore>,
+    /// For which Delivery requests are made, as a header.
+    delivery: Option<HeaderValue>,
 }
 
 /// Whether a write is only tried out.
@@ -72,6 +75,7 @@ impl Cluster {
         Self {
             kinds: Arc::new(kinds::Kinds::new(client.clone())),
             slots: Arc::new(Semaphore::new(CONNECTIONS)),
+            delivery: None,
             client,
         }
     }
@@ -82,7 +86,19 @@ impl Cluster {
     /// If one of the names is not a name.
     pub fn as_service_account(&self, namespace: &str, name: &str) -> Result<Self, ClusterError> {
         let client = impersonate::service_account(&self.client, namespace, name)?;
-        Ok(Self { client, ..self.clone() })
+        Ok(Self { client, delivery: None, ..self.clone() })
+    }
+
+    /// The same account at work for one Delivery: what is read and written through this handle tells the API server so, by
+    /// the extra `sealift.dev/delivery`, which whoever is behind the client needs the right to impersonate.
+    ///
+    /// The client is shared by all Deliveries of an account, so [`Self::client`] and watches made with it say nothing:
+    /// admission, which the extra is for, is never asked about them.
+    ///
+    /// # Errors
+    /// If one of the names is not a name.
+    pub fn for_delivery(&self, namespace: &str, name: &str) -> Result<Self, ClusterError> {
+        Ok(Self { delivery: Some(impersonate::delivery(namespace, name)?), ..self.clone() })
     }
 
     /// The client underneath, for typed resources and watches.
@@ -259,7 +275,10 @@ impl Cluster {
         retry::bounded(|| self.once(request.clone()), ClusterError::is_momentary).await
     }
 
-    async fn once<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
+    async fn once<T: DeserializeOwned>(&self, mut request: http::Request<Vec<u8>>) -> Result<T, ClusterError> {
+        if let Some(delivery) = &self.delivery {
+            request.headers_mut().insert(impersonate::DELIVERY, delivery.clone());
+        }
         // Never closed, and taken before the clock starts: waiting for our own bound is no time-out of the server.
         let _slot = self.slots.acquire().await.ok();
         let (request, limit) = limit::of(request, crate::permit::left(), CALL_LIMIT)?;

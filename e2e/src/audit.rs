@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sealift_apply::api::OWNER_LABEL;
 use serde::Deserialize;
 
 /// A point in the log; requests that the server began to answer later come after it.
@@ -31,6 +32,10 @@ pub struct Request {
     pub user: String,
     /// As whom, where the request was impersonated.
     pub impersonated: Option<String>,
+    /// The groups that came with that, where the request was impersonated.
+    pub groups: Vec<String>,
+    /// For which Delivery the controller said that it was, as `namespace/name`.
+    pub delivery: Option<String>,
     /// The API group; empty for core and for requests that name no resource.
     pub group: String,
     /// The plural, such as `deployments`; empty for requests that name no resource.
@@ -127,10 +132,12 @@ struct Event {
     response_status: ResponseStatus,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct User {
-    #[serde(default)]
     username: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -154,12 +161,16 @@ impl From<Event> for Request {
         let Event { audit_id: _, verb, request_uri, user_agent, user, impersonated_user, object_ref, response_status } =
             event;
         let ObjectRef { api_group, resource, subresource, namespace, name } = object_ref;
+        let is_impersonated = impersonated_user.is_some();
+        let User { username: impersonated, groups, mut extra } = impersonated_user.unwrap_or_default();
         Self {
             verb,
             uri: request_uri,
             user_agent,
             user: user.username,
-            impersonated: impersonated_user.map(|user| user.username),
+            impersonated: is_impersonated.then_some(impersonated),
+            groups,
+            delivery: extra.remove(OWNER_LABEL).map(|values| values.join(",")),
             group: api_group,
             resource,
             subresource,

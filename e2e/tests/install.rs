@@ -65,6 +65,20 @@ async fn the_controller_delivers_under_the_account_of_the_install_manifest_and_a
         let its_own = BTreeSet::from(["acceptedreleases", "deliveries", "events", "inventories"]);
         assert!(as_itself.is_subset(&its_own), "written as the controller itself: {as_itself:?}");
         assert!(!ours.iter().any(|request| request.resource == "secrets"), "nobody named a Secret: {ours:#?}");
+
+        // As the tenant it says for which Delivery; the API server still finds the groups of the account by itself.
+        let as_tenant = ours.iter().filter(|request| request.impersonated.is_some());
+        let groups = BTreeSet::from([
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{}", of.0),
+            "system:authenticated".to_owned(),
+        ]);
+        for request in as_tenant {
+            // A watch may serve several Deliveries of an account, and admission never hears of it.
+            let named = (request.verb != "watch").then(|| format!("{}/{}", of.0, of.1));
+            assert_eq!(request.delivery, named, "{request:#?}");
+            assert_eq!(request.groups.iter().cloned().collect::<BTreeSet<_>>(), groups, "{request:#?}");
+        }
     })
     .await;
 }
@@ -254,6 +268,7 @@ async fn it_may_not_run_workloads_write_policies_or_widen_its_rights() {
             ("impersonate", ("", "groups", "")),
             ("impersonate", ("authentication.k8s.io", "uids", "")),
             ("impersonate", ("authentication.k8s.io", "userextras", "scopes")),
+            ("impersonate", ("authentication.k8s.io", "userextras", "")),
             ("*", ("*", "*", "")),
         ] {
             assert!(!may(&client, verb, what, None).await, "{verb} {what:?}");
@@ -261,6 +276,7 @@ async fn it_may_not_run_workloads_write_policies_or_widen_its_rights() {
         // the review is no yes-man
         assert!(may(&client, "list", ("sealift.dev", "deliveries", ""), None).await);
         assert!(may(&client, "impersonate", ("", "serviceaccounts", ""), Some(name)).await);
+        assert!(may(&client, "impersonate", ("authentication.k8s.io", "userextras", "sealift.dev/delivery"), None).await);
     })
     .await;
 }
@@ -278,16 +294,25 @@ async fn it_may_act_as_service_accounts_and_as_nobody_else() {
             client.request::<Value>(request.body(Vec::new()).unwrap()).await
         };
         let deployer = format!("system:serviceaccount:{}:{account}", world.namespace);
+        let extra = "Impersonate-Extra-sealift.dev%2Fdelivery";
         list(&[("Impersonate-User", &deployer)]).await.unwrap();
+        list(&[("Impersonate-User", &deployer), (extra, "team-a/shop")]).await.unwrap();
         for headers in [
             &[("Impersonate-User", "admin")][..],
             &[("Impersonate-User", "system:kube-controller-manager")],
             &[("Impersonate-User", &deployer), ("Impersonate-Group", "system:masters")],
             &[("Impersonate-User", &deployer), ("Impersonate-Uid", "1")],
             &[("Impersonate-User", &deployer), ("Impersonate-Extra-scopes", "all")],
+            &[("Impersonate-User", &deployer), ("Impersonate-Extra-sealift.dev%2Fdeliveries", "team-a/shop")],
+            &[("Impersonate-User", "admin"), (extra, "team-a/shop")],
         ] {
             assert_denied(&format!("{headers:?}"), list(headers).await);
         }
+        // and that it works for a Delivery, only it may say
+        let tenant = world.control_plane.service_account_client(&world.namespace, account).await;
+        let request = http::Request::get(&path).header("Impersonate-User", &deployer).header(extra, "team-a/shop");
+        let answer = tenant.request::<Value>(request.body(Vec::new()).unwrap()).await;
+        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403), "{answer:?}");
         // and of accounts it may see which there are, nothing more
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &world.namespace);
         accounts.get(account).await.unwrap();

@@ -72,6 +72,14 @@ pub enum ClusterError {
         /// The name given.
         name: String,
     },
+    /// No Delivery can be spoken of under that name.
+    #[error("{namespace}/{name} is not a Delivery's name")]
+    DeliveryName {
+        /// The namespace given.
+        namespace: String,
+        /// The name given.
+        name: String,
+    },
 }
 
 /// The sorts of no.
@@ -81,6 +89,8 @@ pub enum Class {
     Unauthorized,
     /// 403: RBAC, quota or an admission plugin.
     Forbidden,
+    /// 403 about the extra that names the Delivery: the installed ClusterRole is older than this program.
+    ExtraForbidden,
     /// 404 about an object.
     NotFound,
     /// 404 about its kind: nothing is served there, whatever discovery has said before.
@@ -141,9 +151,9 @@ impl ClusterError {
         }
     }
 
-    /// True if the account may not do this.
+    /// True if the account may not do this, or the controller may not do it for a Delivery.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Answer { class: Class::Forbidden, .. })
+        matches!(self, Self::Answer { class: Class::Forbidden | Class::ExtraForbidden, .. })
     }
 
     /// True if somebody else was faster or the name belongs to another object.
@@ -174,6 +184,7 @@ impl ClusterError {
         let seconds = status.details.map_or(0, |details| details.retry_after_seconds);
         let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
         let message = match (status.message.trim(), status.reason.as_str()) {
+            (message, _) if class == Class::ExtraForbidden => format!("{OLD_RIGHTS}: {message}"),
             ("", "") => format!("the API server answered {}", status.code),
             ("", reason) => format!("the API server answered {} {reason}", status.code),
             (message, _) => message.to_owned(),
@@ -181,6 +192,10 @@ impl ClusterError {
         Self::Answer { class, message, retry_after }
     }
 }
+
+/// What is wrong where the right to name the Delivery is missing. The account of the Delivery is not to blame.
+const OLD_RIGHTS: &str = "the controller lacks the right to impersonate userextras/sealift.dev/delivery: install the \
+                          ClusterRole sealift-controller of this version";
 
 /// How the API says that a field cannot change: each kind has words of its own.
 const IMMUTABLE: [&str; 10] = [
@@ -220,6 +235,9 @@ impl Class {
         }
         match code {
             401 => Self::Unauthorized,
+            403 if message.contains("cannot impersonate") && message.contains("sealift.dev/delivery") => {
+                Self::ExtraForbidden
+            }
             403 => Self::Forbidden,
             404 if message.contains("404 page not found")
                 || message.contains("could not find the requested resource") =>
@@ -275,6 +293,12 @@ mod tests {
             (403, "", "admission webhook \"x\" denied the request: no", Class::Denied),
             (400, "BadRequest", "admission webhook \"x\" does not support dry run", Class::NoDryRun),
             (403, "Forbidden", "configmaps \"a\" is forbidden: User \"u\" cannot patch", Class::Forbidden),
+            (
+                403,
+                "Forbidden",
+                "userextras.authentication.k8s.io \"apps/shop\" is forbidden: User \"c\" cannot impersonate resource \"userextras/sealift.dev/delivery\" in API group \"authentication.k8s.io\" at the cluster scope",
+                Class::ExtraForbidden,
+            ),
             (404, "NotFound", "namespaces \"a\" not found", Class::NotFound),
             (404, "NotFound", "the server could not find the requested resource", Class::NotServed),
             (404, "", "404 page not found", Class::NotServed),

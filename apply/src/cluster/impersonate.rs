@@ -1,4 +1,4 @@
-//! Acting as a service account over the connections of the controller's own client.
+//! Acting as a service account over the connections of the controller's own client, and saying for which Delivery.
 
 use http::{HeaderName, HeaderValue, Request};
 use kube::{Client, client::Body};
@@ -6,6 +6,17 @@ use kube::{Client, client::Body};
 use super::ClusterError;
 
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
+/// What the API server reads as the extra `sealift.dev/delivery`: in a header's name a slash is written so.
+pub(super) const DELIVERY: HeaderName = HeaderName::from_static("impersonate-extra-sealift.dev%2fdelivery");
+
+/// The value of the extra: `namespace/name`.
+pub(super) fn delivery(namespace: &str, name: &str) -> Result<HeaderValue, ClusterError> {
+    let wrong = || ClusterError::DeliveryName { namespace: namespace.to_owned(), name: name.to_owned() };
+    if !is_name(namespace) || !is_name(name) {
+        return Err(wrong());
+    }
+    HeaderValue::from_str(&format!("{namespace}/{name}")).map_err(|_| wrong())
+}
 
 /// A client that adds the header by which the API server makes it `namespace/name`.
 ///
@@ -29,7 +40,7 @@ pub(super) fn service_account(base: &Client, namespace: &str, name: &str) -> Res
     Ok(Client::new(service, namespace))
 }
 
-/// Names of namespaces and service accounts; a colon would make the user another one.
+/// Names of namespaces, service accounts and Deliveries; a colon would make the user another one.
 fn is_name(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     (1..=253).contains(&text.len()) && text.bytes().all(fine)
@@ -37,13 +48,21 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::{delivery, is_name};
 
     #[test]
     fn refuses_names_that_would_be_another_user() {
         assert!(is_name("team-a") && is_name("builder.1"));
         for name in ["", "a:b", "A", "a/b", "a\n", "é", &"a".repeat(254)] {
             assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_one_delivery_and_refuses_what_could_be_read_as_another() {
+        assert_eq!(delivery("team-a", "shop").unwrap(), "team-a/shop");
+        for (namespace, name) in [("team-a/x", "shop"), ("team-a", "x/shop"), ("", "shop"), ("team-a", "shop\r\nx: y")] {
+            assert!(delivery(namespace, name).is_err(), "{namespace}/{name}");
         }
     }
 }

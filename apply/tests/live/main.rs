@@ -250,6 +250,30 @@ async fn who_may_not_have_an_object_cannot_keep_its_owner_from_pruning_it() {
 }
 
 #[tokio::test]
+async fn where_the_controller_may_not_name_the_delivery_its_rights_are_blamed() {
+    with_delivery("older", async |delivery| {
+        // As a ClusterRole from before there was the extra.
+        delivery.kubectl(&["create", "serviceaccount", "controller"]);
+        delivery.kubectl(&["create", "role", "controller", "--verb=impersonate", "--resource=serviceaccounts"]);
+        let account = format!("--serviceaccount={}:controller", delivery.namespace);
+        delivery.kubectl(&["create", "rolebinding", "controller", "--role=controller", &account]);
+        let controller = delivery.control_plane.service_account_client(&delivery.namespace, "controller").await;
+        let account = Cluster::new(controller).as_service_account(&delivery.namespace, "default").unwrap();
+        let id = identity::of(&delivery.config_map("config", "1")).unwrap();
+        let resource = account.resolve(&id).await.unwrap();
+        let get = async |account: &Cluster| account.get(&resource, &id).await.unwrap_err();
+
+        // Without a Delivery it is the account that may do nothing.
+        let error = get(&account).await;
+        assert!(error.is_forbidden() && error.to_string().starts_with("configmaps \"config\" is forbidden"), "{error}");
+        let error = get(&account.for_delivery("apps", "shop").unwrap()).await;
+        assert!(error.is_forbidden() && error.to_string().starts_with("the controller lacks the right"), "{error}");
+        assert!(error.to_string().contains("cannot impersonate resource \"userextras/sealift.dev/delivery\""), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_unknown_kind_is_named_and_nothing_is_applied() {
     with_delivery("unknown", async |delivery| {
         let error = delivery

@@ -12,8 +12,8 @@ use kube::runtime::{
     reflector::Store,
 };
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus},
-    cluster::Cluster,
+    api::{Delivery, DeliveryReference, DeliveryStatus},
+    cluster::{Cluster, ClusterError},
     drift::Contention,
     inventory::Inventory,
 };
@@ -35,7 +35,6 @@ use super::{
     record::Told,
     registries::Registries,
     schedule,
-    stop::Stop,
     tags::Tags,
     tell::random,
     trace::Unsettled,
@@ -256,8 +255,13 @@ impl Context {
         }
     }
 
-    /// The cluster as a service account sees it.
-    pub(super) fn account(&self, namespace: &str, name: &str) -> Result<Cluster, Stop> {
+    /// The cluster as a service account sees it that works for this Delivery. Deliveries of one account share its client.
+    pub(super) fn account(&self, delivery: &DeliveryReference, name: &str) -> Result<Cluster, ClusterError> {
+        let DeliveryReference { namespace, name: delivery, uid: _ } = delivery;
+        self.shared_account(namespace, name)?.for_delivery(namespace, delivery)
+    }
+
+    fn shared_account(&self, namespace: &str, name: &str) -> Result<Cluster, ClusterError> {
         let key = (namespace.to_owned(), name.to_owned());
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key) {
@@ -266,10 +270,7 @@ impl Context {
         if accounts.len() >= MOST_ACCOUNTS {
             accounts.clear();
         }
-        let account = self
-            .cluster
-            .as_service_account(namespace, name)
-            .map_err(|source| Stop::Cluster { doing: "acting as the service account", source })?;
+        let account = self.cluster.as_service_account(namespace, name)?;
         accounts.insert(key, account.clone());
         Ok(account)
     }

@@ -71,7 +71,8 @@ pub(super) async fn deliver(
     let policies = context.policies.borrow().clone();
     let matching = policies.for_repository(&repository, &owner.namespace);
     let matching = matching.inspect_err(|stop| report.standing = Standing::of(stop))?;
-    let account = context.account(&owner.namespace, name)?;
+    let acting = |source| Stop::Cluster { doing: "acting as the service account", source };
+    let account = context.account(&owner, name).map_err(acting)?;
     let access = Access { account: &account, controller: &context.cluster };
     let follower = Follower { hub: &context.hub, owner: &owner, account: name, take_over: &spec.take_over };
     let view = context.hub.view(&owner.namespace, name);

@@ -126,7 +126,7 @@ async fn work(context: &Context, delivery: &Delivery, owner: &DeliveryReference)
     let (Some(account), going) = (named.or(context.default_account.as_deref()), going) else {
         return Ok(orphans_after_grace(delivery, &inventory, "there is no service account to delete them as"));
     };
-    let account = context.cluster.as_service_account(&owner.namespace, account)?;
+    let account = context.account(owner, account)?;
     let access = Access { account: &account, controller: &context.cluster };
     let Some(why) = going.filter(|_| policy != DeletionPolicy::Wait) else {
         let until = if policy == DeletionPolicy::Wait { Until::Gone } else { Until::Accepted };

@@ -8,6 +8,7 @@
 //! speaks HTTP, and [`observe`], [`apply`], [`prune`], [`assess`], [`explain`] and [`foresee`] use nothing else of the network.
 
 pub mod accepted;
+pub mod admission_policy;
 pub mod api;
 pub mod apply;
 pub mod assess;

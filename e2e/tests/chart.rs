@@ -67,6 +67,28 @@ fn the_chart_with_its_own_values_is_the_plain_manifest() {
 }
 
 #[test]
+fn the_admission_policy_of_the_chart_is_the_generated_one_with_the_names_of_its_values() {
+    let Some(helm) = Tool::for_interop("helm") else { return };
+    let made = read(&template(&helm, &["--set", "admissionPolicy.enabled=true"]).unwrap());
+    let plain = read(&fs::read_to_string(workspace().join("deploy/admission.yaml")).unwrap());
+    assert_eq!(plain.len(), 4);
+    for (name, object) in plain {
+        assert_eq!(made.get(&name), Some(&object), "{name:?}");
+    }
+    let names = ["admissionPolicy.enabled=true", "admissionPolicy.breakGlassGroups={oncall,it's \"us\"}"];
+    let operators = "admissionPolicy.operators={system:serviceaccount:a:b}";
+    let made = template(&helm, &["--set", names[0], "--set", names[1], "--set", operators, "--namespace", "delivery"]);
+    let options = ["--namespace=delivery", "--break-glass-group=oncall", "--break-glass-group=it's \"us\""];
+    let mut command = Command::new(binary("sealift-controller"));
+    let output = command.arg("admission-policy").args(options).arg("--operator=system:serviceaccount:a:b").output();
+    let generated = read(&String::from_utf8(output.unwrap().stdout).unwrap());
+    let made = read(&made.unwrap());
+    for (name, object) in generated {
+        assert_eq!(made.get(&name), Some(&object), "{name:?}");
+    }
+}
+
+#[test]
 fn helm_finds_nothing_wrong_with_the_chart_and_refuses_values_that_are() {
     let Some(helm) = Tool::for_interop("helm") else { return };
     let chart = workspace().join("deploy/chart");

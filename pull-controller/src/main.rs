@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Crds => print_crds(),
+        Command::AdmissionPolicy(options) => print(&options.policy().render()),
         Command::Run(options) => {
             telemetry::init(options.log_format);
             runtime().and_then(|runtime| {
@@ -34,6 +35,12 @@ fn main() -> ExitCode {
 
 fn runtime() -> Result<tokio::runtime::Runtime, Box<dyn Error>> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 fn print_crds() -> Result<(), Box<dyn Error>> {

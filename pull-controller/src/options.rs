@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sealift_apply::admission_policy::AdmissionPolicy;
 use sealift_registry::{
     identity::IdentityRule,
     store::{Location, Place},
@@ -27,6 +28,36 @@ pub enum Command {
     Run(Box<Options>),
     /// Print the CustomResourceDefinitions.
     Crds,
+    /// Print the ValidatingAdmissionPolicies that let nobody but Sealift change what it manages, and what it remembers.
+    ///
+    /// Objects that Sealift applied are then changed by requests that carry the extra `sealift.dev/delivery`, by the cluster
+    /// itself (kube-system, nodes, the garbage collector) and by whom you name here. `status` and `scale` stay as RBAC says.
+    #[command(after_help = "Example:\n  sealift-controller admission-policy --break-glass-group oncall | kubectl apply \
+                            --server-side -f -")]
+    AdmissionPolicy(AdmissionPolicyOptions),
+}
+
+/// Whom the admission policy names.
+#[derive(Clone, Debug, Args)]
+pub struct AdmissionPolicyOptions {
+    /// The namespace of the controller's service account.
+    #[arg(long, value_name = "NAMESPACE", default_value = "sealift-system")]
+    pub namespace: String,
+    /// A group of people who may change managed objects by hand, and the controller's records; may be repeated.
+    #[arg(long, value_name = "GROUP")]
+    pub break_glass_group: Vec<String>,
+    /// A user or group of a program that writes to what is delivered, such as
+    /// system:serviceaccount:cert-manager:cert-manager; may be repeated. It cannot change whose an object is.
+    #[arg(long, value_name = "NAME")]
+    pub operator: Vec<String>,
+}
+
+impl AdmissionPolicyOptions {
+    /// What the options say.
+    pub fn policy(self) -> AdmissionPolicy {
+        let Self { namespace, break_glass_group: break_glass_groups, operator: operators } = self;
+        AdmissionPolicy { namespace, break_glass_groups, operators }
+    }
 }
 
 /// Settings of a run.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     FIELD_MANAGER,
-    api::{APPLY_ANNOTATION, GROUP, OWNER_LABEL, OWNER_NAME_ANNOTATION},
+    api::{APPLY_ANNOTATION, BREAK_GLASS_UNTIL_ANNOTATION, GROUP, OWNER_LABEL, OWNER_NAME_ANNOTATION},
 };
 
 const TEXT: &str = include_str!("admission_policy.yaml");
@@ -46,6 +46,7 @@ impl AdmissionPolicy {
             ("@LABEL@", OWNER_LABEL.to_owned()),
             ("@ANNOTATION@", OWNER_NAME_ANNOTATION.to_owned()),
             ("@APPLY@", APPLY_ANNOTATION.to_owned()),
+            ("@UNTIL@", BREAK_GLASS_UNTIL_ANNOTATION.to_owned()),
             ("@MANAGER@", FIELD_MANAGER.to_owned()),
             ("@GROUP@", GROUP.to_owned()),
             ("@CLUSTER_USERS@", literal(&CLUSTER_USERS)),
@@ -87,7 +88,10 @@ mod tests {
             fs::write(&path, &text).unwrap();
         }
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "deploy/admission.yaml is stale: UPDATE_GENERATED=1 cargo test -p sealift-apply admission");
+        assert!(
+            found == text,
+            "deploy/admission.yaml is stale: UPDATE_GENERATED=1 cargo test -p sealift-apply admission"
+        );
     }
 
     #[test]

@@ -63,6 +63,13 @@ pub const APPLY_ANNOTATION: &str = "sealift.dev/apply";
 /// Annotation that deletes and creates an object anew where a field that must change is immutable: `recreate`.
 pub const IMMUTABLE_ANNOTATION: &str = "sealift.dev/immutable";
 
+/// Annotation on a live object: until when it is left as hands have made it, as an RFC 3339 time. It counts only where the
+/// platform allows that (`--break-glass`), and no longer than that.
+pub const BREAK_GLASS_UNTIL_ANNOTATION: &str = "sealift.dev/break-glass-until";
+
+/// Annotation beside it: why, for people.
+pub const BREAK_GLASS_REASON_ANNOTATION: &str = "sealift.dev/break-glass-reason";
+
 /// Annotation whose new value makes the controller reconcile at once.
 pub const REQUESTED_AT_ANNOTATION: &str = "reconcile.sealift.dev/requestedAt";
 

@@ -233,18 +233,18 @@ impl Cluster {
         answer.await.map_err(|error| if is_secret { error.without_value() } else { error })
     }
 
-    /// Writes a JSON patch, which names the version it is for.
+    /// Writes a JSON patch, which names the version it is for. Answers with the object as it is then.
     ///
     /// # Errors
     /// A conflict if the object has another version by now.
-    pub async fn json_patch(&self, resource: &Resource, id: &ObjectId, patch: &Value) -> Result<(), ClusterError> {
+    pub async fn json_patch(&self, resource: &Resource, id: &ObjectId, patch: &Value) -> Result<Value, ClusterError> {
         let body = serde_json::to_vec(patch).map_err(|source| ClusterError::Unreadable { source: Box::new(source) })?;
         let uri = format!("{}/{}?fieldManager={FIELD_MANAGER}", resource.path(id.namespace.as_deref()), id.name);
         let request = http::Request::patch(uri)
             .header(http::header::CONTENT_TYPE, "application/json-patch+json")
             .body(body)
             .map_err(|source| ClusterError::Request { source: Box::new(source) })?;
-        self.call::<serde::de::IgnoredAny>(request).await.map(drop)
+        self.call(request).await
     }
 
     /// Deletes the object if it still has this uid, in the background. False if it was not there any more.

@@ -5,6 +5,7 @@
 //! So an object whose marks are all unmoved is as it was applied, and costs nothing. Where marks moved that may mean
 //! nothing, one dry-run decides.
 
+mod break_glass;
 mod contention;
 pub(crate) mod fields;
 pub(crate) mod leave;
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use sealift_verify::objects::ObjectId;
 
+pub(crate) use self::break_glass::{Standing, standing, taken_off};
 pub use self::{
+    break_glass::{Asked, Ended, Limit},
     contention::Contention,
     leave::autoscaled,
     look::{Found, Rules, Touched},
@@ -59,6 +62,8 @@ pub enum Sign {
     Generation,
     /// Somebody wrote to it outside status.
     Written,
+    /// It was left to a break-glass change, and is not any longer.
+    BreakGlass(Ended),
 }
 
 /// Compares what is seen with how the object looked right after it was applied by the Delivery with the uid `owner`.
@@ -137,6 +142,7 @@ impl Sign {
             Self::AppliedAgain => "it was applied under the release's manager".to_owned(),
             Self::Generation => "its specification had changed".to_owned(),
             Self::Written => "it had been written to".to_owned(),
+            Self::BreakGlass(ended) => ended.to_string(),
         }
     }
 }

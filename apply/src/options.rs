@@ -9,7 +9,7 @@ use crate::{
         Validation,
     },
     change::Why,
-    drift::Rules,
+    drift::{Limit, Rules},
     takeover::Managers,
 };
 
@@ -26,6 +26,8 @@ pub struct Options {
     pub immutable: Immutable,
     /// What becomes of drift.
     pub drift: Rules,
+    /// How far the platform holds break-glass changes; `None` if it does not.
+    pub break_glass: Option<Limit>,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
             take_over: Managers::new(take_over.clone()),
             immutable: *immutable,
             drift: Rules::of(drift),
+            break_glass: None,
         }
     }
 }

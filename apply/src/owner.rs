@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     FIELD_MANAGER,
     api::{DeliveryReference, Mark, OWNER_LABEL, OWNER_NAME_ANNOTATION, PRUNE_ANNOTATION},
+    drift::Asked,
 };
 
 /// Who a live object belongs to.
@@ -47,6 +48,8 @@ pub struct Meta {
     pub owned: bool,
     /// Who else wrote to it outside status.
     pub writers: Vec<Writer>,
+    /// Until when hands ask it to be left alone. Rare, and there is a `Meta` for each followed object.
+    pub break_glass: Option<Box<Asked>>,
 }
 
 /// Somebody else's entry in the managed fields, reduced to what tells whether it moved.
@@ -75,6 +78,7 @@ impl Meta {
             keep: annotations.get(PRUNE_ANNOTATION).is_some_and(|value| value.eq_ignore_ascii_case("disabled")),
             owned: metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
             writers: writers(metadata),
+            break_glass: Asked::of(annotations).map(Box::new),
         }
     }
 
@@ -88,9 +92,9 @@ impl Meta {
 
     /// Equal for observations between which nobody wrote outside status. Not stable over versions of this program.
     pub fn fingerprint(&self) -> u64 {
-        let Self { mark, resource_version: _, deleting, owner: _, keep: _, owned: _, writers } = self;
+        let Self { mark, resource_version: _, deleting, owner: _, keep: _, owned: _, writers, break_glass } = self;
         let mut hasher = DefaultHasher::new();
-        (mark, deleting, self.delivery(), writers).hash(&mut hasher);
+        (mark, deleting, self.delivery(), writers, break_glass).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -13,6 +13,7 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use sealift_verify::{
     objects::{ObjectId, Objects, canonical},
     policy::DeletionRules,
@@ -25,16 +26,19 @@ pub use self::{
     step::{Asked, Guard, Step, Todo},
 };
 use crate::{
-    api::{Adopt, DeliveryReference, DriftMode, DriftState, GROUP, Row},
+    api::{Adopt, BREAK_GLASS_UNTIL_ANNOTATION, DeliveryReference, DriftMode, DriftState, GROUP, Row},
     change::{Look, Refused, Why},
     cluster::Resource,
-    drift::{Found, Rules, Sign, Verdict, leave, stays_away, verdict},
+    drift::{Found, Rules, Sign, Standing, Verdict, leave, standing, stays_away, verdict},
     inventory::{Inventory, Key},
     observe::{Live, Seen},
     options::{Manner, Options, Own},
     order::Stage,
     owner::{LiveOwner, Meta, Writer, stamped},
 };
+
+/// Why an object is left that hands have changed.
+pub(crate) const HELD: &str = "a break-glass change of it is held";
 
 /// Why drift stays.
 pub(crate) const TOLD: &str = "it differs, and spec.drift.mode says report";
@@ -138,7 +142,7 @@ fn steps(objects: &Objects, inventory: Option<&Inventory>, live: Live, options: 
             Ok(mut step) => {
                 let same = row.is_some_and(|row| row.content == Some(step.content));
                 match step.todo {
-                    Todo::Check(_) if settled.contains(&key) => step.todo = Todo::Unchanged,
+                    Todo::Check(_) if settled.contains(&key) && !step.ends_break_glass => step.todo = Todo::Unchanged,
                     Todo::Create(_) if same && owned.contains(&key) => {
                         step.look = None;
                         step.todo = Todo::Skip(stays_away(&object.id, true).unwrap_or_default());
@@ -206,6 +210,7 @@ fn step(
         leave: vec![],
         sign: None,
         look: None,
+        ends_break_glass: false,
     };
     if own.manner == Manner::Ignore {
         return Ok(whole(Todo::Skip("its annotation sealift.dev/apply says ignore"), Guard::None));
@@ -235,16 +240,26 @@ fn step(
     let takes = |writer: &Writer| own.manner != Manner::Merge && options.take_over.takes(writer);
     let migrate = meta.writers.iter().any(takes);
     let leave = left_alone(id, &value, &meta.writers, options, same);
+    // An object that hands put in the place of ours is put right: anybody may do that who may create one.
+    let is_ours = owner.as_ref().is_some_and(|owner| meta.is_ours(owner));
+    let unchanged = same && mark.is_some() && other.is_none() && is_ours;
     let owner = owner.as_ref().map_or("", |owner| owner.uid.as_str());
+    let ended = match by_hand(signed, &meta, options, unchanged) {
+        Some(Standing::Held(until)) => return Ok(held(whole(Todo::Skip(HELD), Guard::None), &meta, until)),
+        Some(Standing::Ended(ended)) => Some(ended),
+        None => None,
+    };
     let (todo, sign) = match mark {
         _ if other.is_some() || !same => (Todo::Configure(value), None),
         None => (Todo::Check(value), None),
-        Some(mark) => match verdict(mark, owner, Some(&meta), &takes) {
-            Verdict::Undisturbed => (Todo::Unchanged, None),
-            Verdict::Drifted(sign) | Verdict::LookCloser(sign) => (Todo::Check(value), Some(sign)),
+        Some(mark) => match (verdict(mark, owner, Some(&meta), &takes), ended) {
+            (_, Some(ended)) => (Todo::Check(value), Some(Sign::BreakGlass(ended))),
+            (Verdict::Undisturbed, None) => (Todo::Unchanged, None),
+            (Verdict::Drifted(sign) | Verdict::LookCloser(sign), None) => (Todo::Check(value), Some(sign)),
         },
     };
-    let step = Step { migrate, leave, sign, ..whole(todo, Guard::Uid(meta.mark.uid)) };
+    let ends_break_glass = ended.is_some();
+    let step = Step { migrate, leave, sign, ends_break_glass, ..whole(todo, Guard::Uid(meta.mark.uid)) };
     match other {
         None => Ok(step),
         Some(DeliveryReference { namespace, name, uid: from }) => {
@@ -253,13 +268,30 @@ fn step(
     }
 }
 
+/// What becomes of a break-glass change, if there is one. Where drift is only told, hands need not ask to be left alone, and
+/// what the signed object says for itself is no change by hand.
+fn by_hand(signed: &Value, meta: &Meta, options: &Options, unchanged: bool) -> Option<Standing> {
+    let is_signed = signed["metadata"]["annotations"].get(BREAK_GLASS_UNTIL_ANNOTATION).is_some();
+    let asked = meta.break_glass.as_deref().filter(|_| !is_signed);
+    let standing = standing(asked, options.break_glass, unchanged);
+    standing.filter(|standing| options.drift.mode == DriftMode::Correct || matches!(standing, Standing::Held(_)))
+}
+
+/// An object that is left as hands have made it, and told.
+fn held(step: Step, meta: &Meta, until: Timestamp) -> Step {
+    let what = meta.break_glass.as_ref().map(|asked| asked.words(until)).unwrap_or_default();
+    let found = Found { state: DriftState::Held, what, fields: vec![], until: Some(until) };
+    let look = Some(Look { id: step.id.clone(), found: Some(found), foreign: vec![] });
+    Step { look, ..step }
+}
+
 /// An object that was applied with this content and is gone: made again, unless drift is only told.
 fn gone(step: Step, options: &Options) -> Step {
     let state = match options.drift.mode {
         DriftMode::Correct => DriftState::Corrected,
         DriftMode::Report => DriftState::Reported,
     };
-    let found = Some(Found { state, what: Sign::Gone.words(), fields: vec![] });
+    let found = Some(Found { state, what: Sign::Gone.words(), fields: vec![], until: None });
     let look = Some(Look { id: step.id.clone(), found, foreign: vec![] });
     let todo = if state.is_open() { Todo::Skip(TOLD) } else { step.todo };
     Step { todo, look, ..step }

@@ -204,7 +204,7 @@ pub enum Outcome {
 }
 
 /// What can become of drift.
-const DRIFT: &[DriftState] = &[DriftState::Corrected, DriftState::Reported, DriftState::Contended];
+const DRIFT: &[DriftState] = &[DriftState::Corrected, DriftState::Reported, DriftState::Contended, DriftState::Held];
 /// What says of a binary which one it is. `SEALIFT_COMMIT` and `SOURCE_DATE_EPOCH` are those of the build's environment: a build asks no
 /// clock, so that equal input gives an equal binary.
 const BUILD: [(&str, &str); 3] = [
@@ -750,6 +750,7 @@ fn drift(state: DriftState) -> &'static str {
         DriftState::Corrected => "corrected",
         DriftState::Reported => "reported",
         DriftState::Contended => "contended",
+        DriftState::Held => "held",
     }
 }
 

@@ -32,8 +32,10 @@ pub enum Command {
     ///
     /// Objects that Sealift applied are then changed by requests that carry the extra `sealift.dev/delivery`, by the cluster
     /// itself (kube-system, nodes, the garbage collector) and by whom you name here. `status` and `scale` stay as RBAC says.
-    #[command(after_help = "Example:\n  sealift-controller admission-policy --break-glass-group oncall | kubectl apply \
-                            --server-side -f -")]
+    #[command(
+        after_help = "Example:\n  sealift-controller admission-policy --break-glass-group oncall | kubectl apply \
+                            --server-side -f -"
+    )]
     AdmissionPolicy(AdmissionPolicyOptions),
 }
 
@@ -102,6 +104,11 @@ pub struct Options {
     /// this Delivery runs would be refused is refused itself. What would refuse itself always is.
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = delivery)]
     pub root_delivery: Option<Key>,
+    /// Hold changes by hand: an object whose annotation sealift.dev/break-glass-until names a time is left as it is until
+    /// then, but for this long at most, or until a release changes it. Without it such changes are put right like any other.
+    /// Whoever may write to an object may say so on it: see deploy/admission.yaml.
+    #[arg(long, value_name = "LONGEST")]
+    pub break_glass: Option<Duration>,
     /// Look after the Deliveries of this namespace only; may be repeated. Without it, those of all namespaces. Two
     /// controllers must never look after the same one.
     #[arg(long, value_name = "NAMESPACE")]

@@ -96,6 +96,10 @@ pub struct DriftedObject {
     /// When it was seen.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
+    /// Until when it is left as it is, of a break-glass change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<jiff::Timestamp>,
 }
 
 /// What was done about drift.
@@ -105,6 +109,8 @@ pub enum DriftState {
     Reported,
     /// One manager has taken a field back three times in ten minutes: it is left alone until the release changes.
     Contended,
+    /// A break-glass change: it is left alone until the time beside it, or until a release changes the object.
+    Held,
     /// It was put right.
     Corrected,
 }
@@ -135,6 +141,7 @@ impl DriftState {
         match self {
             Self::Reported => "Reported",
             Self::Contended => "Contended",
+            Self::Held => "Held",
             Self::Corrected => "Corrected",
         }
     }

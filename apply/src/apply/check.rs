@@ -6,11 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use super::{Access, look_again, patience::Patience, replace, write::patient};
 use crate::{
     IN_FLIGHT,
-    api::{DriftMode, Mark, Validation},
+    api::{DriftMode, DriftState, Mark, Validation},
     change::{Look, Refused},
     cluster::{Class, Cluster, ClusterError, Write},
     drift::{
-        leave,
+        Found, leave,
         look::{Conclusion, Looked, conclude, foreign},
     },
     inventory::Key,
@@ -58,6 +58,8 @@ pub(super) async fn check(access: Access<'_>, terms: &Terms, mut step: Step, pat
             return Answer { step, refusal: None };
         }
         match dry_run(access.account, terms, &mut step, patience).await {
+            // What is as it should be but for the annotations is written too: they go with the write.
+            Ok(Outcome::Same(_)) if step.ends_break_glass => step.asked = Asked::Passed,
             Ok(Outcome::Same(mark)) => step.todo = Todo::Confirmed(mark),
             Ok(Outcome::Left) => step.todo = Todo::Skip(TOLD),
             Ok(Outcome::Taken) => step.asked = Asked::Passed,
@@ -127,7 +129,11 @@ async fn dry_run(
     let takes = |entry: &ManagedFieldsEntry| step.own.manner != Manner::Merge && take_over.take_entry(entry);
     let contended = terms.options.drift.contended.get(&Key::of(&step.id));
     let looked = Looked { live: &live, after: &after, released: &released, sign: step.sign.as_ref(), mode, contended };
-    let (conclusion, found) = conclude(&looked, &takes);
+    let (conclusion, mut found) = conclude(&looked, &takes);
+    if let (None, true, Some(sign)) = (&found, step.ends_break_glass, &step.sign) {
+        // Whoever asked is told why it is not so, though nothing differs.
+        found = Some(Found { state: DriftState::Corrected, what: sign.words(), fields: vec![], until: None });
+    }
     step.look = Some(Look { id: step.id.clone(), found, foreign: foreign(&released, &live, &takes) });
     Ok(match (conclusion, mark_of(&live)) {
         (Conclusion::Same, Some(mark)) => Outcome::Same(mark),

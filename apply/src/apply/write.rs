@@ -11,6 +11,7 @@ use crate::{
     IN_FLIGHT,
     change::{Action, Answer, Change, ChangeSet, Refused, Why},
     cluster::{Cluster, ClusterError, Write},
+    drift::taken_off,
     inventory::{Inventory, Key},
     plan::{Asked, Step, Terms, Todo},
     progress, takeover,
@@ -80,7 +81,33 @@ async fn send(account: &Cluster, terms: &Terms, step: &Step, value: &Value, pati
     if step.migrate {
         take_over(account, terms, step).await?;
     }
-    Ok(patient(account, step, &step.guard.on(value), Write::Persist, patience).await?)
+    let live = patient(account, step, &step.guard.on(value), Write::Persist, patience).await?;
+    match terms.options.break_glass {
+        Some(_) => Ok(end_break_glass(account, step, value, live).await?),
+        None => Ok(live),
+    }
+}
+
+/// Takes the annotations off an object that was written: what hands asked for is over then, whatever the reason. Answers with
+/// the object as it is afterwards.
+async fn end_break_glass(
+    account: &Cluster,
+    step: &Step,
+    released: &Value,
+    mut live: Value,
+) -> Result<Value, ClusterError> {
+    let mut tries = 0;
+    while let Some(patch) = taken_off(&live, released) {
+        match account.json_patch(&step.resource, &step.id, &patch).await {
+            // Somebody wrote in between.
+            Err(error) if error.is_conflict() && tries < SURPRISES => {
+                tries += 1;
+                live = account.get(&step.resource, &step.id).await?.unwrap_or(live);
+            }
+            answer => return answer,
+        }
+    }
+    Ok(live)
 }
 
 /// Makes fields of managers that are taken over our own, before the apply that lets go of those it does not hold.
@@ -94,7 +121,7 @@ async fn take_over(account: &Cluster, terms: &Terms, step: &Step) -> Result<(), 
         match account.json_patch(&step.resource, &step.id, &patch).await {
             // Somebody wrote in between: what is computed anew holds his entry too.
             Err(error) if error.is_conflict() && tries < SURPRISES => tries += 1,
-            answer => return answer,
+            answer => return answer.map(drop),
         }
     }
 }

@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn names_one_delivery_and_refuses_what_could_be_read_as_another() {
         assert_eq!(delivery("team-a", "shop").unwrap(), "team-a/shop");
-        for (namespace, name) in [("team-a/x", "shop"), ("team-a", "x/shop"), ("", "shop"), ("team-a", "shop\r\nx: y")] {
+        for (namespace, name) in [("team-a/x", "shop"), ("team-a", "x/shop"), ("", "shop"), ("team-a", "shop\r\nx: y")]
+        {
             assert!(delivery(namespace, name).is_err(), "{namespace}/{name}");
         }
     }

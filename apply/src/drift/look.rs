@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
@@ -59,6 +60,8 @@ pub struct Found {
     pub what: String,
     /// The fields; none if the whole object was gone.
     pub fields: Vec<Touched>,
+    /// Until when it is left so; `None` if nobody said.
+    pub until: Option<Timestamp>,
 }
 
 /// What is to be done after a look.
@@ -114,7 +117,7 @@ pub(crate) fn conclude(
     }
     touched.truncate(MOST_FIELDS);
     let what = || sign.map_or_else(|| Sign::Written.words(), Sign::words);
-    let found = |state, fields| Some(Found { state, what: what(), fields });
+    let found = |state, fields| Some(Found { state, what: what(), fields, until: None });
     if !touched.is_empty() {
         return match mode {
             DriftMode::Report => (Conclusion::Left, found(DriftState::Reported, touched)),

@@ -75,6 +75,8 @@ pub struct Step {
     pub sign: Option<Sign>,
     /// What was found by looking closer.
     pub look: Option<Look>,
+    /// Whether a break-glass change of it is not held any longer: it is written in any case, and its annotations go.
+    pub ends_break_glass: bool,
 }
 
 /// No object has it: etcd's first revision is that of the empty store.

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     api::{ADOPT_ANNOTATION, Mark, OWNER_LABEL},
     cluster::ClusterError,
+    drift::{Asked, Ended, Limit},
 };
 use kube::api::ApiResource;
 
@@ -48,7 +49,16 @@ fn resource(id: &ObjectId) -> Resource {
 
 fn meta(owner: LiveOwner) -> Meta {
     let mark = Mark { uid: "x".into(), generation: Some(3), fields: Some("f".into()), time: None, others: None };
-    Meta { mark, resource_version: "7".into(), deleting: false, owner, keep: false, owned: false, writers: vec![] }
+    Meta {
+        mark,
+        resource_version: "7".into(),
+        deleting: false,
+        owner,
+        keep: false,
+        owned: false,
+        writers: vec![],
+        break_glass: None,
+    }
 }
 
 fn ours() -> Meta {
@@ -246,4 +256,92 @@ fn takes_kinds_that_the_release_defines_itself() {
         ("new", true, "widgets")
     );
     assert_eq!(preview.refused[0].id.name, "old", "a version that is not served is an unknown kind");
+}
+
+/// An object that hands have changed, and what they ask for.
+fn by_hand(until: Option<i64>) -> Meta {
+    let until = until.map(|second| Timestamp::from_second(second).unwrap());
+    let mark = Mark { generation: Some(4), ..ours().mark };
+    Meta { mark, break_glass: Some(Box::new(Asked { until, reason: Some("disk full".into()) })), ..ours() }
+}
+
+fn limited(objects: &[Object], inventory: &Inventory, live: Live, mode: DriftMode) -> Preview {
+    let limit = Limit { now: Timestamp::from_second(1000).unwrap(), longest: std::time::Duration::from_secs(3600) };
+    let mut options = Options { break_glass: Some(limit), ..Options::default() };
+    options.drift.mode = mode;
+    steps(&Objects::new(objects.to_vec()).unwrap(), Some(inventory), live, &options)
+}
+
+#[test]
+fn what_hands_ask_to_be_left_is_left_and_told_for_its_time() {
+    let one = [config_map("a")];
+    let inventory = applied(&one, &ours());
+    let planned = |meta: Meta, mode| limited(&one, &inventory, live(&one, vec![(&one[0], meta)]), mode);
+    let until = Timestamp::from_second(2000).unwrap();
+    for mode in [DriftMode::Correct, DriftMode::Report] {
+        let preview = planned(by_hand(Some(2000)), mode);
+        assert!(preview.is_noop());
+        let step = preview.steps().next().unwrap();
+        assert_eq!((&step.todo, step.ends_break_glass), (&Todo::Skip(HELD), false));
+        let found = step.look.as_ref().unwrap().found.as_ref().unwrap();
+        assert_eq!((found.state, found.until), (DriftState::Held, Some(until)));
+        assert_eq!(found.what, "held for a break-glass change until 1970-01-01T00:33:20Z: disk full");
+    }
+    // Also where nothing but the annotation was written yet.
+    let asked = Meta { mark: ours().mark, ..by_hand(Some(2000)) };
+    assert_eq!(*only(&planned(asked, DriftMode::Correct)), Todo::Skip(HELD));
+}
+
+#[test]
+fn a_change_by_hand_ends_with_its_time_and_its_annotations_go() {
+    let one = [config_map("a")];
+    let inventory = applied(&one, &ours());
+    let planned = |meta: Meta, mode| {
+        let mut live = live(&one, vec![(&one[0], meta)]);
+        // It was judged while it was held, and looks as it did then.
+        live.settled.insert(Key::of(&one[0].id));
+        limited(&one, &inventory, live, mode)
+    };
+    let longest = std::time::Duration::from_secs(3600);
+    for (until, ended) in [(Some(1000), Ended::Past), (Some(9000), Ended::TooLong(longest)), (None, Ended::Unreadable)]
+    {
+        for mark in [by_hand(None).mark, ours().mark] {
+            let preview = planned(Meta { mark, ..by_hand(until) }, DriftMode::Correct);
+            let step = preview.steps().next().unwrap();
+            assert!(matches!(step.todo, Todo::Check(_)) && step.ends_break_glass, "{step:?}");
+            assert_eq!(step.sign, Some(Sign::BreakGlass(ended)));
+        }
+    }
+    let told = planned(by_hand(Some(1000)), DriftMode::Report);
+    assert_eq!(*only(&told), Todo::Unchanged, "where drift is only told, nothing is written");
+}
+
+#[test]
+fn a_change_by_hand_is_no_reason_against_a_release_or_another_owner() {
+    let one = [config_map("a")];
+    let mut new = one.clone();
+    new[0].value["data"] = json!({"k": "v"});
+    let inventory = applied(&one, &ours());
+    let held = || by_hand(Some(2000));
+    let limited = |objects: &[Object], inventory: &Inventory, meta| {
+        limited(objects, inventory, live(objects, vec![(&objects[0], meta)]), DriftMode::Correct)
+    };
+    let preview = limited(&new, &inventory, held());
+    let step = preview.steps().next().unwrap();
+    assert!(matches!(step.todo, Todo::Configure(_)) && step.ends_break_glass, "{step:?}");
+    let fields = Meta { mark: Mark { fields: None, ..held().mark }, ..held() };
+    assert!(matches!(only(&limited(&one, &inventory, fields)), Todo::Check(_)), "nothing of it was applied");
+    // Whoever puts an object of that name there without the label has no say in what becomes of it.
+    for owner in [LiveOwner::Nobody, LiveOwner::Delivery { uid: "u2".into(), name: "apps/delivery-u2".into() }] {
+        let preview = limited(&one, &inventory, Meta { owner, ..held() });
+        assert!(matches!(only(&preview), Todo::Check(_)), "{preview:?}");
+    }
+    assert!(matches!(only(&limited(&one, &Inventory::empty(delivery("u1")), held())), Todo::Configure(_)));
+    let off = planned(&one, &inventory, live(&one, vec![(&one[0], held())]));
+    let step = off.steps().next().unwrap();
+    assert!(matches!(step.todo, Todo::Check(_)) && !step.ends_break_glass, "the platform holds nothing: {step:?}");
+    let mut signed = one.clone();
+    signed[0].value["metadata"]["annotations"] = json!({BREAK_GLASS_UNTIL_ANNOTATION: "1970-01-01T00:33:20Z"});
+    let inventory = applied(&signed, &ours());
+    assert!(matches!(only(&limited(&signed, &inventory, held())), Todo::Check(_)), "a release says so of itself");
 }

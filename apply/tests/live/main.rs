@@ -11,6 +11,7 @@ use sealift_apply::{
     apply::{Access, ApplyError, apply, prepare},
     assess::assess,
     change::{Action, Why},
+    cluster::Cluster,
     explain::explain,
     health::HealthChecks,
     inventory::{Key, store},
@@ -20,7 +21,10 @@ use sealift_apply::{
     prune::Until,
 };
 use sealift_e2e::{AuditMark, ControlPlane, Request};
-use sealift_verify::{digest::Digest, objects::ObjectId};
+use sealift_verify::{
+    digest::Digest,
+    objects::{ObjectId, identity},
+};
 use serde_json::{Value, json};
 
 use crate::world::{Delivery, counts, objects, release};
@@ -268,7 +272,10 @@ async fn where_the_controller_may_not_name_the_delivery_its_rights_are_blamed() 
         assert!(error.is_forbidden() && error.to_string().starts_with("configmaps \"config\" is forbidden"), "{error}");
         let error = get(&account.for_delivery("apps", "shop").unwrap()).await;
         assert!(error.is_forbidden() && error.to_string().starts_with("the controller lacks the right"), "{error}");
-        assert!(error.to_string().contains("cannot impersonate resource \"userextras/sealift.dev/delivery\""), "{error}");
+        assert!(
+            error.to_string().contains("cannot impersonate resource \"userextras/sealift.dev/delivery\""),
+            "{error}"
+        );
     })
     .await;
 }

@@ -25,6 +25,9 @@ app.kubernetes.io/component: controller
 {{- if ne .leaseDuration "15s" }}
 - --lease-duration={{ .leaseDuration }}
 {{- end }}
+{{- if .breakGlass }}
+- --break-glass={{ .breakGlass }}
+{{- end }}
 {{- if .defaultServiceAccount }}
 - --default-service-account={{ .defaultServiceAccount }}
 {{- end }}

@@ -79,6 +79,8 @@ pub struct Context {
     pub(super) default_account: Option<String>,
     /// The Delivery that policies must never lock out.
     pub(super) root: Option<Key>,
+    /// For how long break-glass changes are held at most; none is without it.
+    pub(super) break_glass: Option<Duration>,
     pub(super) deliveries: Store<Delivery>,
     /// What is known of the memory of trust.
     pub(super) known: Arc<Known>,
@@ -190,6 +192,7 @@ impl Context {
             mirrors: options.mirror.clone(),
             default_account: options.default_service_account.clone(),
             root: options.root_delivery.clone(),
+            break_glass: options.break_glass.map(|longest| longest.get()),
             cluster,
             policies,
             freezing,

@@ -13,6 +13,7 @@ use sealift_apply::{
     api::{Delivery, DeliveryReference, DeliveryStatus, GROUP, condition},
     apply::Access,
     change::ChangeSet,
+    drift::Limit,
     progress,
 };
 use sealift_registry::fetch::Legacy;
@@ -78,6 +79,7 @@ pub(super) async fn deliver(
     let view = context.hub.view(&owner.namespace, name);
     if spec.hold.is_none()
         && reasons.are_among(&[Reason::Health, Reason::Due, Reason::Owed])
+        && !drift::is_over(previous.drift.as_ref(), Timestamp::now())
         && let Some(looked) = looked_again(access, delivery, memo, &policies, &view, &checks).await
     {
         *report = looked;
@@ -177,7 +179,8 @@ pub(super) async fn deliver(
     context.remember(&owner.uid, memo.clone());
     // Approved is an effect on the cluster as it is, so that is looked at.
     let demanded = verified.approvals().are_demanded();
-    let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted };
+    let break_glass = context.break_glass.map(|longest| Limit { now, longest });
+    let sight = Sight { fresh: asked || is_new && demanded, is_new: is_new && !demanded, trusted, break_glass };
     let (plan, mut inventory, glance) =
         planned(access, &verified, follower, spec, &memo.contention, sight, kept).await?;
     // What an emergency hold goes back to, policies allow also under a freeze.

@@ -82,6 +82,20 @@ pub(super) fn status(previous: Option<&DriftStatus>, changes: &ChangeSet, now: T
     (next != DriftStatus::default()).then_some(next)
 }
 
+/// When the first of the changes by hand that are held is over, of those that are not over yet.
+pub(super) fn ends(status: Option<&DriftStatus>, now: Timestamp) -> Option<Timestamp> {
+    held(status).filter(|until| *until > now).min()
+}
+
+/// True if the time of one of them is over.
+pub(super) fn is_over(status: Option<&DriftStatus>, now: Timestamp) -> bool {
+    held(status).any(|until| until <= now)
+}
+
+fn held(status: Option<&DriftStatus>) -> impl Iterator<Item = Timestamp> {
+    status.into_iter().flat_map(|status| &status.objects).filter_map(|object| object.until)
+}
+
 fn same(a: &DriftedObject, b: &DriftedObject) -> bool {
     (&a.api_version, &a.kind, &a.namespace, &a.name) == (&b.api_version, &b.kind, &b.namespace, &b.name)
 }
@@ -95,7 +109,18 @@ fn drifted(look: &Look, before: &DriftStatus, now: Timestamp) -> Option<DriftedO
     by.truncate(MOST_NAMED);
     let fields = found.fields.iter().take(MOST_NAMED).map(|field| field.pointer.clone()).collect();
     let (api_version, what) = (look.id.api_version(), found.what.clone());
-    let new = DriftedObject { api_version, kind, namespace, name, state: found.state, what, fields, by, at: now };
+    let new = DriftedObject {
+        api_version,
+        kind,
+        namespace,
+        name,
+        state: found.state,
+        what,
+        fields,
+        by,
+        at: now,
+        until: found.until,
+    };
     // What stays open is told since it was first seen.
     let known = before.objects.iter().find(|known| **known == DriftedObject { at: known.at, ..new.clone() });
     Some(known.filter(|known| known.state.is_open()).cloned().unwrap_or(new))
@@ -131,7 +156,10 @@ pub(super) fn events(previous: Option<&DriftStatus>, next: Option<&DriftStatus>)
             secondary: None,
         })
     };
-    [DriftState::Contended, DriftState::Reported, DriftState::Corrected].into_iter().filter_map(event).collect()
+    [DriftState::Held, DriftState::Contended, DriftState::Reported, DriftState::Corrected]
+        .into_iter()
+        .filter_map(event)
+        .collect()
 }
 
 fn words(object: &DriftedObject) -> String {
@@ -156,7 +184,7 @@ mod tests {
     fn look(name: &str, state: Option<DriftState>) -> ChangeSet {
         let touched =
             Touched { pointer: "/data/a".into(), released: Some("/data/a".into()), by: Some("injector".into()) };
-        let found = state.map(|state| Found { state, what: "x".into(), fields: vec![touched] });
+        let found = state.map(|state| Found { state, what: "x".into(), fields: vec![touched], until: None });
         ChangeSet { looks: vec![Look { id: id(name), found, foreign: vec![] }], ..ChangeSet::default() }
     }
 

@@ -235,7 +235,7 @@ mod tests {
     fn only_what_is_about_to_settle_is_told_a_moment_later() {
         let progressing = || Some(Health::Progressing("x".into()));
         let mut drifted = report(progressing(), Action::Configured);
-        let found = Found { state: DriftState::Corrected, what: "x".into(), fields: vec![] };
+        let found = Found { state: DriftState::Corrected, what: "x".into(), fields: vec![], until: None };
         drifted.changes.looks.push(Look { id: id(), found: Some(found), foreign: vec![] });
         let mut held_back = report(progressing(), Action::Configured);
         held_back.changes.waiting.push(id());

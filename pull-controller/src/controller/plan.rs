@@ -6,7 +6,7 @@ use sealift_apply::{
     api::DeliverySpec,
     apply::Access,
     cluster::ClusterError,
-    drift::{Contention, autoscaled},
+    drift::{Contention, Limit, autoscaled},
     inventory::{Inventory, store},
     observe::{Known, Unknown, observe},
     options::Options,
@@ -32,6 +32,8 @@ pub(super) struct Sight {
     pub(super) is_new: bool,
     /// Whether the inventory is known to be true.
     pub(super) trusted: bool,
+    /// How far break-glass changes are held, if they are.
+    pub(super) break_glass: Option<Limit>,
 }
 
 /// Reads the inventory unless it was kept, looks at objects as far as needed and plans.
@@ -52,7 +54,7 @@ pub(super) async fn planned(
         None => store::read(access.controller, follower.owner).await.map_err(failed("reading the inventory"))?,
     };
     let view = follower.view(access, &inventory).await;
-    let Sight { fresh, is_new, trusted } = sight;
+    let Sight { fresh, is_new, trusted, break_glass } = sight;
     let (account, controller, objects) = (access.account, access.controller, verified.objects());
     let presumes = is_new && (trusted || inventory.rows().all(|row| row.mark.is_none()));
     let known: &dyn Known = if fresh && !presumes { &Unknown } else { &view };
@@ -65,6 +67,7 @@ pub(super) async fn planned(
     let mut options = Options::of(spec);
     options.drift.autoscaled = autoscaled(verified.objects());
     options.drift.contended.clone_from(contention.left());
+    options.break_glass = break_glass;
     Ok((plan(verified, &inventory, live, &options), inventory, glance))
 }
 

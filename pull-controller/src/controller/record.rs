@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use sealift_apply::api::{Delivery, DeliveryStatus, HoldState, condition};
+use sealift_apply::api::{Delivery, DeliveryStatus, DriftState, HoldState, condition};
 use sealift_verify::{
     digest::Digest,
     evidence::{Evidence, Outcome},
@@ -24,6 +24,8 @@ pub(super) struct Told {
     verdicts: Vec<Verdict>,
     /// An emergency hold and what becomes of it.
     hold: Option<(HoldState, Digest, Timestamp)>,
+    /// Objects that are left as hands have made them: which, until when and why.
+    by_hand: Vec<String>,
     /// Artifact, statement and objects that run.
     applied: Option<(Digest, Option<Digest>, Digest)>,
 }
@@ -82,15 +84,30 @@ fn news<'a>(
     let told = Told {
         verdicts: decisions.iter().map(|(_, evidence)| Verdict::of(evidence)).collect(),
         hold: next.hold.as_ref().map(|hold| (hold.state, hold.digest, hold.until)),
+        by_hand: by_hand(next),
         applied: next.last_applied.as_ref().map(|last| (last.digest, last.statement, last.objects)),
     };
-    let same = |before: &Told| (before.applied, &before.hold) == (told.applied, &told.hold);
+    let same =
+        |before: &Told| (before.applied, &before.hold, &before.by_hand) == (told.applied, &told.hold, &told.by_hand);
     let is_old = |evidence: &Evidence| {
         before.is_some_and(|before| same(before) && before.verdicts.contains(&Verdict::of(evidence)))
     };
     let news = decisions.into_iter().filter(|(_, evidence)| !is_old(evidence));
     let lines = news.map(|(judged, evidence)| (evidence, done(delivery, judged, next, report))).collect();
     (Some(told), lines)
+}
+
+fn by_hand(next: &DeliveryStatus) -> Vec<String> {
+    let objects = next.drift.iter().flat_map(|drift| &drift.objects);
+    let held = objects.filter(|object| object.state == DriftState::Held);
+    let mut told: Vec<_> = held
+        .map(|object| {
+            let namespace = object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+            format!("{} {namespace}{}: {}", object.kind, object.name, object.what)
+        })
+        .collect();
+    told.sort();
+    told
 }
 
 fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Report) -> Value {
@@ -123,6 +140,10 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
         });
         done["refused"] = json!({"count": all.len(), "objects": listed.collect::<Vec<_>>(), "applied": error.applied().iter().map(ToString::to_string).collect::<Vec<_>>()});
     }
+    let by_hand = by_hand(next);
+    if !by_hand.is_empty() {
+        done["breakGlass"] = json!(by_hand);
+    }
     if let Some(hold) = &next.hold {
         done["hold"] = json!(hold);
     }
@@ -134,7 +155,7 @@ fn done(delivery: &Delivery, judged: &str, next: &DeliveryStatus, report: &Repor
 
 #[cfg(test)]
 mod tests {
-    use sealift_apply::api::LastApplied;
+    use sealift_apply::api::{DriftStatus, DriftedObject, LastApplied};
     use sealift_verify::{
         reference::Repository,
         verify::{Facts, Unverified, admit},
@@ -197,5 +218,23 @@ mod tests {
         });
         assert_eq!(told(other.as_ref(), &status, &about(None, Some("a"), 900)).1, ["applied"]);
         assert!(told(other.as_ref(), &status, &Report::default()).0.is_none(), "no decision, no news");
+        let (before, _) = told(None, &status, &about(Some("a"), None, 900));
+        let held = DriftedObject {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: Some("apps".into()),
+            name: "config".into(),
+            state: DriftState::Held,
+            what: "held".into(),
+            fields: vec![],
+            by: vec![],
+            at: Timestamp::UNIX_EPOCH,
+            until: Some(Timestamp::UNIX_EPOCH),
+        };
+        status.drift = Some(DriftStatus { open: 1, objects: vec![held], foreign: vec![] });
+        assert_eq!(by_hand(&status), ["ConfigMap apps/config: held"]);
+        let (by_hand, lines) = told(before.as_ref(), &status, &about(Some("a"), None, 950));
+        assert_eq!(lines, ["selected"], "what hands hold is news");
+        assert!(told(by_hand.as_ref(), &status, &about(Some("a"), None, 960)).1.is_empty());
     }
 }

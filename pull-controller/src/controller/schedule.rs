@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sealift_apply::api::{DeliveryStatus, condition};
 
 use super::{
+    drift,
     report::Report,
     status::{self, READY},
     stop::Retry,
@@ -40,8 +41,10 @@ pub(super) struct When<'a> {
 /// The pause before the next reconcile; `None` if it waits for a change.
 pub(super) fn pause(report: &Report, when: When<'_>) -> Option<Duration> {
     let next = pause_by_outcome(report, when);
-    // Nobody tells that the time of a hold is over.
-    let held = report.hold.ends().map(|end| Duration::try_from(end.duration_since(when.now)).unwrap_or_default());
+    // Nobody tells that the time of a hold, or of a break-glass change, is over.
+    let by_hand = drift::ends(when.status.drift.as_ref(), when.now);
+    let end = report.hold.ends().into_iter().chain(by_hand).min();
+    let held = end.map(|end| Duration::try_from(end.duration_since(when.now)).unwrap_or_default());
     let held = held.map(|left| left + Duration::from_secs(1));
     match (next, held) {
         (Some(next), Some(held)) => Some(next.min(held)),
@@ -183,6 +186,35 @@ mod tests {
         assert_eq!(pause(Some(Stop::NoServiceAccount), 60, HoldState::Pending), Some(61));
         assert_eq!(pause(None, 6000, HoldState::InForce), Some(630));
         assert_eq!(pause(None, 60, HoldState::Ended), Some(630));
+    }
+
+    #[test]
+    fn the_end_of_a_break_glass_change_is_not_missed_and_asked_for_once() {
+        let pause = |until: i64| {
+            let object = sealift_apply::api::DriftedObject {
+                api_version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: None,
+                name: "a".into(),
+                state: sealift_apply::api::DriftState::Held,
+                what: "x".into(),
+                fields: vec![],
+                by: vec![],
+                at: Timestamp::UNIX_EPOCH,
+                until: Some(Timestamp::from_second(until).unwrap()),
+            };
+            let drift = sealift_apply::api::DriftStatus { open: 1, objects: vec![object], foreign: vec![] };
+            let status = DeliveryStatus { drift: Some(drift), ..DeliveryStatus::default() };
+            let (interval, timeout) = (Duration::from_secs(600), Duration::from_secs(300));
+            let (left, now, status) = (interval, Timestamp::from_second(100).unwrap(), &status);
+            let (followed, random) = (false, 0.0);
+            let when = When { interval, left, timeout, failures: 0, looks: 0, followed, status, now, random };
+            super::pause(&Report::default(), when).map(|pause| pause.as_secs())
+        };
+        assert_eq!(pause(160), Some(61));
+        assert_eq!(pause(6000), Some(630));
+        // Whatever keeps it from being put right does not make this a busy loop.
+        assert_eq!((pause(100), pause(50)), (Some(630), Some(630)));
     }
 
     #[test]

@@ -495,7 +495,8 @@ impl State {
             return None;
         }
         match self.judge(expected, Some(seen)) {
-            Verdict::Undisturbed => None,
+            // Whoever asks for it to be left alone is answered, though nothing was changed yet.
+            Verdict::Undisturbed => seen.break_glass.is_some().then_some(now),
             Verdict::Drifted(_) => Some(now),
             Verdict::LookCloser(_) => Some(expected.looked.map_or(now, |looked| (looked + LOOK_PAUSE).max(now))),
         }

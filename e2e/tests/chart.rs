@@ -124,6 +124,7 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
         for argument in [
             "--default-service-account=deployer",
             "--lease-duration=30s",
+            "--break-glass=4h",
             "--watch-namespace=team-b",
             "--audit-log=-",
             "--mirror=registry.example=s3://releases/mirror",

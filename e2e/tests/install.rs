@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
     policy::v1::PodDisruptionBudget,
     rbac::v1::ClusterRoleBinding,
@@ -16,7 +15,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams},
 };
 use sealift_apply::api::{AcceptedRelease, SignaturePolicy};
-use sealift_e2e::{ControlPlane, World, corpus, policy, workspace};
+use sealift_e2e::{ControlPlane, World, corpus, may, policy, workspace};
 use serde_json::{Value, json};
 
 const HOME: &str = "sealift-system";
@@ -181,24 +180,6 @@ async fn it_may_not_read_secrets_anywhere() {
         }
     })
     .await;
-}
-
-/// What the server says of a right when asked by whoever would have it.
-async fn may(client: &Client, verb: &str, what: (&str, &str, &str), namespace: Option<&str>) -> bool {
-    let (group, resource, subresource) = what;
-    let attributes = ResourceAttributes {
-        verb: Some(verb.to_owned()),
-        group: Some(group.to_owned()),
-        resource: Some(resource.to_owned()),
-        subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
-        namespace: namespace.map(str::to_owned),
-        ..ResourceAttributes::default()
-    };
-    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
-    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
-    answer.status.expect("an answered review has a status").allowed
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@
 
 #[path = "tenants/actors.rs"]
 mod actors;
+#[path = "tenants/attempts.rs"]
+mod attempts;
+#[path = "tenants/denied.rs"]
+mod denied;
 #[path = "tenants/managed.rs"]
 mod managed;
 #[path = "tenants/published.rs"]
@@ -15,7 +19,8 @@ use kube::{
     Api,
     api::{ObjectMeta, PostParams},
 };
-use sealift_e2e::{ControlPlane, World, binary, workspace};
+use sealift_apply::api::{Delivery, DriftState};
+use sealift_e2e::{ControlPlane, World, binary, is_ready, workspace};
 use serde_json::{Value, json};
 
 use actors::{CONTROLLER, ON_CALL, OPERATOR};
@@ -106,7 +111,7 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
         let account = world.namespace_account(&world.namespace);
         world.trust().await;
         let first = world.push("acme/web:prod", &[&release(world, "one")], &[]);
-        world.start_controller().await;
+        world.start_controller_with(&["--break-glass=1h"]).await;
         let of = (world.namespace.as_str(), "web");
         let spec = || {
             let mut spec = world.following("acme/web", "prod", account);
@@ -115,9 +120,7 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
         };
         let uid = world.deliver(of.0, of.1, spec()).await;
         world.delivered(of, first).await;
-        let get = |what: &str, path: &str| {
-            world.kubectl(&["get", what, "-n", of.0, "-o", &format!("jsonpath={path}")])
-        };
+        let get = |what: &str, path: &str| world.kubectl(&["get", what, "-n", of.0, "-o", &format!("jsonpath={path}")]);
         // A Service's labels are given to its EndpointSlices: they carry ours, and are the cluster's to write.
         world
             .until("endpoints", async || {
@@ -146,28 +149,82 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
         }
         tenant(&["scale", "deployment/web", "--replicas=2"]).unwrap();
 
-        // What the group changes is drift like any other.
-        let dana = ["--as=dana", "--as-group=oncall", "-n", of.0];
-        world.kubectl(&[&["patch", "configmap", "config", "--type=merge", "-p", r#"{"data":{"key":"dana"}}"#], &dana[..]].concat());
+        // What the controller remembers is its own, whatever RBAC says.
+        for record in ["inventories", "acceptedreleases"] {
+            let annotate = ["annotate", record, "--all", "by=hand", "--overwrite"];
+            let error = control_plane.kubectl(&annotate).unwrap_err().to_string();
+            assert!(error.contains("only the controller of Sealift writes its records"), "{record}: {error}");
+            let error = control_plane.kubectl(&["delete", record, "--all"]).unwrap_err().to_string();
+            assert!(error.contains("only the controller of Sealift writes its records"), "{record}: {error}");
+        }
+        let annotate = ["annotate", "acceptedreleases", "--all", "by=hand", "--as=dana", "--as-group=oncall"];
+        world.kubectl(&annotate);
+        // Hands hold only what the inventory says was applied, which is written when there is time.
+        world.confirmed(&uid).await;
+
+        // The group says until when: the change stands, and is told.
+        let by_hand = |until: &str| {
+            let annotations =
+                json!({"sealift.dev/break-glass-until": until, "sealift.dev/break-glass-reason": "disk full"});
+            let body = json!({"metadata": {"annotations": annotations}, "data": {"key": "dana"}}).to_string();
+            let patch = ["patch", "configmap", "config", "--type=merge", "-p", &body, "-n", of.0];
+            world.kubectl(&[&patch[..], &["--as=dana", "--as-group=oncall"]].concat());
+        };
+        let unsaid = ["patch", "configmap", "config", "--type=merge", "-p", r#"{"data":{"key":"dana"}}"#, "-n", of.0];
+        let error = control_plane.kubectl(&[&unsaid[..], &["--as=dana", "--as-group=oncall"]].concat()).unwrap_err();
+        assert!(error.to_string().contains("say first until when"), "{error}");
+        let now = jiff::Timestamp::now();
+        let hence = |seconds| (now + jiff::SignedDuration::from_secs(seconds)).to_string();
+        by_hand(&hence(1800));
+        let held = |delivery: &Delivery| {
+            let drift = delivery.status.as_ref().and_then(|status| status.drift.as_ref());
+            drift.is_some_and(|drift| drift.objects.iter().any(|object| object.state == DriftState::Held))
+        };
+        world.wait_for(of, "the change held", held).await;
+        world.event("DriftHeld").await;
+        let delivery = world.reconcile(of).await;
+        assert!(held(&delivery) && is_ready(&delivery));
+        assert_eq!(get("configmap/config", "{.data.key}"), "dana");
+        let told = serde_json::to_string(&delivery.status.unwrap().drift).unwrap();
+        assert!(told.contains("held for a break-glass change until") && told.contains("disk full"), "{told}");
+
+        // A release that changes the object ends it.
+        let second = world.push("acme/web:prod", &[&release(world, "two")], &[]);
+        let delivery = world.delivered(of, second).await;
+        assert!(!held(&delivery));
+        let annotations = || get("configmap/config", "{.metadata.annotations}");
+        assert_eq!(get("configmap/config", "{.data.key}"), "two");
+        assert!(!annotations().contains("break-glass"), "{}", annotations());
+
+        // And so does its time.
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+        by_hand(&end.to_string());
         world
-            .until("repair", async || match get("configmap/config", "{.data.key}").as_str() {
-                "one" => Ok(()),
-                other => Err(other.to_owned()),
+            .until("repair", async || match (get("configmap/config", "{.data.key}").as_str(), annotations()) {
+                ("two", text) if !text.contains("break-glass") => Ok(()),
+                other => Err(format!("{other:?}")),
             })
             .await;
-
-        let second = world.push("acme/web:prod", &[&release(world, "two")], &[]);
-        world.delivered(of, second).await;
-        assert_eq!(get("configmap/config", "{.data.key}"), "two");
+        assert!(jiff::Timestamp::now() >= end, "it was put right before its time was over");
+        // What asks for more than the platform gives is put right at once.
+        by_hand(&hence(36_000));
+        world
+            .until("repair", async || match (get("configmap/config", "{.data.key}").as_str(), annotations()) {
+                ("two", text) if !text.contains("break-glass") => Ok(()),
+                other => Err(format!("{other:?}")),
+            })
+            .await;
 
         // Without the right to say for which Delivery, nothing is applied and its rights are blamed.
         let (home, name) = CONTROLLER;
         let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(world.client.clone());
         let whole = roles.get(name).await.unwrap();
         let mut older = whole.clone();
-        older.rules.as_mut().unwrap().retain(|rule| {
-            !rule.resources.iter().flatten().any(|resource| resource.starts_with("userextras"))
-        });
+        older
+            .rules
+            .as_mut()
+            .unwrap()
+            .retain(|rule| !rule.resources.iter().flatten().any(|resource| resource.starts_with("userextras")));
         assert_ne!(older.rules, whole.rules, "{home}/{name} names the extra");
         roles.replace(name, &PostParams::default(), &older).await.unwrap();
         let third = world.push("acme/web:prod", &[&release(world, "three")], &[]);
@@ -191,6 +248,16 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
                 }
             })
             .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_tenant_and_the_controller_may_not_do_is_denied() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "tenant", async |world| {
+        published::held("rights", &denied::rights(world).await);
+        published::held("attempts", &denied::attempts(world).await);
     })
     .await;
 }

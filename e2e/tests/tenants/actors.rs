@@ -44,6 +44,8 @@ pub(crate) enum Answer {
     Allowed,
     /// By RBAC, which names the user who may not.
     Rights,
+    /// By the schema of the kind: there is no way to write it.
+    Schema,
     /// By the policy of this name.
     Policy(&'static str),
 }
@@ -54,6 +56,7 @@ impl Answer {
         match self {
             Self::Allowed => "yes",
             Self::Rights => "no: RBAC",
+            Self::Schema => "no: schema",
             Self::Policy(_) => "**no**",
         }
     }
@@ -78,11 +81,17 @@ impl Actor {
         Self { name, client: world.client.clone(), headers: vec![] }
     }
 
+    /// The same, claiming to be this account.
+    pub(crate) fn acting(self, account: (&str, &str)) -> Self {
+        let user = ("Impersonate-User", format!("system:serviceaccount:{}:{}", account.0, account.1));
+        Self { headers: vec![user], ..self }
+    }
+
     /// The same, claiming to be this account at work for a Delivery.
     pub(crate) fn working(self, name: &'static str, account: (&str, &str), delivery: (&str, &str)) -> Self {
-        let user = ("Impersonate-User", format!("system:serviceaccount:{}:{}", account.0, account.1));
-        let extra = (EXTRA, format!("{}/{}", delivery.0, delivery.1));
-        Self { name, headers: vec![user, extra], ..self }
+        let mut working = Self { name, ..self.acting(account) };
+        working.headers.push((EXTRA, format!("{}/{}", delivery.0, delivery.1)));
+        working
     }
 
     /// Asks, and tells a denial from whatever else goes wrong, which fails the test.
@@ -97,10 +106,16 @@ impl Actor {
                 let by = |policy: &str| status.message.contains(&format!("ValidatingAdmissionPolicy '{policy}'"));
                 match ["sealift-managed-objects", "sealift-records"].into_iter().find(|policy| by(policy)) {
                     Some(policy) => Answer::Policy(policy),
-                    None if status.message.contains(" cannot ") => Answer::Rights,
+                    None if [" cannot ", "is attempting to grant"]
+                        .iter()
+                        .any(|words| status.message.contains(words)) =>
+                    {
+                        Answer::Rights
+                    }
                     None => panic!("{what} as {self:?}: {}", status.message),
                 }
             }
+            Err(kube::Error::Api(status)) if status.code == 422 => Answer::Schema,
             Err(error) => panic!("{what} as {self:?}: {error}"),
         }
     }

@@ -53,7 +53,8 @@ fn create(namespace: &str, name: &str, metadata: Value) -> Ask {
 /// An object as the controller applies it.
 fn applied(namespace: &str, plural: &str, name: &str, manner: &str) -> Ask {
     let annotations = json!({"sealift.dev/delivery-name": format!("{namespace}/shop"), "sealift.dev/apply": manner});
-    let metadata = json!({"name": name, "annotations": annotations, "labels": {"sealift.dev/delivery": "u1", "cell": name}});
+    let metadata =
+        json!({"name": name, "annotations": annotations, "labels": {"sealift.dev/delivery": "u1", "cell": name}});
     let mut body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "released"}});
     if plural == "deployments" {
         let template = json!({"metadata": {"labels": {"app": name}},
@@ -69,7 +70,16 @@ const ROWS: &[Row] = &[
         what: "change a value (merge patch)",
         before: Before::Managed,
         ask: |n, name| patch(at(n, "configmaps", name), MERGE, json!({"data": {"key": "mine"}})),
-        may: "nnyyyn",
+        may: "nnynyn",
+    },
+    Row {
+        what: "the same, saying until when (`sealift.dev/break-glass-until`)",
+        before: Before::Managed,
+        ask: |n, name| {
+            let metadata = json!({"annotations": {"sealift.dev/break-glass-until": "2026-01-31T18:00:00Z"}});
+            patch(at(n, "configmaps", name), MERGE, json!({"metadata": metadata, "data": {"key": "mine"}}))
+        },
+        may: "nnnyyn",
     },
     Row {
         what: "change an image (strategic merge patch)",
@@ -79,13 +89,13 @@ const ROWS: &[Row] = &[
             let body = json!({"spec": {"template": {"spec": {"containers": containers}}}});
             patch(at(n, "deployments", name), STRATEGIC, body)
         },
-        may: "nnyyyn",
+        may: "nnynyn",
     },
     Row {
         what: "apply as the field manager `sealift`",
         before: Before::Managed,
         ask: |n, name| applied(n, "configmaps", name, "override"),
-        may: "nnyyyn",
+        may: "nnynyn",
     },
     Row {
         what: "take the label off (JSON patch)",
@@ -103,24 +113,32 @@ const ROWS: &[Row] = &[
             let body = json!({"metadata": {"annotations": {"sealift.dev/delivery-name": "elsewhere/app"}}});
             patch(at(n, "configmaps", name), MERGE, body)
         },
-        may: "nnnynn",
+        may: "nnnnnn",
     },
     Row {
         what: "forget that it was applied (`managedFields: [{}]`)",
         before: Before::Managed,
         ask: |n, name| patch(at(n, "configmaps", name), MERGE, json!({"metadata": {"managedFields": [{}]}})),
-        may: "nnnyyn",
+        may: "nnnnyn",
     },
     Row {
-        what: "the same through `status`",
+        what: "name another Delivery as its owner, through `status`",
         before: Before::Workload,
-        ask: |n, name| patch(at(n, "deployments", &format!("{name}/status")), MERGE, json!({"metadata": {"managedFields": [{}]}})),
-        may: "nnnyyn",
+        ask: |n, name| {
+            let body = json!({"metadata": {"annotations": {"sealift.dev/delivery-name": "elsewhere/app"}}});
+            patch(at(n, "deployments", &format!("{name}/status")), MERGE, body)
+        },
+        may: "nnnynn",
     },
     Row {
         what: "delete it",
         before: Before::Managed,
-        ask: |n, name| Ask { method: Method::DELETE, path: at(n, "configmaps", name), content: JSON, body: Value::Null },
+        ask: |n, name| Ask {
+            method: Method::DELETE,
+            path: at(n, "configmaps", name),
+            content: JSON,
+            body: Value::Null,
+        },
         may: "nnyyyn",
     },
     Row {
@@ -139,12 +157,25 @@ const ROWS: &[Row] = &[
         may: "yyyyyy",
     },
     Row {
+        what: "let such a change stand (`sealift.dev/break-glass-until`)",
+        before: Before::Merged,
+        ask: |n, name| {
+            let metadata = json!({"annotations": {"sealift.dev/break-glass-until": "2026-01-31T18:00:00Z"}});
+            patch(at(n, "configmaps", name), MERGE, json!({"metadata": metadata}))
+        },
+        may: "nnnyyn",
+    },
+    Row {
         what: "let others write to one whose release does not",
         before: Before::Managed,
         ask: |n, name| {
-            patch(at(n, "configmaps", name), MERGE, json!({"metadata": {"annotations": {"sealift.dev/apply": "merge"}}}))
+            patch(
+                at(n, "configmaps", name),
+                MERGE,
+                json!({"metadata": {"annotations": {"sealift.dev/apply": "merge"}}}),
+            )
         },
-        may: "nnnyyn",
+        may: "nnnnyn",
     },
     Row {
         what: "scale it (`scale`)",
@@ -163,13 +194,17 @@ const ROWS: &[Row] = &[
     Row {
         what: "try a change (`dryRun=All`)",
         before: Before::Managed,
-        ask: |n, name| patch(format!("{}?dryRun=All", at(n, "configmaps", name)), MERGE, json!({"data": {"key": "mine"}})),
+        ask: |n, name| {
+            patch(format!("{}?dryRun=All", at(n, "configmaps", name)), MERGE, json!({"data": {"key": "mine"}}))
+        },
         may: "yyyyyn",
     },
     Row {
         what: "put the label on somebody else's object",
         before: Before::Foreign,
-        ask: |n, name| patch(at(n, "configmaps", name), MERGE, json!({"metadata": {"labels": {"sealift.dev/delivery": "u1"}}})),
+        ask: |n, name| {
+            patch(at(n, "configmaps", name), MERGE, json!({"metadata": {"labels": {"sealift.dev/delivery": "u1"}}}))
+        },
         may: "nnyynn",
     },
     Row {
@@ -182,7 +217,8 @@ const ROWS: &[Row] = &[
         what: "create one that something with the label owns (as operators do)",
         before: Before::Nothing,
         ask: |n, name| {
-            let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "parent", "uid": "1", "controller": true});
+            let owner =
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "parent", "uid": "1", "controller": true});
             create(n, name, json!({"labels": {"sealift.dev/delivery": "u1"}, "ownerReferences": [owner]}))
         },
         may: "yyyyyy",

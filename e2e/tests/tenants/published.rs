@@ -15,7 +15,8 @@ pub(crate) fn held(name: &str, table: &str) {
     let _file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = workspace().join("docs/tenants.md");
     let text = fs::read_to_string(&path).unwrap();
-    let (begin, end) = (format!("<!-- {name}: make generate -->\n"), "<!-- end -->");
+    let begin = format!("<!-- {name}: UPDATE_GENERATED=1 cargo test -p sealift-e2e --test tenants -->\n");
+    let end = "<!-- end -->";
     let (head, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("no table {name}"));
     let (found, tail) = rest.split_once(end).unwrap();
     if env::var_os("UPDATE_GENERATED").is_some() {

@@ -113,7 +113,7 @@ pub async fn delivery(cluster: &Cluster, release: &Verified, id: &ObjectId) -> R
         }
         match cluster.json_patch(&resource, id, &with_finalizer(&live.metadata)).await {
             Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
-            answer => answer.map_err(failed)?,
+            answer => answer.map(drop).map_err(failed)?,
         }
     }
 }

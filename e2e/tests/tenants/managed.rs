@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
         what: "apply as the field manager `sealift`",
         before: Before::Managed,
         ask: |n, name| applied(n, "configmaps", name, "override"),
-        may: "nnynyn",
+        may: "nnyyyn",
     },
     Row {
         what: "take the label off (JSON patch)",

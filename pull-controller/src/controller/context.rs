@@ -35,6 +35,7 @@ use super::{
     record::Told,
     registries::Registries,
     schedule,
+    stop::Stop,
     tags::Tags,
     tell::random,
     trace::Unsettled,
@@ -264,7 +265,8 @@ impl Context {
         self.shared_account(namespace, name)?.for_delivery(namespace, delivery)
     }
 
-    fn shared_account(&self, namespace: &str, name: &str) -> Result<Cluster, ClusterError> {
+    /// The cluster as a service account sees it, for whatever is no Delivery's.
+    pub(super) fn shared_account(&self, namespace: &str, name: &str) -> Result<Cluster, ClusterError> {
         let key = (namespace.to_owned(), name.to_owned());
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key) {

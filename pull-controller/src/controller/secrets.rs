@@ -97,7 +97,7 @@ async fn read_now(context: &Context, which: &Which<'_>) -> Result<Secret, Secret
     let unreadable = |source| SecretError::Unreadable { name: name.to_owned(), source };
     let account = account.or(context.default_account.as_deref());
     let account = account.ok_or_else(|| SecretError::NoAccount(name.to_owned()))?;
-    let account = context.account(namespace, account).map_err(|stop| unreadable(Box::new(stop)))?;
+    let account = context.shared_account(namespace, account).map_err(|stop| unreadable(Box::new(stop)))?;
     let found = read::object(&account, namespace, name).await.map_err(|error| unreadable(Box::new(error)))?;
     found.ok_or_else(|| SecretError::Missing(name.to_owned()))
 }

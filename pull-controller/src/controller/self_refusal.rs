@@ -85,7 +85,8 @@ async fn of_root(context: &Context, judge: &Judge<'_>, root: &Key, policies: &Ar
     let spec = &delivery.spec;
     let Order { owner, repository, account: name, .. } = order::read(&delivery, context.default_account.as_deref())?;
     let matching = policies.for_repository(&repository, &owner.namespace)?;
-    let account = context.account(&owner.namespace, name)?;
+    let acting = |source| Stop::Cluster { doing: "acting as the service account", source };
+    let account = context.account(&owner, name).map_err(acting)?;
     let reader = context.named.reader(root, spec, name, &account, false);
     let secret = PullSecret::read(reader, spec.pull_secret_name.as_deref()).await;
     let source = Source {

@@ -190,7 +190,7 @@ impl Counted {
 fn options(host: &str) -> Result<Options, Box<dyn Error>> {
     match Cli::parse_from(["sealift-controller", "run", "--plain-http-host", host]).command {
         Command::Run(options) => Ok(*options),
-        Command::Crds => Err("these are the arguments of a run".into()),
+        Command::Crds | Command::AdmissionPolicy(_) => Err("these are the arguments of a run".into()),
     }
 }
 

@@ -41,7 +41,7 @@ bench: ## Measure release builds, beside oras and cosign (PARTS="push copy poll 
 	cargo build --release --package sealift --package sealift-controller --package sealift-e2e --bins
 	$(if $(ROUNDS),SEALIFT_BENCH_ROUNDS=$(ROUNDS) )$(on_control_plane) "$${CARGO_TARGET_DIR:-target}/release/bench" $(PARTS)
 
-fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDATION=dryRun|none), beside two limits
+fleet: ## Measure many small applications (APPS=100 ARTIFACTS=shared|each VALIDATION=dryRun|none REPLICAS=1), beside two limits
 	@testenv/build test
 	cargo build --release --package sealift --package sealift-controller
 	cargo build --release --package sealift-e2e --bin fleet

@@ -38,6 +38,7 @@ pub(crate) struct Fleet {
     pub(crate) figures: Option<PathBuf>,
     validation: Option<String>,
     concurrent: usize,
+    pub(crate) replicas: usize,
     key: KeyPair,
     cli: Cli,
     folder: TempDir,
@@ -58,6 +59,7 @@ impl Fleet {
             figures: arguments.figures.clone(),
             validation: arguments.validation.clone(),
             concurrent: arguments.concurrent,
+            replicas: arguments.replicas,
             key: KeyPair::generate(&cli, "release"),
             cli,
             folder: tempfile::tempdir()?,
@@ -108,11 +110,19 @@ impl Fleet {
 
     /// Starts the controller as administrator; impersonation is what gives it a tenant's rights, as ever.
     pub(crate) fn start_controller(&self) -> Result<Process, Failed> {
+        self.start_replica(0)
+    }
+
+    /// One of several, if there are to be several.
+    pub(crate) fn start_replica(&self, replica: usize) -> Result<Process, Failed> {
         let mut run = Command::new(binary("sealift-controller"));
         run.args(["run", "--metrics-listen", "127.0.0.1:0", "--plain-http-host", &self.host()]);
         run.args(["--concurrent", &self.concurrent.to_string(), "--min-interval", "1s"]);
         run.env("KUBECONFIG", self.control_plane.kubeconfig()).env("RUST_LOG", "warn");
-        Ok(Process::start("sealift-controller", run, &self.folder.path().join("controller.log"))?)
+        if self.replicas > 1 {
+            run.args(["--lease-namespace", "sealift-system", "--replica-id", &format!("fleet-{replica}")]);
+        }
+        Ok(Process::start("sealift-controller", run, &self.folder.path().join(format!("controller-{replica}.log")))?)
     }
 
     pub(crate) fn repository(&self, app: usize) -> String {
@@ -183,7 +193,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Asks for a look now; of one Delivery where all share an artifact, since the others follow.
+    /// Asks for a look now; of one Delivery where all share an artifact and a controller, since the others follow.
     pub(crate) async fn ask(&self, token: &str) -> Result<(), Failed> {
         self.ask_from(0, token).await
     }
@@ -191,8 +201,8 @@ impl Fleet {
     /// The same, but for the first so many.
     pub(crate) async fn ask_from(&self, first: usize, token: &str) -> Result<(), Failed> {
         let last = match self.artifacts {
-            Artifacts::Shared => first + 1,
-            Artifacts::Each => self.apps,
+            Artifacts::Shared if self.replicas == 1 => first + 1,
+            Artifacts::Shared | Artifacts::Each => self.apps,
         };
         let patch = json!({"metadata": {"annotations": {"reconcile.sealift.dev/requestedAt": token}}});
         stream::iter(first..last)

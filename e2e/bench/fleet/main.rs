@@ -12,6 +12,7 @@ mod door;
 mod figures;
 mod limits;
 mod meter;
+mod replicas;
 mod scenarios;
 mod trouble;
 mod watching;
@@ -42,6 +43,9 @@ struct Arguments {
     /// How many Deliveries at once (the controller's `--concurrent`)
     #[arg(long, default_value_t = 16, env = "CONCURRENT")]
     concurrent: usize,
+    /// How many controllers share the Deliveries
+    #[arg(long, default_value_t = 1, env = "REPLICAS")]
+    replicas: usize,
     /// Keep what was measured in this file as well, a line of JSON a scenario
     #[arg(long, env = "FIGURES")]
     figures: Option<PathBuf>,
@@ -86,8 +90,9 @@ async fn run(arguments: &Arguments) -> Result<(), Failed> {
         named => named,
     };
     say(&format!(
-        "{} applications, {}, validation {}, {} at once",
+        "{} applications on {} controllers, {}, validation {}, {} at once",
         arguments.apps,
+        arguments.replicas,
         match arguments.artifacts {
             Artifacts::Shared => "one artifact",
             Artifacts::Each => "an artifact each",

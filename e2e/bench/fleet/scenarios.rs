@@ -24,7 +24,7 @@ use crate::{
     figures::{Figures, Release, Told},
     limits::{self, Limits},
     meter::{Requests, Usage},
-    say, trouble,
+    replicas, say, trouble,
     watching::{Watching, applied, healthy},
 };
 
@@ -51,6 +51,8 @@ pub(crate) enum Scenario {
     Failing,
     /// The registry is gone for a minute, and something is changed by hand meanwhile.
     RegistryDown,
+    /// Several controllers: what each holds and takes, an upgrade by all of them, and one during which one of them is killed.
+    Replicas,
     /// Sixty intervals, an hour of them where they last a minute, and what memory does.
     Steady,
 }
@@ -92,6 +94,7 @@ pub(crate) async fn measure(fleet: &Arc<Fleet>, scenarios: &[Scenario]) -> Resul
             Scenario::Big => big(fleet, &mut state).await?,
             Scenario::Failing => trouble::failing(fleet, &mut state).await?,
             Scenario::RegistryDown => trouble::registry_down(fleet, &mut state).await?,
+            Scenario::Replicas => replicas::measure(fleet, &mut state).await?,
             Scenario::Steady => trouble::steady(fleet, &mut state).await?,
         }
     }
@@ -223,7 +226,7 @@ async fn kill(fleet: &Fleet, state: &mut State) -> Result<(), Failed> {
 }
 
 /// Seconds until all were applied, and until all were ready.
-async fn settled(fleet: &Fleet, state: &State, begun: &Begun) -> Result<(f64, f64), Failed> {
+pub(crate) async fn settled(fleet: &Fleet, state: &State, begun: &Begun) -> Result<(f64, f64), Failed> {
     let State { digests, watching, .. } = state;
     let all = watching.until("are applied", fleet.apps, fleet.patience(), |d| applied(d, digests)).await?;
     let well = watching.until("are ready", fleet.apps, fleet.patience(), |d| healthy(d, digests)).await?;

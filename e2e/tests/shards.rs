@@ -19,7 +19,7 @@ use sealift_verify::{digest::Digest, objects::ObjectId};
 use serde_json::{Value, json};
 
 /// Short enough to wait for, long enough for a busy machine.
-const LEASE: u64 = 5;
+const LEASE: u64 = 10;
 const DELIVERIES: usize = 12;
 
 fn names() -> impl Iterator<Item = String> {

@@ -5,7 +5,9 @@ use crate::support::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_cluster_is_ever_guessed() {
     let world = World::new().await;
-    for arguments in [&["status"][..], &["plan", "-f", "manifests"]] {
+    let (reference, policy) = (world.oci(":prod"), ["--policy", "policy.yaml"]);
+    let bootstrap = [&["bootstrap", &reference][..], &policy].concat();
+    for arguments in [&["status"][..], &["plan", "-f", "manifests"], &bootstrap] {
         world.run(arguments).exits(5).silent().says(&["error: no kubeconfig can be used", "hint: set KUBECONFIG"]);
     }
     let empty = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n";
@@ -25,4 +27,9 @@ async fn a_cluster_that_is_down_could_not_be_checked() {
     world.write(".kube/config", &config);
     world.run(&["status"]).exits(4).silent().says(&["error: the API server cannot be reached", "try again"]);
     world.run(&["plan", "-f", "manifests"]).exits(4).silent();
+    // Before any registry is asked.
+    world.run(&["bootstrap", &world.oci(":prod"), "--policy", "policy.yaml"]).exits(4).silent().says(&["try again"]);
+    let other = ["bootstrap", "oci://registry.example/other:prod", "--policy", "policy.yaml"];
+    world.run(&other).exits(3).silent().says(&["error: NoPolicy:"]);
+    world.run(&["bootstrap", "file.tar:prod", "--policy", "policy.yaml"]).exits(2).silent().says(&["--as HOST/REPO"]);
 }

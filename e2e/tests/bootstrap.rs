@@ -252,6 +252,16 @@ async fn a_stale_release_by_an_old_key_recovers_and_goes_on(site: &Site<'_>, nex
     assert!(!site.written_as_root(mark).is_empty(), "the account is known by another name");
     let back = format!("oci://{}@{digest}", platform.repository());
     assert_says("the one before", &site.bootstrap(&back, BOTH, &[]), 3, "error: RolledBack:");
+    // Who brings something new by hand is held up by a freeze as well.
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let freeze = serde_json::json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "Freeze", "metadata": {"name": "quiet"},
+        "spec": {"until": until, "reason": "a quiet night"}});
+    let file = platform.cli.write("freeze.json", freeze.to_string()).display().to_string();
+    site.kubectl(&["apply", "-f", &file]);
+    push(platform, "later", "whole", "both", &["--annotation", "case=later"]);
+    assert_says("while it is frozen", &site.by_tag("later", BOTH, &[]), 3, "error: Frozen: Freeze quiet is in force");
+    assert_says("what runs", &site.by_tag("prod", BOTH, &[]), 0, "applied ");
+    site.kubectl(&["delete", "freeze", "quiet"]);
     stop(&mut controller);
     platform_next
 }

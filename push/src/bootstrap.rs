@@ -9,15 +9,16 @@ mod bring;
 mod handover;
 mod remembered;
 mod root;
-mod wait;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use sealift_apply::{
     accepted,
-    api::{Delivery, DeliveryName},
+    api::{Delivery, DeliveryName, Freeze},
     change::{Action, ChangeSet},
     cluster::{Class, Cluster, ClusterError},
     explain::explain,
+    freeze::{Freezes, Frozen},
     inventory::store,
     observe::{Unknown, observe},
     plan::preview,
@@ -51,7 +52,7 @@ use crate::{
     policies::Trust,
     release,
     table::plain,
-    transport,
+    transport, wait,
 };
 
 /// What is true of the cluster before anything is done.
@@ -106,6 +107,7 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
     let judged = court.judged(&trust, unverified, settings, before.there, output).await?;
     let Judged { verified, evidence, root, settings } = &judged;
     nothing_new_if_stale(verified, before.delivery.as_ref())?;
+    nothing_new_if_frozen(cluster, verified, before.delivery.as_ref()).await?;
     if verified.approvals().are_demanded() {
         return Err(Failure::new(Exit::Refused, Approval)
             .hint("bootstrap by a policy without release.approval; the release may bring one that has it"));
@@ -128,7 +130,7 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
         ));
     }
     if let Some(limit) = args.wait {
-        wait::wait(cluster, &name, digest, limit.get(), output).await?;
+        wait::until_there(&connected, (&name.namespace, &name.name), &subject.logical, limit, output).await?;
         output.note(format_args!("ready     Delivery {} has taken over", shown(&name)));
     }
     match output.format {
@@ -256,6 +258,32 @@ fn nothing_new_if_stale(verified: &Verified, there: Option<&Delivery>) -> Result
     match verified.stale() {
         Some(refusal) if last.is_some_and(|last| last.objects != verified.inventory()) => Err(refusal.clone()),
         _ => Ok(()),
+    }
+}
+
+/// What the cluster does not let in.
+#[derive(Debug, thiserror::Error)]
+#[error("Frozen: {0}")]
+struct Shut(Frozen);
+
+/// A freeze holds for whoever brings something new by hand too; what runs may be made good.
+async fn nothing_new_if_frozen(
+    cluster: &Cluster,
+    verified: &Verified,
+    there: Option<&Delivery>,
+) -> Result<(), Failure> {
+    let Some(there) = there else { return Ok(()) };
+    let last = there.status.as_ref().and_then(|status| status.last_applied.as_ref());
+    if last.is_some_and(|last| (last.digest, last.objects) == (verified.digest(), verified.inventory())) {
+        return Ok(());
+    }
+    let freezes = handover::listed(cluster.list(&cluster::resource::<Freeze>(false), None, None).await)?;
+    let namespace = there.metadata.namespace.as_deref().unwrap_or_default();
+    match Freezes::read(&freezes).about(namespace, Timestamp::now()) {
+        Some(frozen) => {
+            Err(Failure::new(Exit::Refused, Shut(frozen)).hint("`sealift freeze --help` says how one is ended"))
+        }
+        None => Ok(()),
     }
 }
 

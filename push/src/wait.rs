@@ -23,7 +23,7 @@ use sealift_apply::{
     api::{Delivery, REQUESTED_AT_ANNOTATION},
     cluster::{Class, ClusterError},
 };
-use sealift_verify::digest::Digest;
+use sealift_verify::{digest::Digest, duration::Duration as Limit, reference::Pinned};
 use serde_json::{Value, json};
 
 use self::fate::{Fate, Wanted, Why, fate, selects};
@@ -50,7 +50,7 @@ enum NotThere {
     #[error("Delivery {whose}: {reason}: {message}")]
     Failed { whose: String, reason: String, message: String },
     #[error("not there within {}: {missing}", limit)]
-    Late { limit: sealift_verify::duration::Duration, missing: String },
+    Late { limit: Limit, missing: String },
 }
 
 type Name = (String, String);
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &WaitArgs, output: &mut Output) -> Result<Exit, Fa
     let problem = match ended {
         Ok(Ok(())) => verdict(&known, &target, &connected),
         Ok(Err(failure)) => return Err(failure),
-        Err(_) => Some(("timeout", late(&known, &target, args))),
+        Err(_) => Some(("timeout", late(&known, &target, args.timeout))),
     };
     let word = problem.as_ref().map_or("there", |(word, _)| *word);
     match output.format {
@@ -103,6 +103,32 @@ pub(crate) async fn run(args: &WaitArgs, output: &mut Output) -> Result<Exit, Fa
     let Some((_, failure)) = problem else { return Ok(Exit::Done) };
     output.failure(&failure);
     Ok(failure.exit)
+}
+
+/// Waits for so long until this Delivery runs this artifact, for a command that has just brought both.
+pub(crate) async fn until_there(
+    connected: &Connected,
+    (namespace, name): (&str, &str),
+    artifact: &Pinned,
+    limit: Limit,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let Pinned { repository, digest } = artifact.clone();
+    let target = Target {
+        wanted: Wanted::Artifact { repository, tag: None, digest },
+        what: artifact.to_string(),
+        named: BTreeSet::from([(namespace.to_owned(), name.to_owned())]),
+        namespaces: BTreeSet::from([namespace.to_owned()]),
+    };
+    let mut known = BTreeMap::new();
+    let followed = follow(connected, &target, false, &mut known, output);
+    let ended = tokio::time::timeout(limit.get(), followed).await;
+    output.clear_status();
+    let problem = match ended {
+        Ok(followed) => followed.map(|()| verdict(&known, &target, connected))?,
+        Err(_) => Some(("timeout", late(&known, &target, limit))),
+    };
+    problem.map_or(Ok(()), |(_, failure)| Err(failure))
 }
 
 /// What is meant by the arguments. A tag is resolved once: what it names later is another release.
@@ -301,7 +327,7 @@ fn verdict(known: &BTreeMap<Name, Waiting>, target: &Target, connected: &Connect
     Some(("nobody", Failure::new(Exit::NotFound, error).hint(hint)))
 }
 
-fn late(known: &BTreeMap<Name, Waiting>, target: &Target, args: &WaitArgs) -> Failure {
+fn late(known: &BTreeMap<Name, Waiting>, target: &Target, limit: Limit) -> Failure {
     let missing = known.iter().filter(|(_, waiting)| waiting.fate != Fate::There);
     let missing: Vec<_> =
         missing.map(|((namespace, name), waiting)| format!("{namespace}/{name} {}", said(&waiting.fate))).collect();
@@ -309,7 +335,7 @@ fn late(known: &BTreeMap<Name, Waiting>, target: &Target, args: &WaitArgs) -> Fa
         true => format!("the cluster has not said who selects {}", target.what),
         false => missing.join("; "),
     };
-    let error = NotThere::Late { limit: args.timeout, missing };
+    let error = NotThere::Late { limit, missing };
     Failure::new(Exit::CouldNotCheck, error).hint("it may still come: `sealift status` shows how far it is")
 }
 

@@ -83,7 +83,7 @@ impl There {
 }
 
 /// What is not served has no objects.
-fn listed(answer: Result<Vec<Value>, ClusterError>) -> Result<Vec<Value>, ClusterError> {
+pub(super) fn listed(answer: Result<Vec<Value>, ClusterError>) -> Result<Vec<Value>, ClusterError> {
     match answer {
         Err(ClusterError::Answer { class: Class::NotServed, .. }) => Ok(vec![]),
         answer => answer,

@@ -14,6 +14,7 @@ mod hold;
 mod inventory;
 mod notification;
 mod pending;
+mod receiver;
 mod schema;
 mod signature_policy;
 mod trust_root;
@@ -36,6 +37,7 @@ pub use notification::{
     Notification, NotificationFilter, NotificationSpec, NotificationStatus, NotificationType, Severity,
 };
 pub use pending::{PendingEvent, PendingEvents, SourceRevision, Topic};
+pub use receiver::{OidcSpec, Receiver, ReceiverSpec, ReceiverStatus, ReceiverType, Said};
 pub use signature_policy::{SignaturePolicy, SignaturePolicySpec, UnusablePolicy};
 pub use trust_root::{TrustRoot, TrustRootSpec};
 

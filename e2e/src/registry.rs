@@ -31,6 +31,9 @@ const LOGIN: Login = Login { user: "tester", password: "a-password-for-tests" };
 /// `LOGIN` as htpasswd knows it (bcrypt, cost 4).
 const HTPASSWD: &str = "tester:$2a$04$lM2PdtGttqo6sKr4QuqDFuNtntJQoVgNjjurGJP8xp.jd4D/vcXtW\n";
 
+/// Whom CNCF distribution tells of what is pushed, as its configuration has it.
+const TELLS: &str = "tells.yaml";
+
 const LAYOUT: &str = "layout";
 const STORAGE: &str = "data";
 
@@ -109,6 +112,21 @@ impl Registry {
         Some((Self::start(Kind::Distribution { login: true })?, LOGIN))
     }
 
+    /// CNCF distribution that tells `url` of what is pushed, with `token` in the header `Authorization`.
+    ///
+    /// # Panics
+    /// As [`Registry::distribution`].
+    #[must_use]
+    pub fn distribution_that_tells(url: &str, token: &str) -> Option<Self> {
+        let kind = Kind::Distribution { login: false };
+        kind.program()?;
+        let endpoint = format!(
+            "{{name: sealift, url: '{url}', headers: {{Authorization: ['Bearer {token}']}}, timeout: 5s, threshold: 3, backoff: 1s}}"
+        );
+        let tells = format!("notifications: {{endpoints: [{endpoint}]}}\n");
+        Some(with_retry(|| Self::launch(kind, Some(&tells))).unwrap_or_else(|error| panic!("{error}")))
+    }
+
     /// go-containerregistry's, the one of `crane registry serve`, with the referrers API.
     ///
     /// # Panics
@@ -129,12 +147,16 @@ impl Registry {
 
     fn start(kind: Kind) -> Option<Self> {
         kind.program()?;
-        Some(with_retry(|| Self::launch(kind)).unwrap_or_else(|error| panic!("{error}")))
+        Some(with_retry(|| Self::launch(kind, None)).unwrap_or_else(|error| panic!("{error}")))
     }
 
-    fn launch(kind: Kind) -> Result<Self, HarnessError> {
+    fn launch(kind: Kind, tells: Option<&str>) -> Result<Self, HarnessError> {
         let folder = tempfile::tempdir().map_err(|source| HarnessError::File { path: std::env::temp_dir(), source })?;
         reaper::watch_folder(folder.path());
+        if let Some(tells) = tells {
+            let path = folder.path().join(TELLS);
+            fs::write(&path, tells).map_err(|source| HarnessError::File { path, source })?;
+        }
         let port = free_port();
         Ok(Self { kind, port, process: kind.start(port, folder.path())?, folder })
     }
@@ -202,8 +224,9 @@ fn distribution(address: &str, folder: &Path, login: bool) -> Result<PathBuf, Ha
     let config = format!(
         "version: 0.1\nlog: {{level: info, accesslog: {{disabled: false}}}}\n\
          storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: '{address}', secret: for-tests}}\n{auth}",
-        folder.join(STORAGE).display()
+         http: {{addr: '{address}', secret: for-tests}}\n{auth}{}",
+        folder.join(STORAGE).display(),
+        fs::read_to_string(folder.join(TELLS)).unwrap_or_default(),
     );
     written("config.yaml", &config)
 }

@@ -343,6 +343,7 @@ fn install(control_plane: &ControlPlane) {
         "acceptedreleases",
         "inventories",
         "notifications",
+        "receivers",
     ];
     let definitions = definitions.map(|plural| format!("crd/{plural}.sealift.dev"));
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];

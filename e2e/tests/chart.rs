@@ -132,6 +132,7 @@ async fn every_value_reaches_the_controller_and_the_cluster_takes_it() {
             "--registry-identity=registry.example=gcp",
             "--fetch-timeout=2m",
             "--cluster-name=eu-1",
+            "--receiver-listen=0.0.0.0:9292",
             "--plain-http-service=alertmanager.monitoring.svc:9093",
         ] {
             assert!(arguments.contains(&argument), "{argument} is not among {arguments:?}");

@@ -373,6 +373,7 @@ async fn the_manifest_applies_again_without_a_change_and_every_kind_of_it_is_ser
             "freezes",
             "inventories",
             "notifications",
+            "receivers",
             "signaturepolicies",
             "trustroots",
         ]

@@ -31,6 +31,7 @@ mod polling;
 mod prune;
 mod publish;
 mod read;
+pub(crate) mod receive;
 mod record;
 mod registries;
 mod report;

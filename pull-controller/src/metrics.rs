@@ -85,6 +85,7 @@ struct Inner {
     leases_lost: Counter,
     notifications: Family<ResultLabel, Counter>,
     notifications_pending: Gauge,
+    hints: Family<ResultLabel, Counter>,
 }
 
 /// Whose shards this replica took.
@@ -131,6 +132,19 @@ pub enum Notified {
     Dropped,
 }
 
+/// What became of something that was said to a Receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hinted {
+    /// What it is about is asked for.
+    Taken,
+    /// Who said it is not known.
+    Refused,
+    /// He said too much.
+    Limited,
+    /// He is known and says what is not understood.
+    Unreadable,
+}
+
 /// How a tag came to be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resolve {
@@ -168,6 +182,17 @@ impl Notified {
             Self::Repeated => "repeated",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl Hinted {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Limited => "limited",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -424,6 +449,8 @@ impl Metrics {
         let notifications_pending = Gauge::default();
         let help = "Events that some service is still to be told";
         registry.register("notifications_pending", help, notifications_pending.clone());
+        let hints = Family::default();
+        registry.register("hints", "What was said to Receivers by what became of it", hints.clone());
         registry.register("build", "The running version", Info::new(BUILD));
         let metrics = Self(Arc::new(Inner {
             registry: every,
@@ -462,6 +489,7 @@ impl Metrics {
             leases_lost,
             notifications,
             notifications_pending,
+            hints,
         }));
         metrics.begin();
         metrics
@@ -501,6 +529,9 @@ impl Metrics {
         }
         for what in [Notified::Sent, Notified::Repeated, Notified::Failed, Notified::Dropped] {
             let _ = inner.notifications.get_or_create(&ResultLabel { result: what.as_str() });
+        }
+        for what in [Hinted::Taken, Hinted::Refused, Hinted::Limited, Hinted::Unreadable] {
+            let _ = inner.hints.get_or_create(&ResultLabel { result: what.as_str() });
         }
         for what in [Stalled::Reconcile, Stalled::Loop] {
             let _ = inner.stalls.get_or_create(&WhatLabel { what: what.as_str() });
@@ -556,6 +587,11 @@ impl Metrics {
     /// Something became of a notification.
     pub fn notified(&self, what: Notified) {
         self.0.notifications.get_or_create(&ResultLabel { result: what.as_str() }).inc();
+    }
+
+    /// Somebody said something to a Receiver.
+    pub fn hinted(&self, what: Hinted) {
+        self.0.hints.get_or_create(&ResultLabel { result: what.as_str() }).inc();
     }
 
     /// How many events some service is still to be told now.
@@ -785,6 +821,7 @@ mod tests {
         metrics.lease_lost();
         metrics.notified(Notified::Repeated);
         metrics.notifications_pending(2);
+        metrics.hinted(Hinted::Limited);
         let text = metrics.render().unwrap();
         for line in [
             "sealift_reconcile_total{outcome=\"changed\"} 1",
@@ -817,6 +854,7 @@ mod tests {
             "sealift_leases_lost_total 1",
             "sealift_notifications_total{result=\"repeated\"} 1",
             "sealift_notifications_pending 2",
+            "sealift_hints_total{result=\"limited\"} 1",
             "sealift_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -173,6 +173,9 @@ pub struct Options {
     /// link-local address. Refused otherwise.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub plain_http_service: Vec<String>,
+    /// Where Receivers are listened to, by plain HTTP: put what ends TLS before it. Nobody is listened to without it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub receiver_listen: Option<SocketAddr>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

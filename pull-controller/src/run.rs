@@ -1,6 +1,6 @@
 //! Putting reconciles on a cluster's events, until somebody says stop.
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{
@@ -8,7 +8,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use sealift_apply::{
-    api::{Delivery, Notification},
+    api::{Delivery, Notification, Receiver},
     cluster::{Cluster, ClusterError},
 };
 use sealift_registry::client::SetupError;
@@ -20,7 +20,9 @@ use crate::{
     controller::{
         Context, Freezing, Policies,
         notify::{self, Notifications, Notifier},
-        outbox, tags as followed,
+        outbox,
+        receive::{self, Desk, Receivers},
+        tags as followed,
     },
     delivery_watch::{self, Deliveries},
     freeze_watch::{self, follow_freezes, wake_thawed},
@@ -50,6 +52,8 @@ const KNOWN: Duration = Duration::from_secs(10);
 const NOTIFICATIONS: &str = "notification-watch";
 /// How long the first Deliveries wait until it is known whether there is a freeze; without, they bring nothing new.
 const FREEZES_KNOWN: Duration = Duration::from_secs(10);
+/// That of Receivers.
+const RECEIVERS: &str = "receiver-watch";
 /// How long a loop of ours may give no sign of life.
 const LOOP_BOUND: Duration = Duration::from_secs(60);
 
@@ -204,6 +208,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (of, alive) = (Arc::clone(&context), vitals.clone());
     let _telling = kept(notify::LOOP, &vitals, &metrics, move || notify::run(Arc::clone(&of), alive.clone()));
     let _thawing = AbortOnDrop(tokio::spawn(wake_thawed(freezing, deliveries.clone(), queue.clone())));
+    let _listening = match options.receiver_listen {
+        Some(address) => Some(listen_at(address, &options, &context, &vitals, &metrics).await?),
+        None => None,
+    };
     let _waking = AbortOnDrop(tokio::spawn(wake_all(policies, deliveries, queue.clone())));
     let bounds = Bounds { stall: options.stall_timeout.get(), leave: LEAVE, grace: GRACE };
     let (mut stopped, leaving) = (stop, shards.clone());
@@ -240,6 +248,35 @@ fn exporter(metrics: &Metrics) -> Option<Exporter> {
         .inspect_err(|error| tracing::error!(error = sealift_verify::chain(error), "no traces are sent"))
         .ok()
         .flatten()
+}
+
+/// Listens to those whom Receivers name, until this is dropped.
+async fn listen_at(
+    address: SocketAddr,
+    options: &Options,
+    context: &Arc<Context>,
+    vitals: &Vitals,
+    metrics: &Metrics,
+) -> Result<[AbortOnDrop<()>; 3], RunError> {
+    let failed = |source| RunError::Listen { address, source };
+    let (listener, address) = server::bind(address).await.map_err(failed)?;
+    tracing::info!(%address, "listening to receivers");
+    let (sender, receivers) = watch::channel(Arc::new(Receivers::default()));
+    let (sender, platform) = (Arc::new(sender), Platform::load(options)?);
+    let desk = Arc::new(Desk::new(options, &platform, receivers).map_err(RunError::Services)?);
+    let scopes = own_watch::scopes(&options.watch_namespace, options.platform_namespace().as_deref());
+    let (of, alive) = (context.cluster().clone(), vitals.clone());
+    let following = move || {
+        let (of, scopes, sender) = (of.clone(), scopes.clone(), Arc::clone(&sender));
+        own_watch::follow::<Receiver>(RECEIVERS, of, scopes, sender, alive.clone())
+    };
+    let following = kept(RECEIVERS, vitals, metrics, following);
+    let (of, to, alive, listener) = (Arc::clone(context), Arc::clone(&desk), vitals.clone(), Arc::new(listener));
+    let serving = move || receive::serve(Arc::clone(&of), Arc::clone(&to), Arc::clone(&listener), alive.clone());
+    let serving = kept(receive::LOOP, vitals, metrics, serving);
+    let (of, alive) = (Arc::clone(context), vitals.clone());
+    let telling = move || receive::tell_paths(Arc::clone(&of), Arc::clone(&desk), alive.clone());
+    Ok([following, serving, kept(receive::PATHS, vitals, metrics, telling)])
 }
 
 /// A loop that is begun anew whenever it ends or hangs, until this is dropped.

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use super::{AcceptedRelease, Delivery, Freeze, Inventory, Notification, SignaturePolicy, TrustRoot};
+use super::{AcceptedRelease, Delivery, Freeze, Inventory, Notification, Receiver, SignaturePolicy, TrustRoot};
 
 /// Every definition, by name.
 pub fn crds() -> Vec<CustomResourceDefinition> {
@@ -15,6 +15,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         Freeze::crd(),
         Inventory::crd(),
         Notification::crd(),
+        Receiver::crd(),
         SignaturePolicy::crd(),
         TrustRoot::crd(),
     ];

@@ -84,6 +84,9 @@ app.kubernetes.io/component: controller
 - --plain-http-service={{ . }}
 {{- end }}
 {{- end }}
+{{- with int .Values.receivers.port }}
+- --receiver-listen=0.0.0.0:{{ . }}
+{{- end }}
 {{- range .Values.controller.extraArgs }}
 - {{ . | quote }}
 {{- end }}

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use self::table::Table;
-pub(super) use self::table::{Answer, Found, Interest, Question, What};
+pub(super) use self::table::{Answer, Found, Hint, Interest, Question, What};
 use super::{flight::Flights, registries::Who, source::count_request, tell::random};
 use crate::{
     metrics::{Metrics, Resolve},
@@ -89,6 +89,13 @@ impl Tags {
         self.table().gate().answered(&(place.clone(), who.clone()), error, Instant::now(), random());
     }
 
+    /// Somebody says that there is something new; answers how many questions are asked for that.
+    pub(super) fn hinted(&self, hint: &Hint<'_>) -> usize {
+        let meant = self.table().hinted(hint, Instant::now());
+        self.moved.notify_one();
+        meant
+    }
+
     /// Asks what is due, for ever.
     pub(crate) async fn run(self: Arc<Self>, vitals: Vitals) {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
@@ -100,12 +107,12 @@ impl Tags {
                 table.sweep(now);
                 (table.take_due(now), table.next_due())
             };
-            for (question, client) in due {
+            for (question, client, since) in due {
                 let (this, slots) = (Arc::clone(&self), Arc::clone(&slots));
                 // Each ends by the client's own limits, and what is due is given out once.
                 tokio::spawn(async move {
                     let _slot = slots.acquire().await.ok();
-                    this.call(&question, client, None, None, Resolve::Followed).await
+                    this.call(&question, client, None, since, Resolve::Followed).await
                 });
             }
             let next = next.unwrap_or(now + BEAT).min(now + BEAT);

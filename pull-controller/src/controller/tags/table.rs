@@ -19,6 +19,10 @@ use crate::queue::Key;
 /// An answer outlives its interval by so much before a Delivery asks itself: whoever asks in the background is late by
 /// jitter and by the call.
 const SLACK: f64 = 1.25;
+/// However often somebody says that there is something new, a question is asked no more often for that.
+const BETWEEN_HINTS: Duration = Duration::from_secs(2);
+/// And once more so much later each, as long as the answer is the same: CNCF distribution tells of a tag just before it moves.
+const ECHOES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// A question that was given out counts as unanswered for so long, then it is given out again.
 const LEASE: Duration = Duration::from_secs(120);
 
@@ -62,6 +66,39 @@ pub(in super::super) struct Interest {
     pub(in super::super) unanswered: bool,
 }
 
+/// Somebody says that a repository has something new.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Hint<'a> {
+    /// The path of the repository, or its whole name: a registry may be known by another host to those who speak of it. Any
+    /// may be meant if none is named.
+    pub(in super::super) repository: Option<&'a str>,
+    /// The tag that moved; anything may have if none is named.
+    pub(in super::super) tag: Option<&'a str>,
+    /// The namespace of the Deliveries that he may speak for; all if he is of the platform.
+    pub(in super::super) namespace: Option<&'a str>,
+    /// The repositories that he may speak of, where a `*` at the end stands for anything; all if there are none.
+    pub(in super::super) among: &'a [String],
+}
+
+impl Hint<'_> {
+    fn means<C>(&self, question: &Question, entry: &Entry<C>) -> bool {
+        let place = &question.place.repository;
+        let name = place.to_string();
+        let there = self.repository.is_none_or(|meant| meant == place.path() || meant == name);
+        let is_his = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *pattern == name,
+        };
+        let there = there && (self.among.is_empty() || self.among.iter().any(is_his));
+        let that = match (&question.what, self.tag) {
+            (What::Tag(tag), Some(moved)) => tag == moved,
+            (What::Tag(_), None) | (What::Tags, _) => true,
+        };
+        let his = |key: &Key| self.namespace.is_none_or(|namespace| namespace == key.namespace);
+        there && that && entry.interested.keys().any(his)
+    }
+}
+
 /// All questions that somebody is interested in. `C` is what it takes to ask one.
 #[derive(Debug)]
 pub(super) struct Table<C> {
@@ -78,6 +115,11 @@ struct Entry<C> {
     failures: u32,
     /// When it is to be asked again.
     due: Instant,
+    /// Somebody says that the answer is another: since when, and from when on it may be asked for that.
+    hinted: Option<(Instant, Instant)>,
+    /// When it was asked for that last, and how often it is going to be asked once more.
+    heeded: Option<Instant>,
+    echoes: usize,
     interested: HashMap<Key, Interest>,
 }
 
@@ -131,6 +173,9 @@ impl<C: Clone> Table<C> {
             answer: None,
             failures: 0,
             due: now,
+            hinted: None,
+            heeded: None,
+            echoes: 0,
             interested: HashMap::new(),
         });
         entry.client = client;
@@ -144,6 +189,15 @@ impl<C: Clone> Table<C> {
                 opens.map_or(soon, |opens| opens.max(soon))
             }
         };
+        let known = entry.answer.as_ref().and_then(|(_, before)| before.as_ref().ok());
+        let is_echo = entry.hinted.is_some_and(|(since, _)| since > now);
+        if is_echo && answer.as_ref().is_ok_and(|found| known != Some(found)) {
+            entry.hinted = None;
+        }
+        // Whoever was asked before that does not know better.
+        if let Some((_, at)) = entry.hinted {
+            entry.due = entry.due.min(opens.map_or(at, |opens| opens.max(at)));
+        }
         let is_blip = entry.failures == 1 && answer.as_ref().is_err_and(|error| error.is_transient());
         if is_blip && entry.answer.as_ref().is_some_and(|(_, before)| before.is_ok()) {
             // The answer before is kept, and its age with it.
@@ -186,12 +240,33 @@ impl<C: Clone> Table<C> {
         self.entries.retain(|_, entry| !entry.interested.is_empty() || entry.due + LEASE > now);
     }
 
-    /// Gives out what is to be asked now, each once.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Question, C)> {
+    /// Somebody says that there is something new: what is meant, and followed by whom he may speak for, is asked at once, but
+    /// not again and again, and not where a registry wishes to be left alone. Answers how many questions that are.
+    pub(super) fn hinted(&mut self, hint: &Hint<'_>, now: Instant) -> usize {
+        let Self { entries, follows: _, gate } = self;
+        let mut meant = 0;
+        for (question, entry) in entries.iter_mut().filter(|(question, entry)| hint.means(question, entry)) {
+            meant += 1;
+            let at = entry.heeded.map_or(now, |heeded| now.max(heeded + BETWEEN_HINTS));
+            (entry.hinted, entry.echoes) = (Some((now, at)), 0);
+            let opens = gate.opens(&(question.place.clone(), question.who.clone()));
+            entry.due = entry.due.min(opens.map_or(at, |opens| opens.max(at)));
+        }
+        meant
+    }
+
+    /// Gives out what is to be asked now, each once, and since when an answer counts.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Question, C, Option<Instant>)> {
         let due = self.entries.iter_mut().filter(|(_, entry)| entry.due <= now && !entry.interested.is_empty());
         due.map(|(question, entry)| {
             entry.due = now + LEASE;
-            (question.clone(), entry.client.clone())
+            let since = entry.hinted.take().map(|(since, _)| since);
+            if since.is_some() {
+                entry.heeded = Some(now);
+                entry.hinted = ECHOES.get(entry.echoes).map(|pause| (now + *pause, now + *pause));
+                entry.echoes += 1;
+            }
+            (question.clone(), entry.client.clone(), since)
         })
         .collect()
     }

@@ -224,3 +224,79 @@ fn an_outage_is_told_in_the_words_it_began_with() {
     case.answered(&question, &other(), 40);
     assert_eq!(path(&case.table.told(&question, other())), path(&other()), "another outage");
 }
+
+fn hint<'a>(repository: &'a str, tag: Option<&'a str>, namespace: Option<&'a str>) -> Hint<'a> {
+    Hint { repository: Some(repository), tag, namespace, among: &[] }
+}
+
+#[test]
+fn whoever_says_that_something_is_new_has_what_he_means_asked_at_once() {
+    let (mut case, stable) = (Case::new(), question(None, "stable"));
+    let all = Question { what: What::Tags, ..question(None, "") };
+    for (name, question) in [("shop", &stable), ("range", &all)] {
+        case.answered(question, &digest("a"), 0);
+        case.follow(name, question, every(3600));
+    }
+    for (hint, meant) in [
+        (hint("app", Some("stable"), None), 2),
+        (hint("registry.example/app", Some("stable"), Some("apps")), 2),
+        (hint("app", None, Some("apps")), 2),
+        (hint("app", Some("latest"), None), 1),
+        (hint("app", Some("stable"), Some("elsewhere")), 0),
+        (hint("other", Some("stable"), None), 0),
+        (hint("elsewhere.example/app", None, None), 0),
+        (Hint { repository: None, ..hint("", None, None) }, 2),
+        (Hint { among: &["registry.example/*".to_owned()], ..hint("app", None, None) }, 2),
+        (Hint { among: &["registry.example/app".to_owned()], ..hint("app", None, None) }, 2),
+        (Hint { among: &["registry.example/a".to_owned()], ..hint("app", None, None) }, 0),
+        (Hint { among: &["app".to_owned()], ..hint("app", None, None) }, 0),
+    ] {
+        let now = case.at(1);
+        assert_eq!(case.table.hinted(&hint, now), meant, "{hint:?}");
+    }
+    assert_eq!((case.due(1), case.due(1)), (2, 0), "each once, however often it was said");
+}
+
+#[test]
+fn hints_neither_hurry_a_registry_nor_get_lost_in_an_answer_from_before() {
+    let (mut case, stable) = (Case::new(), question(None, "stable"));
+    let says = || hint("app", Some("stable"), None);
+    case.answered(&stable, &digest("a"), 0);
+    case.follow("shop", &stable, every(3600));
+    let now = case.at(10);
+    case.table.hinted(&says(), now);
+    let (_, (), since) = case.table.take_due(now).remove(0);
+    assert_eq!(since, Some(now), "an answer that is on its way since before is not enough");
+    // It moves again while it is being asked, and the answer is that of before.
+    let now = case.at(11);
+    case.table.hinted(&says(), now);
+    assert!(case.answered(&stable, &digest("a"), 11).is_empty());
+    assert_eq!((case.due(11), case.due(12)), (0, 1), "two seconds after it was asked for that last");
+    assert_eq!(case.answered(&stable, &digest("b"), 12), ["shop"]);
+    assert_eq!(case.due(600), 0, "by itself it is asked once an interval");
+    // A registry that wishes to be left alone is.
+    case.answered(&stable, &limited(100), 700);
+    let now = case.at(701);
+    case.table.hinted(&says(), now);
+    assert_eq!((case.due(701), case.due(799), case.due(800)), (0, 0, 1));
+}
+
+#[test]
+fn what_is_told_before_it_is_so_is_asked_for_twice_more_and_no_longer() {
+    let (mut case, stable) = (Case::new(), question(None, "stable"));
+    let says = || hint("app", Some("stable"), None);
+    case.answered(&stable, &digest("a"), 0);
+    case.follow("shop", &stable, every(3600));
+    let now = case.at(10);
+    case.table.hinted(&says(), now);
+    for (before, at) in [(9, 10), (11, 12), (21, 22)] {
+        assert_eq!((case.due(before), case.due(at)), (0, 1), "{at}");
+        assert!(case.answered(&stable, &digest("a"), at).is_empty());
+    }
+    assert_eq!(case.due(1000), 0);
+    let now = case.at(1000);
+    case.table.hinted(&says(), now);
+    assert_eq!(case.due(1000), 1);
+    assert_eq!(case.answered(&stable, &digest("b"), 1000), ["shop"]);
+    assert_eq!(case.due(2000), 0, "it has come");
+}

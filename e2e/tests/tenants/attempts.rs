@@ -85,6 +85,22 @@ fn records(kind: &str) -> Value {
     sealift(kind, "evil", json!({}))
 }
 
+/// A policy that can be used and is about nobody's repository here: one that cannot be, or that refuses the release which
+/// brings it, is told before the API server is asked.
+fn policy() -> Value {
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEIyHKpL7Wh9qswk7hhJyem5ZoCGiG\n\
+        p3zXnZkA197i8VG2TbRIni3fBAdxSQIICQoHXYKdNUTLLW13sZjy8rm/Ug==\n\
+        -----END PUBLIC KEY-----\n";
+    let spec = json!({
+        "match": {"repositories": ["registry.example/evil/**"]},
+        "authorities": [{"name": "evil", "key": {"pem": KEY}}],
+        "require": {"anyOf": ["evil"]},
+        "release": {"streams": [{"glob": "evil/**"}], "environment": "prod"},
+    });
+    sealift("SignaturePolicy", "evil", spec)
+}
+
 fn at(plural: &str) -> String {
     format!("/apis/sealift.dev/v1alpha1/{plural}")
 }
@@ -222,8 +238,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     },
     Attempt {
         what: "write a SignaturePolicy",
-        direct: Some((|_| ask(Method::POST, at("signaturepolicies"), records("SignaturePolicy")), Answer::Rights)),
-        delivered: Some(refused(|_| vec![records("SignaturePolicy")])),
+        direct: Some((|_| ask(Method::POST, at("signaturepolicies"), policy()), Answer::Rights)),
+        delivered: Some(refused(|_| vec![policy()])),
     },
     Attempt {
         what: "write a TrustRoot",

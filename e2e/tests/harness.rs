@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "allowed in tests, which for clippy does not include their helper functions")]
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
+    fs,
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,7 +19,7 @@ use kube::{
     Api, Client, Resource,
     api::{DeleteParams, ListParams, PostParams, WatchParams},
 };
-use sealift_e2e::{ControlPlane, Cosign, Registry};
+use sealift_e2e::{ControlPlane, Cosign, Registry, workspace};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -310,4 +313,46 @@ fn nothing_is_left_running_when_its_owner_is_killed() {
         assert!(killed.elapsed() < Duration::from_secs(20), "{address} still answers");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The tools in a group of `testenv/build`.
+fn group(name: &str) -> Vec<String> {
+    let text = fs::read_to_string(workspace().join("testenv/build")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=\"")));
+    let words = line.unwrap_or_else(|| panic!("testenv/build has no group {name}")).trim_end_matches('"');
+    let named = |word: &str| match word.strip_prefix('$') {
+        Some(other) => group(other),
+        None => vec![word.to_owned()],
+    };
+    words.split(' ').flat_map(named).collect()
+}
+
+/// The names that Rust sources of a folder look for with `Tool::find`.
+fn looked_for(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            looked_for(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.split("Tool::find(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+/// A machine that has more hides what would be missing on one that was made by `make test`.
+#[test]
+fn what_tests_look_for_is_what_make_test_builds() {
+    let mut found = BTreeSet::new();
+    for folder in ["apply", "e2e", "pull-controller", "push", "registry", "verify"] {
+        looked_for(&workspace().join(folder), &mut found);
+    }
+    assert!(found.contains("etcd") && found.contains("kustomize"), "{found:?}");
+    let built = group("test");
+    let missing: Vec<_> = found.iter().filter(|name| !built.contains(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "in no group that `make test` builds: {missing:?}; Tool::for_interop looks for the rest"
+    );
 }

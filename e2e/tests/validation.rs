@@ -16,7 +16,7 @@ use kube::{
     core::GroupVersionKind,
     discovery::{Discovery, Scope},
 };
-use sealift_e2e::{Cli, ControlPlane, Tool, corpus, interop, workspace};
+use sealift_e2e::{Cli, ControlPlane, Tool, corpus, workspace};
 use sealift_verify::{
     artifact::Limits,
     objects::yaml::{self, Source},
@@ -349,10 +349,7 @@ fn found(path: &str) -> Option<PathBuf> {
 
 #[test]
 fn generated_kubernetes_schemas_are_what_the_published_modules_say() {
-    if !interop() {
-        return;
-    }
-    let Some(tool) = Tool::find("kubernetes-schemas") else { return };
+    let Some(tool) = Tool::for_interop("kubernetes-schemas") else { return };
     let output = tool.command().output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let written = fs::read(workspace().join("push/schemas/kubernetes.json")).unwrap();

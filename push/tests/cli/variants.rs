@@ -258,7 +258,7 @@ async fn one_lock_pins_the_images_of_all_variants_and_one_validation_reads_them(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chart_with_values_for_each_is_rendered_for_each() {
-    let Some(helm) = Tool::find("helm") else { return };
+    let Some(helm) = Tool::for_interop("helm") else { return };
     let world = World::new().await;
     world.write("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n");
     world.write("chart/values.yaml", "colour: none\nshape: none\n");

@@ -26,6 +26,7 @@ lint: ## Check format, clippy, and with cargo-deny licences, bans and sources
 	@testenv/build lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@cargo fetch --locked --quiet # clippy fetched what this platform needs; licences are those of all
 	"$$(testenv/build path)/cargo-deny" --offline check bans licenses sources
 
 fuzz: ## Mutate everything the verifier reads, a minute a target (cargo test does it for 3 seconds)

@@ -44,7 +44,7 @@ pub struct Request {
     pub subresource: String,
     /// Empty for cluster-scoped resources and lists across namespaces.
     pub namespace: String,
-    /// Empty for lists, watches and creations.
+    /// Empty for lists and watches; of a creation that was taken it is the name given.
     pub name: String,
     /// The HTTP status.
     pub code: u16,

@@ -37,15 +37,10 @@ fn app(world: &World<'_>, cpu: &str) -> PathBuf {
     world.cli.write(&format!("{cpu}.yaml"), json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
 }
 
-/// Writes of the controller, dry-runs among them, but for events and its lease: `verb resource`, sorted.
-fn writes(world: &World<'_>, since: AuditMark) -> Vec<String> {
-    let requests = world.control_plane.audit().since(since);
-    let ours = requests.iter().filter(|request| {
-        request.user.ends_with(":sealift-controller")
-            && request.is_write()
-            && !["events", "leases"].contains(&request.resource.as_str())
-            && (request.namespace == world.namespace || request.namespace.is_empty())
-    });
+/// Writes for a Delivery, dry-runs among them, but for events: `verb resource`, sorted.
+fn writes(world: &World<'_>, of: (&str, &str), uid: &str, since: AuditMark) -> Vec<String> {
+    let requests = world.requests(of, uid, since);
+    let ours = requests.iter().filter(|request| request.is_write() && request.resource != "events");
     let word = |request: &sealift_e2e::Request| {
         let dry = if request.is_dry_run() { "dry " } else { "" };
         let of = if request.subresource.is_empty() { String::new() } else { format!("/{}", request.subresource) };
@@ -74,10 +69,10 @@ async fn an_application_costs_its_objects_and_what_a_safe_controller_owes_it() {
         let mark = control_plane.audit().mark();
         let uid = world.deliver(of.0, of.1, spec.clone()).await;
         world.delivered(of, first).await;
-        let install = writes(world, mark);
+        let install = writes(world, of, &uid, mark);
         // How the objects were left is written when there is time, and only once.
         world.confirmed(&uid).await;
-        assert_eq!(count(&writes(world, mark), "update inventories"), 1, "{install:#?}");
+        assert_eq!(count(&writes(world, of, &uid, mark), "update inventories"), 1, "{install:#?}");
         for kind in ["deployments", "ingresses", "serviceaccounts", "services"] {
             assert_eq!(count(&install, &format!("patch {kind}")), 1, "{install:#?}");
             assert_eq!(count(&install, &format!("dry patch {kind}")), 0, "{install:#?}");
@@ -97,7 +92,7 @@ async fn an_application_costs_its_objects_and_what_a_safe_controller_owes_it() {
         let mark = control_plane.audit().mark();
         world.request(of).await;
         world.delivered(of, second).await;
-        let upgrade = writes(world, mark);
+        let upgrade = writes(world, of, &uid, mark);
         let objects: Vec<_> = upgrade
             .iter()
             .filter(|word| !["inventories", "acceptedreleases", "deliveries"].iter().any(|own| word.contains(own)))
@@ -111,7 +106,7 @@ async fn an_application_costs_its_objects_and_what_a_safe_controller_owes_it() {
         let mark = control_plane.audit().mark();
         world.request(of).await;
         world.delivered(of, third).await;
-        let checked = writes(world, mark);
+        let checked = writes(world, of, &uid, mark);
         assert_eq!(count(&checked, "patch deployments"), 1, "{checked:#?}");
         assert!(count(&checked, "dry patch deployments") >= 1, "{checked:#?}");
         assert_eq!(

@@ -84,11 +84,10 @@ async fn podinfo_becomes_ready_and_a_second_reconcile_writes_nothing() {
         world.event("Applied").await;
         let mark = control_plane.audit().mark();
         world.reconcile(of).await;
-        let requests = control_plane.audit().since(mark);
-        let writes: Vec<_> = requests
+        let writes: Vec<_> = world
+            .requests(of, &uid, mark)
             .iter()
-            .filter(|request| request.user.ends_with(":sealift-controller") && request.is_write())
-            .filter(|request| request.namespace == world.namespace || request.namespace.is_empty())
+            .filter(|request| request.is_write())
             .map(|request| format!("{} {}", request.verb, request.uri))
             .collect();
         assert_eq!(writes.len(), 1, "{writes:#?}");

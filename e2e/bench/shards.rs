@@ -2,9 +2,7 @@
 
 use std::{error::Error, time::Instant};
 
-use sealift_e2e::{ControlPlane, Replica, World, policy};
-use sealift_verify::digest::Digest;
-use serde_json::json;
+use sealift_e2e::{ControlPlane, Replica, World};
 use tokio::runtime::Runtime;
 
 use crate::{Bench, figures::Figures};
@@ -22,11 +20,12 @@ pub(crate) fn measure(bench: &mut Bench, control_plane: &ControlPlane) -> Result
 }
 
 async fn measured(world: &World<'_>, rounds: usize, figures: &mut Figures) {
-    declare(world).await;
+    let copies = world.copies(DELIVERIES);
+    copies.declare("1s").await;
     let mut replicas =
         [start(world, "replica-0").await, start(world, "replica-1").await, start(world, "replica-2").await];
     shared(world, &replicas).await;
-    all_have(world, release(world, 0)).await;
+    copies.applied(copies.release("0")).await;
     let (mut killed, mut killed_applied, mut stopped, mut stopped_applied) = (vec![], vec![], vec![], vec![]);
     for round in 1..=2 * rounds {
         let [gone, one, two] = replicas;
@@ -38,10 +37,10 @@ async fn measured(world: &World<'_>, rounds: usize, figures: &mut Figures) {
         } else {
             gone.stop()
         }
-        let digest = release(world, round);
+        let digest = copies.release(&round.to_string());
         world.shared_by(&[&one, &two]).await;
         let held = began.elapsed();
-        all_have(world, digest).await;
+        copies.applied(digest).await;
         let applied = began.elapsed();
         match is_killed {
             true => (killed.push(held), killed_applied.push(applied)),
@@ -63,33 +62,4 @@ async fn start(world: &World<'_>, id: &str) -> Replica {
 
 async fn shared(world: &World<'_>, replicas: &[Replica; 3]) {
     world.shared_by(&replicas.each_ref()).await;
-}
-
-fn names() -> impl Iterator<Item = String> {
-    (0..DELIVERIES).map(|index| format!("app-{index}"))
-}
-
-async fn declare(world: &World<'_>) {
-    let account = world.namespace_account(&world.namespace);
-    let mut open = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
-    open["spec"]["objects"] = json!({"parameters": ["names"]});
-    world.put_policy(open).await;
-    for (index, name) in names().enumerate() {
-        let mut spec = world.following("acme/app", "prod", account);
-        spec["parameters"] = json!([{"name": "INDEX", "value": index.to_string()}]);
-        spec["interval"] = json!("1s");
-        world.deliver(&world.namespace, &name, spec).await;
-    }
-}
-
-fn release(world: &World<'_>, round: usize) -> Digest {
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map-${INDEX}"}, "data": {"value": round.to_string()}});
-    let file = world.cli.write("map.json", map.to_string());
-    world.push("acme/app:prod", &[&file], &["--var", "INDEX"])
-}
-
-async fn all_have(world: &World<'_>, digest: Digest) {
-    for name in names() {
-        world.applied((&world.namespace, &name), digest).await;
-    }
 }

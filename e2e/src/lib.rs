@@ -57,4 +57,4 @@ pub use sigstore::{Identity, Sigstore};
 pub use tool::{Tool, binary, interop, on_ci, shared_folder, skip, workspace};
 pub use vault::Vault;
 pub use webhook::{Says, Webhook};
-pub use world::{Replica, World, is_ready, reason};
+pub use world::{Copies, Replica, SlowWrites, World, is_ready, reason};

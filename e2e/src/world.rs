@@ -4,10 +4,12 @@
 //! Tests share a control plane, so each world has namespaces, a registry, policies and a controller of its own; the
 //! controller looks only into these namespaces (`--watch-namespace`).
 
+mod copies;
 mod deliveries;
 mod metrics;
 mod objects;
 mod replicas;
+mod slow_writes;
 
 use std::{
     collections::BTreeMap,
@@ -32,8 +34,10 @@ use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use copies::Copies;
 pub use deliveries::{is_ready, reason};
 pub use replicas::Replica;
+pub use slow_writes::SlowWrites;
 
 use crate::{
     cli::Cli, control_plane::ControlPlane, keys::KeyPair, keys::policy, loopback, process::Process, process::free_port,

@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use sealift_apply::api::condition;
-use sealift_e2e::{ControlPlane, Says, Webhook, World};
+use sealift_e2e::{ControlPlane, World};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
 
@@ -164,20 +164,6 @@ fn pieces(from: usize, value: &str) -> Content {
     (from..from + 300).map(|number| (format!("piece-{number:03}"), value.to_owned())).collect()
 }
 
-/// Has the server ask a webhook that takes its time about each ConfigMap, until the file that is named is deleted.
-async fn slowed(world: &World<'_>, pause: Duration) -> (Webhook, String) {
-    let webhook = Webhook::serve(Says::AllowAfter(pause));
-    let path = world.cli.write("webhook.json", webhook.configuration(&world.namespace, 10).to_string());
-    let path = path.display().to_string();
-    world.kubectl(&["create", "-f", &path]);
-    let asked = async || {
-        world.kubectl(&["create", "configmap", "probe", "-n", &world.namespace, "--dry-run=server"]);
-        if webhook.asked().is_empty() { Err("not asked".to_owned()) } else { Ok(()) }
-    };
-    world.until("the webhook to be asked", asked).await;
-    (webhook, path)
-}
-
 /// Waits until an apply has changed something.
 async fn begun(world: &World<'_>, before: &Content) {
     let begun = async || if live(world).await == *before { Err("nothing is written".to_owned()) } else { Ok(()) };
@@ -199,7 +185,7 @@ async fn a_controller_that_is_asked_to_stop_ends_what_it_writes_and_begins_nothi
         // What is applied soon enough is applied to its end, and told.
         let first = pieces(0, "1");
         let digest = world.push("acme/pieces:prod", &[&write(world, &first)], &[]);
-        let (_webhook, path) = slowed(world, Duration::from_millis(100)).await;
+        let slow = world.write_slowly(Duration::from_millis(100)).await;
         let uid = world.deliver(of.0, of.1, spec).await;
         world.launch_controller(&["--concurrent", "1"]).await;
         begun(world, &Content::new()).await;
@@ -207,14 +193,14 @@ async fn a_controller_that_is_asked_to_stop_ends_what_it_writes_and_begins_nothi
         assert_eq!(live(world).await, first);
         let status = world.deliveries(of.0).get(of.1).await.unwrap().status.unwrap();
         assert_eq!(status.last_applied.map(|applied| applied.digest), Some(digest));
-        world.kubectl(&["delete", "-f", &path]);
+        world.write_fast(&slow);
 
         // What takes longer is left where it is: what was sent is answered, and nothing else is begun.
         let second = pieces(30, "2");
         let digest = world.push("acme/pieces:prod", &[&write(world, &second)], &[]);
         let other = Content::from([("other".to_owned(), "1".to_owned())]);
         let other_digest = world.push("acme/other:prod", &[&write(world, &other)], &[]);
-        let (webhook, path) = slowed(world, Duration::from_secs(1)).await;
+        let slow = world.write_slowly(Duration::from_secs(1)).await;
         world.launch_controller(&["--concurrent", "1"]).await;
         begun(world, &first).await;
         world.deliver(later.0, later.1, world.following("acme/other", "prod", account)).await;
@@ -224,7 +210,7 @@ async fn a_controller_that_is_asked_to_stop_ends_what_it_writes_and_begins_nothi
         assert!(!now.contains_key("other"), "it was begun after the controller was asked to stop");
         let written: BTreeSet<_> =
             now.iter().filter(|(_, value)| *value == "2").map(|(name, _)| name.clone()).collect();
-        let sent = webhook.asked().into_iter().filter(|(_, dry_run)| !dry_run).map(|(name, _)| name);
+        let sent = slow.asked().into_iter().filter(|(_, dry_run)| !dry_run).map(|(name, _)| name);
         assert_eq!(written, sent.collect(), "each write that was sent was also taken");
         let known: BTreeSet<String> = world.inventory(&uid).await.into_iter().map(|row| row.name).collect();
         assert!(now.keys().all(|name| known.contains(name)), "everything that is there is in the inventory");
@@ -234,7 +220,7 @@ async fn a_controller_that_is_asked_to_stop_ends_what_it_writes_and_begins_nothi
         assert!(ready.message.contains("the process is stopping"), "{ready:?}");
 
         // The next one goes on from there.
-        world.kubectl(&["delete", "-f", &path]);
+        world.write_fast(&slow);
         world.start_controller().await;
         world.delivered(of, digest).await;
         world.delivered(later, other_digest).await;

@@ -9,51 +9,18 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Resource as _, api::ListParams, core::ApiResource};
+use kube::{Api, Resource as _, core::ApiResource};
 use sealift_apply::{
     cluster::{Cluster, Resource, Write},
     permit::Permit,
 };
-use sealift_e2e::{ControlPlane, Request, Says, Webhook, World, policy};
-use sealift_verify::{digest::Digest, objects::ObjectId};
+use sealift_e2e::{ControlPlane, Request, World};
+use sealift_verify::objects::ObjectId;
 use serde_json::{Value, json};
 
 /// Short enough to wait for, long enough for a busy machine.
 const LEASE: u64 = 10;
 const DELIVERIES: usize = 12;
-
-fn names() -> impl Iterator<Item = String> {
-    (0..DELIVERIES).map(|index| format!("app-{index}"))
-}
-
-/// One release for all Deliveries: each makes a ConfigMap of its own of it.
-fn release(world: &World<'_>, value: &str) -> Digest {
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map-${INDEX}"}, "data": {"value": value}});
-    let file = world.cli.write("map.json", map.to_string());
-    world.push("acme/app:prod", &[&file], &["--var", "INDEX"])
-}
-
-async fn deliver_all(world: &World<'_>) {
-    let account = world.namespace_account(&world.namespace);
-    let mut open = policy(&world.namespace, &[&format!("{}/**", world.registry.host())], &world.key);
-    open["spec"]["objects"] = json!({"parameters": ["names"]});
-    world.put_policy(open).await;
-    for (index, name) in names().enumerate() {
-        let mut spec = world.following("acme/app", "prod", account);
-        spec["parameters"] = json!([{"name": "INDEX", "value": index.to_string()}]);
-        spec["interval"] = json!("2s");
-        world.deliver(&world.namespace, &name, spec).await;
-    }
-}
-
-/// Waits until all of them have this release, and says how long that took.
-async fn all_delivered(world: &World<'_>, digest: Digest) -> Duration {
-    let began = Instant::now();
-    for name in names() {
-        world.delivered((&world.namespace, &name), digest).await;
-    }
-    began.elapsed()
-}
 
 /// By whom each ConfigMap of the test was written.
 fn writers(requests: &[Request], namespace: &str) -> BTreeMap<String, BTreeSet<String>> {
@@ -73,9 +40,10 @@ async fn replicas_share_deliveries_and_take_over_from_one_that_is_killed_or_aske
         let two = world.start_replica("two", LEASE, &["--min-interval=1s"]).await;
         world.shared_by(&[&one, &two]).await;
         let mark = control_plane.audit().mark();
-        let digest = release(world, "1");
-        deliver_all(world).await;
-        all_delivered(world, digest).await;
+        let copies = world.copies(DELIVERIES);
+        let digest = copies.release("1");
+        copies.declare("2s").await;
+        copies.delivered(digest).await;
         let writers = writers(&control_plane.audit().since(mark), &world.namespace);
         assert_eq!(writers.len(), DELIVERIES, "{writers:?}");
         assert!(writers.values().all(|of| of.len() == 1), "each is written by one: {writers:?}");
@@ -85,8 +53,8 @@ async fn replicas_share_deliveries_and_take_over_from_one_that_is_killed_or_aske
         // One is gone without a word: what it looked after goes on elsewhere.
         one.kill();
         let killed = Instant::now();
-        let digest = release(world, "2");
-        all_delivered(world, digest).await;
+        let digest = copies.release("2");
+        copies.delivered(digest).await;
         println!("applied everywhere {:.1?} after the kill, with Leases of {LEASE} s", killed.elapsed());
         world.shared_by(&[&two]).await;
 
@@ -98,13 +66,10 @@ async fn replicas_share_deliveries_and_take_over_from_one_that_is_killed_or_aske
         world.shared_by(&[&three]).await;
         let lost = three.log().contains("it has not renewed its Lease");
         assert!(!lost, "it was told, and did not find out:\n{}", three.log());
-        let digest = release(world, "3");
-        all_delivered(world, digest).await;
+        let digest = copies.release("3");
+        copies.delivered(digest).await;
         println!("applied everywhere {:.1?} after the stop", stopped.elapsed());
-        let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
-        let maps = maps.list(&ListParams::default()).await.unwrap().items;
-        let values = maps.into_iter().filter_map(|map| map.data?.remove("value"));
-        assert_eq!(values.filter(|value| value == "3").count(), DELIVERIES);
+        assert_eq!(copies.values().await, vec!["3"; DELIVERIES]);
     })
     .await;
 }
@@ -116,19 +81,6 @@ fn pieces(world: &World<'_>, value: &str) -> PathBuf {
     world.cli.write("pieces.json", json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
 }
 
-async fn webhook(world: &World<'_>, pause: Duration) -> (Webhook, String) {
-    let webhook = Webhook::serve(Says::AllowAfter(pause));
-    let path = world.cli.write("webhook.json", webhook.configuration(&world.namespace, 20).to_string());
-    let path = path.display().to_string();
-    world.kubectl(&["create", "-f", &path]);
-    let asked = async || {
-        world.kubectl(&["create", "configmap", "probe", "-n", &world.namespace, "--dry-run=server"]);
-        if webhook.asked().is_empty() { Err("not asked".to_owned()) } else { Ok(()) }
-    };
-    world.until("the webhook to be asked", asked).await;
-    (webhook, path)
-}
-
 #[tokio::test]
 async fn a_replica_that_is_paused_and_wakes_after_a_takeover_writes_nothing() {
     let Some(control_plane) = ControlPlane::shared() else { return };
@@ -137,7 +89,7 @@ async fn a_replica_that_is_paused_and_wakes_after_a_takeover_writes_nothing() {
         world.trust().await;
         let of = (world.namespace.as_str(), "pieces");
         let digest = world.push("acme/pieces:prod", &[&pieces(world, "1")], &[]);
-        let (_webhook, path) = webhook(world, Duration::from_secs(1)).await;
+        let slow = world.write_slowly(Duration::from_secs(1)).await;
         let mut one = world.start_replica("one", LEASE, &[]).await;
         world.shared_by(&[&one]).await;
         let mark = control_plane.audit().mark();
@@ -154,7 +106,7 @@ async fn a_replica_that_is_paused_and_wakes_after_a_takeover_writes_nothing() {
             .await;
         one.pause();
         let paused = Instant::now();
-        world.kubectl(&["delete", "-f", &path]);
+        world.write_fast(&slow);
         let two = world.start_replica("two", LEASE, &[]).await;
         world.delivered(of, digest).await;
         println!("taken over {:.1?} after the pause, with Leases of {LEASE} s", paused.elapsed());
@@ -187,7 +139,7 @@ async fn a_replica_that_is_paused_and_wakes_after_a_takeover_writes_nothing() {
 async fn a_write_that_is_held_up_at_a_webhook_does_not_land_after_the_lease() {
     let Some(control_plane) = ControlPlane::shared() else { return };
     World::run(control_plane, "late", async |world| {
-        let (_webhook, _) = webhook(world, Duration::from_secs(6)).await;
+        let _slow = world.write_slowly(Duration::from_secs(6)).await;
         let cluster = Cluster::new(world.client.clone());
         let resource = Resource { api: ApiResource::erase::<ConfigMap>(&()), namespaced: true, has_status: false };
         let id = ObjectId {

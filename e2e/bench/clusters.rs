@@ -1,4 +1,5 @@
-//! What many clusters ask of one registry: while nothing moves, when a tag moves, and when all of them begin at once.
+//! What many clusters ask of one registry: while nothing moves, when a tag moves, whether or not they are told of it, and when all
+//! of them begin at once.
 //!
 //! Each cluster is what its controller runs to follow tags ([`Polling`]): the same shared questions, jitter, caches and HTTP
 //! clients, each with its own. What has no part in it, the verdict and the cluster itself, is left out. All of them and the
@@ -17,8 +18,9 @@ use std::{
 };
 
 use clap::Parser as _;
+use sealift_apply::api::ReceiverType;
 use sealift_controller::{
-    controller::{Follows, Polling, Seen},
+    controller::{Ear, Follows, Polling, Seen},
     options::{Cli, Command, Options},
     queue::Key,
 };
@@ -34,6 +36,8 @@ const TAGS: usize = 8;
 /// Deliveries of each tag in a cluster.
 const DELIVERIES: usize = 5;
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How often each cluster is told of the same.
+const TOLD: usize = 3;
 /// How many intervals nothing happens, and is counted.
 const IDLE: u32 = 2;
 /// Beyond this something is wrong.
@@ -78,6 +82,7 @@ async fn measured(
     let began = Instant::now();
     let counting = Counting::begin(registry);
     let clusters: Vec<_> = (0..CLUSTERS).map(|_| cluster(options, ground, &progress)).collect::<Result<_, _>>()?;
+    let ears: Vec<Ear> = clusters.iter().map(Polling::ear).collect();
     let running: Vec<_> = clusters.into_iter().map(|cluster| tokio::spawn(cluster.run())).collect();
     let counted = counting.until(|| progress.all(CLUSTERS * TAGS * DELIVERIES)).await?;
     counted
@@ -89,22 +94,57 @@ async fn measured(
     idle.until(|| Instant::now() >= end).await?.row(&format!("nothing moves, for {IDLE} intervals"), table);
 
     let moved = release(ground, 0, "2")?;
-    let pushed = Instant::now();
-    let counting = Counting::begin(registry);
-    let (mut half, all) = (None, CLUSTERS * DELIVERIES);
-    let counted = counting
-        .until(|| {
-            let have = progress.of(0, &moved);
-            if have * 2 >= all {
-                half.get_or_insert_with(|| pushed.elapsed());
-            }
-            have == all
-        })
-        .await?;
-    let half = half.unwrap_or_default().as_secs_f64();
-    let last = pushed.elapsed().as_secs_f64();
+    let (counted, half, last) = arrives(Counting::begin(registry), &progress, 0, &moved).await?;
     counted.row(&format!("one tag moves; half of all have it after {half:.0} s, the last after {last:.0} s"), table);
+
+    let moved = release(ground, 1, "2")?;
+    let counting = Counting::begin(registry);
+    tell(&ears, &notification(ground, 1, &moved))?;
+    let (counted, half, last) = arrives(counting, &progress, 1, &moved).await?;
+    let what = format!(
+        "another moves, and the registry tells each cluster of it {TOLD} times; half of all have it after {half:.1} s, the last after {last:.1} s"
+    );
+    counted.row(&what, table);
     running.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+/// What is asked until all clusters have this release, and after how many seconds half of them do, and the last one.
+async fn arrives(
+    counting: Counting<'_>,
+    progress: &Progress,
+    tag: usize,
+    moved: &str,
+) -> Result<(Counted, f64, f64), Box<dyn Error>> {
+    let pushed = counting.began;
+    let (mut half, all) = (None, CLUSTERS * DELIVERIES);
+    let done = || {
+        let have = progress.of(tag, moved);
+        if have * 2 >= all {
+            half.get_or_insert_with(|| pushed.elapsed());
+        }
+        have == all
+    };
+    let counted = counting.until(done).await?;
+    let last = counted.took.as_secs_f64();
+    Ok((counted, half.unwrap_or_default().as_secs_f64(), last))
+}
+
+/// What CNCF distribution tells of a tag that moved.
+fn notification(ground: &Ground, tag: usize, digest: &str) -> String {
+    let target = json!({"repository": format!("app-{tag}"), "tag": "prod", "digest": digest});
+    let request = json!({"host": ground.host, "method": "PUT"});
+    json!({"events": [{"action": "push", "target": target, "request": request}]}).to_string()
+}
+
+/// Tells every cluster, and again: who tells at least once tells more than once.
+fn tell(ears: &[Ear], notification: &str) -> Result<(), Box<dyn Error>> {
+    for _ in 0..TOLD {
+        for ear in ears {
+            let asked = ear.hear(ReceiverType::Distribution, notification.as_bytes());
+            (asked == Some(1)).then_some(()).ok_or("a cluster was told, and did not ask")?;
+        }
+    }
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub use self::{
     freeze::Freezing,
     parameters::ParameterError,
     policies::{Policies, Unusable},
-    polling::{Follows, Polling, Seen},
+    polling::{Ear, Follows, Polling, Seen},
     registries::PullSecretError,
     source::SourceError,
     stop::{Retry, Stop, Verdict},

@@ -15,6 +15,7 @@ use std::{
 use super::{
     context::budget,
     fetch::{Age, Artifacts},
+    receive,
     registries::{PullSecret, Registries},
     report::Report,
     resolve::{Asker, resolve},
@@ -33,7 +34,7 @@ use crate::{
     workers::{self, Bounds, Ended, Work},
 };
 use jiff::Timestamp;
-use sealift_apply::api::{DeliveryStatus, Selection};
+use sealift_apply::api::{DeliveryStatus, ReceiverType, Selection};
 use sealift_registry::fetch::Legacy;
 use sealift_verify::{artifact::Manifest, digest::Digest, reference::Repository};
 
@@ -59,6 +60,18 @@ pub struct Polling {
     artifacts: Artifacts,
     metrics: Metrics,
     seen: Seen,
+}
+
+/// Where a controller is told that something is new. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Ear(Arc<Tags>);
+
+impl Ear {
+    /// What a Receiver of this type does once it is known who speaks. Answers how many questions are asked for that; `None` if
+    /// it is not what such a sender says.
+    pub fn hear(&self, kind: ReceiverType, body: &[u8]) -> Option<usize> {
+        receive::heed(&self.0, kind, body)
+    }
 }
 
 impl std::fmt::Debug for Polling {
@@ -89,6 +102,11 @@ impl Polling {
             metrics,
             seen,
         })
+    }
+
+    /// Where it is told that something is new.
+    pub fn ear(&self) -> Ear {
+        Ear(Arc::clone(&self.tags))
     }
 
     /// Follows them until this future is dropped.

@@ -26,7 +26,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
 };
-use sealift_apply::api::{OidcSpec, Receiver, ReceiverStatus, set_condition};
+use sealift_apply::api::{OidcSpec, Receiver, ReceiverStatus, ReceiverType, set_condition};
 use sealift_registry::client::{Outbound, SetupError};
 use sealift_verify::digest::Digest;
 use serde_json::json;
@@ -40,7 +40,7 @@ use self::{
     auth::Asking,
     jwt::Invalid,
     keys::{Issuers, KeysError},
-    payload::{Heard, moved},
+    payload::moved,
     rate::Rates,
     relay::Relay,
 };
@@ -48,7 +48,7 @@ use super::{
     context::Context,
     secrets::{Secrets, Which, bytes},
     stop::chain,
-    tags::Hint,
+    tags::{Hint, Tags},
 };
 use crate::{
     metrics::Hinted,
@@ -149,13 +149,8 @@ impl Desk {
             context.metrics.hinted(Hinted::Unreadable);
             return StatusCode::BAD_REQUEST;
         };
-        let questions: usize = match &heard {
-            Heard::Anything => self.hint(context, &receiver, None, None),
-            Heard::These(moved) => moved
-                .iter()
-                .map(|moved| self.hint(context, &receiver, Some(&moved.repository), moved.tag.as_deref()))
-                .sum(),
-        };
+        let each = heard.each().into_iter();
+        let questions: usize = each.map(|(repository, tag)| self.hint(context, &receiver, repository, tag)).sum();
         if context.shards.are_shared() {
             self.relay().put(receiver.metadata.uid.as_deref().unwrap_or_default(), &heard, Timestamp::now());
             self.said.notify_one();
@@ -211,6 +206,14 @@ impl Desk {
             checked => Ok(checked?),
         }
     }
+}
+
+/// Has asked what is said to be new, by somebody who is known and may speak of everything. Answers how many questions that are;
+/// `None` if it is not what this type of sender says.
+pub(super) fn heed(tags: &Tags, kind: ReceiverType, body: &[u8]) -> Option<usize> {
+    let heard = moved(kind, body).ok()?;
+    let hint = |(repository, tag)| tags.hinted(&Hint { repository, tag, namespace: None, among: &[] });
+    Some(heard.each().into_iter().map(hint).sum())
 }
 
 /// What stands for a Receiver in a path: it tells neither name nor namespace, and is known to whoever may read the object.

@@ -52,6 +52,16 @@ pub(super) enum Heard {
     These(Vec<Moved>),
 }
 
+impl Heard {
+    /// Each repository and tag that is meant; any may be where none is named.
+    pub(super) fn each(&self) -> Vec<(Option<&str>, Option<&str>)> {
+        match self {
+            Self::Anything => vec![(None, None)],
+            Self::These(these) => these.iter().map(|moved| (Some(&*moved.repository), moved.tag.as_deref())).collect(),
+        }
+    }
+}
+
 fn text(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer)?.as_str().map(str::to_owned)
 }

@@ -27,6 +27,7 @@ async fn measured(world: &World<'_>, rounds: usize, figures: &mut Figures) {
     shared(world, &replicas).await;
     copies.applied(copies.release("0")).await;
     let (mut killed, mut killed_applied, mut stopped, mut stopped_applied) = (vec![], vec![], vec![], vec![]);
+    let mut left_behind = 0;
     for round in 1..=2 * rounds {
         let [gone, one, two] = replicas;
         let is_killed = round % 2 == 1;
@@ -35,7 +36,8 @@ async fn measured(world: &World<'_>, rounds: usize, figures: &mut Figures) {
         if is_killed {
             gone.kill()
         } else {
-            gone.stop()
+            gone.stop();
+            left_behind += usize::from(world.lease_holders().await.contains(&id));
         }
         let digest = copies.release(&round.to_string());
         world.shared_by(&[&one, &two]).await;
@@ -54,6 +56,7 @@ async fn measured(world: &World<'_>, rounds: usize, figures: &mut Figures) {
     figures.times(&format!("  a release pushed then is applied by all {DELIVERIES} Deliveries after"), killed_applied);
     figures.times("one of three replicas asked to stop: all shards held again after", stopped);
     figures.times(&format!("  a release pushed then is applied by all {DELIVERIES} Deliveries after"), stopped_applied);
+    figures.count("  of those, Leases that were left behind", format!("{left_behind} of {rounds}"));
 }
 
 async fn start(world: &World<'_>, id: &str) -> Replica {

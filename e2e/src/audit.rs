@@ -63,6 +63,12 @@ impl Request {
         self.uri.contains("dryRun=All")
     }
 
+    /// Whether it comes from this one of several controllers ([`crate::Replica`]).
+    #[must_use]
+    pub fn is_of_replica(&self, id: &str) -> bool {
+        self.user_agent.ends_with(&format!("(replica {id})"))
+    }
+
     /// A SubjectAccessReview and its like are created, but change nothing.
     fn is_review(&self) -> bool {
         self.group == "authorization.k8s.io" || self.group == "authentication.k8s.io"

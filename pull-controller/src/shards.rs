@@ -5,6 +5,7 @@
 
 mod leases;
 mod membership;
+mod own;
 mod rendezvous;
 mod table;
 
@@ -13,10 +14,7 @@ use std::{
     future::Future,
     hash::{BuildHasher as _, Hasher as _},
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,13 +23,14 @@ use kube::Client;
 use sealift_apply::{cluster::ClusterError, permit::Permit};
 use tokio::{
     sync::{Notify, OwnedMutexGuard, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 
 pub(crate) use self::rendezvous::{Shard, ShardSet};
 use self::{
     leases::{Event, Leases, is_not_there},
     membership::{Burial, Decision, Membership, Terms},
+    own::{Ask, Own, Return},
     rendezvous::Member,
 };
 use crate::{
@@ -48,6 +47,10 @@ pub(crate) const WATCH: &str = "leases";
 
 /// How often it is looked whether what is to be given away has ended.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long giving the Lease back may take in all, with an answer that is still waited for.
+const RELEASE: Duration = Duration::from_secs(5);
+/// The pause before it is tried again.
+const RELEASE_AGAIN: Duration = Duration::from_millis(100);
 
 /// How a replica shares work with others.
 #[derive(Clone, Debug)]
@@ -90,15 +93,15 @@ struct Shared {
     leases: Leases,
     id: String,
     terms: Terms,
+    /// Never locked while `own` is.
     knows: Mutex<Membership>,
-    /// The uid of the own Lease, and whose it is.
-    own: Mutex<Option<(Member, String)>>,
+    own: Mutex<Own>,
     moved: Notify,
     renew: Notify,
+    /// What the own Lease was asked for is answered.
+    answered: Notify,
     /// Held while shards are parted with.
     parting: Arc<tokio::sync::Mutex<()>>,
-    /// The Lease is being released: it is not renewed any more, and that it is gone is no accident.
-    released: AtomicBool,
     metrics: Metrics,
 }
 
@@ -128,8 +131,8 @@ impl Shards {
             own: Mutex::default(),
             moved: Notify::new(),
             renew: Notify::new(),
+            answered: Notify::new(),
             parting: Arc::default(),
-            released: AtomicBool::new(false),
             metrics,
         };
         let held = watch::channel(ShardSet::default()).0;
@@ -179,23 +182,19 @@ impl Shards {
     pub(crate) async fn release(&self) {
         let Some(shared) = &self.0.shared else { return };
         lock(&self.0.permit).end();
-        shared.released.store(true, Ordering::SeqCst);
-        let Some((member, uid)) = lock(&shared.own).take() else { return };
-        match shared.leases.release(&member, &uid).await {
-            Ok(()) => tracing::info!(%member, "the Lease is released"),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(%member, error, "the Lease was not released: others take over once it has run out");
-            }
+        let returned = timeout(RELEASE, shared.give_back()).await;
+        if let Err(error) = returned.unwrap_or(Err(ClusterError::Timeout { seconds: RELEASE.as_secs() })) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the Lease was not released: others take over once it has run out");
         }
     }
 
     /// Keeps the own Lease, for ever.
     pub(crate) async fn renew(self, vitals: Vitals) {
         let Some(shared) = &self.0.shared else { return };
-        while !shared.released.load(Ordering::SeqCst) {
+        while let Some((ask, is_leaving)) = shared.ask() {
             vitals.beat(RENEWAL);
-            let pause = match self.renew_once(shared).await {
+            let pause = match self.renew_once(shared, &ask, is_leaving).await {
                 Ok(()) => shared.terms.renewed_every(),
                 Err(error) => {
                     lock(&shared.knows).unheard();
@@ -212,24 +211,18 @@ impl Shards {
         std::future::pending().await
     }
 
-    async fn renew_once(&self, shared: &Shared) -> Result<(), ClusterError> {
-        let (me, is_leaving) = {
-            let knows = lock(&shared.knows);
-            (knows.me().clone(), knows.is_leaving())
-        };
-        let own = lock(&shared.own).clone().filter(|(member, _)| *member == me);
+    async fn renew_once(&self, shared: &Shared, ask: &Ask, is_leaving: bool) -> Result<(), ClusterError> {
         let sent = Instant::now();
-        let Some((member, uid)) = own else {
-            let uid = shared.leases.make(&me).await?;
-            *lock(&shared.own) = Some((me.clone(), uid));
-            self.renewed(shared, &me, sent);
-            tracing::info!(member = %me, "joined the replicas that share work");
-            return Ok(());
+        let (member, answer) = match ask {
+            Ask::Make(member) => (member, shared.leases.make(member).await),
+            Ask::Renew(member, uid) => (member, shared.leases.renew(member, uid.as_deref(), is_leaving).await),
         };
-        match shared.leases.renew(&member, &uid, is_leaving).await {
-            Ok(()) => self.renewed(shared, &member, sent),
+        lock(&shared.own).answered(answer.as_ref().ok().cloned());
+        shared.answered.notify_one();
+        match answer {
+            Ok(_) => self.renewed(shared, member, sent),
             // Somebody else's has the name, or there is none: either way ours is gone.
-            Err(error) if is_not_there(&error) || error.is_conflict() => self.lost(shared, &member),
+            Err(error) if (is_not_there(&error) || error.is_conflict()) && self.lost(shared, member) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -237,8 +230,11 @@ impl Shards {
 
     fn renewed(&self, shared: &Shared, member: &Member, sent: Instant) {
         let mut knows = lock(&shared.knows);
-        if knows.me() != member {
+        if knows.me() != member || lock(&shared.own).is_returned() {
             return;
+        }
+        if !knows.has_lease() {
+            tracing::info!(%member, "joined the replicas that share work");
         }
         let until = knows.renewed(sent, Instant::now());
         let permit = &mut *lock(&self.0.permit);
@@ -247,19 +243,25 @@ impl Shards {
         shared.moved.notify_one();
     }
 
-    /// The own Lease was deleted: what runs may not write any more, and this process begins anew.
-    fn lost(&self, shared: &Shared, member: &Member) {
+    /// The own Lease was deleted, or was never made: what runs may not write any more, and this process begins anew. False if
+    /// it had none.
+    fn lost(&self, shared: &Shared, member: &Member) -> bool {
         let mut knows = lock(&shared.knows);
-        if knows.me() != member || shared.released.load(Ordering::SeqCst) {
-            return;
+        if knows.me() != member || lock(&shared.own).is_returned() {
+            return false;
         }
-        tracing::error!(%member, reason = "LeaseLost", "the Lease is gone: what runs ends, and this replica joins anew");
-        shared.metrics.lease_lost();
+        let had = knows.has_lease();
+        if had {
+            let reason = "LeaseLost";
+            tracing::error!(%member, reason, "the Lease is gone: what runs ends, and this replica joins anew");
+            shared.metrics.lease_lost();
+            shared.renew.notify_one();
+        }
         knows.lost(Member::new(&shared.id, &run()));
         self.end_permit();
         drop(knows);
         shared.moved.notify_one();
-        shared.renew.notify_one();
+        had
     }
 
     /// What runs may not write any more; what begins may once the Lease is renewed.
@@ -386,6 +388,37 @@ impl Shards {
     }
 }
 
+impl Shared {
+    /// What to ask for next, and whether this replica is on its way out; nothing once the Lease is given back.
+    fn ask(&self) -> Option<(Ask, bool)> {
+        let knows = lock(&self.knows);
+        let ask = lock(&self.own).ask(knows.me())?;
+        Some((ask, knows.is_leaving()))
+    }
+
+    async fn give_back(&self) -> Result<(), ClusterError> {
+        loop {
+            let how = lock(&self.own).give_back();
+            match how {
+                Return::Nothing => return Ok(()),
+                Return::Later => self.answered.notified().await,
+                Return::Delete(member, uid) => match self.leases.release(&member, uid).await {
+                    Ok(()) => {
+                        tracing::info!(%member, "the Lease is released");
+                        return Ok(());
+                    }
+                    Err(error) if error.is_transient() => {
+                        let told = sealift_verify::chain(&error);
+                        tracing::warn!(%member, error = told, "the Lease was not released; it is tried again");
+                        sleep(RELEASE_AGAIN.mul_f64(1.0 + fraction())).await;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+}
+
 async fn bury_one(shared: &Shared, burial: &Burial) {
     let member = &burial.member;
     match shared.leases.bury(burial).await {
@@ -415,3 +448,6 @@ fn fraction() -> f64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

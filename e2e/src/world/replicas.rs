@@ -2,6 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::ListParams};
+
 use super::{CONTROLLER, World};
 use crate::{loopback, process::Process};
 
@@ -51,6 +54,18 @@ impl World<'_> {
         })
         .await;
     }
+
+    /// Whose Leases there are among those that share this world's Deliveries, in the order of their names.
+    ///
+    /// # Panics
+    /// Where the API server does not tell.
+    pub async fn lease_holders(&self) -> Vec<String> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), CONTROLLER.0);
+        let of_group = ListParams::default().labels(&format!("sealift.dev/lease-group={}", self.namespace));
+        let leases = leases.list(&of_group).await.expect("Leases can be listed").items;
+        let holders = leases.into_iter().filter_map(|lease| lease.spec?.holder_identity);
+        holders.collect()
+    }
 }
 
 impl Replica {
@@ -90,11 +105,5 @@ impl Replica {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-    }
-
-    /// Whether it sent this request.
-    #[must_use]
-    pub fn sent(&self, request: &crate::Request) -> bool {
-        request.user_agent.ends_with(&format!("(replica {})", self.id))
     }
 }

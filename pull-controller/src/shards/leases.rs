@@ -29,6 +29,9 @@ const LEAVING_ANNOTATION: &str = "sealift.dev/leaving";
 /// The table.
 const SHARDS_ANNOTATION: &str = "sealift.dev/shards";
 
+/// No answer is waited for a shorter time, however short Leases are.
+const SHORTEST: Duration = Duration::from_millis(500);
+
 /// Where they are.
 #[derive(Clone)]
 pub(super) struct Leases {
@@ -64,33 +67,41 @@ impl Leases {
             ..LeaseSpec::default()
         };
         let lease = Object { metadata: self.metadata(member.name()), spec: Some(spec) };
-        let made = self.within(self.api.create(&PostParams::default(), &lease)).await?;
-        Ok(made.metadata.uid.unwrap_or_default())
+        self.within(self.api.create(&PostParams::default(), &lease)).await.map(uid)
     }
 
-    /// Renews it. The time is for people: nobody compares it with a clock.
-    pub(super) async fn renew(&self, member: &Member, uid: &str, is_leaving: bool) -> Result<(), ClusterError> {
+    /// Renews it, and gives its uid. The time is for people: nobody compares it with a clock.
+    pub(super) async fn renew(
+        &self,
+        member: &Member,
+        known: Option<&str>,
+        is_leaving: bool,
+    ) -> Result<String, ClusterError> {
         let annotations = if is_leaving { json!({LEAVING_ANNOTATION: "true"}) } else { json!({}) };
         let spec = json!({"renewTime": MicroTime(Timestamp::now())});
-        let patch = json!({"metadata": {"uid": uid, "annotations": annotations}, "spec": spec});
-        self.within(self.api.patch(member.name(), &PatchParams::default(), &Patch::Merge(patch))).await.map(drop)
+        let mut patch = json!({"metadata": {"annotations": annotations}, "spec": spec});
+        if let Some(known) = known {
+            patch["metadata"]["uid"] = json!(known);
+        }
+        self.within(self.api.patch(member.name(), &PatchParams::default(), &Patch::Merge(patch))).await.map(uid)
     }
 
-    /// Deletes the own Lease.
-    pub(super) async fn release(&self, member: &Member, uid: &str) -> Result<(), ClusterError> {
-        self.delete(member, Preconditions { uid: Some(uid.to_owned()), resource_version: None }).await
+    /// Deletes the own Lease. Whoever does so has little time: an answer that is late is asked for once more.
+    pub(super) async fn release(&self, member: &Member, uid: Option<String>) -> Result<(), ClusterError> {
+        let limit = self.terms.tried_again_after().max(SHORTEST);
+        self.delete(member, Preconditions { uid, resource_version: None }, limit).await
     }
 
     /// Deletes another's, in the version that was seen.
     pub(super) async fn bury(&self, burial: &Burial) -> Result<(), ClusterError> {
         let Lease { uid, version, is_leaving: _ } = &burial.lease;
         let seen = Preconditions { uid: Some(uid.clone()), resource_version: Some(version.clone()) };
-        self.delete(&burial.member, seen).await
+        self.delete(&burial.member, seen, self.limit()).await
     }
 
-    async fn delete(&self, member: &Member, preconditions: Preconditions) -> Result<(), ClusterError> {
+    async fn delete(&self, member: &Member, preconditions: Preconditions, limit: Duration) -> Result<(), ClusterError> {
         let params = DeleteParams::default().preconditions(preconditions);
-        match self.within(self.api.delete(member.name(), &params)).await {
+        match within(limit, self.api.delete(member.name(), &params)).await {
             Err(error) if is_not_there(&error) => Ok(()),
             answer => answer.map(drop),
         }
@@ -117,15 +128,7 @@ impl Leases {
             Ok(match event? {
                 watcher::Event::Init => Event::Listing,
                 watcher::Event::InitDone => Event::Listed,
-                watcher::Event::InitApply(lease) | watcher::Event::Apply(lease) if lease.name_any() == group => {
-                    Event::Table(Some(table(&lease)))
-                }
-                watcher::Event::InitApply(lease) | watcher::Event::Apply(lease) => {
-                    let is_leaving = lease.annotations().contains_key(LEAVING_ANNOTATION);
-                    let ObjectMeta { name, uid, resource_version, .. } = lease.metadata;
-                    let (uid, version) = (uid.unwrap_or_default(), resource_version.unwrap_or_default());
-                    Event::Lease(Member::named(name.unwrap_or_default()), Lease { uid, version, is_leaving })
-                }
+                watcher::Event::InitApply(lease) | watcher::Event::Apply(lease) => seen(&group, lease),
                 watcher::Event::Delete(lease) if lease.name_any() == group => Event::Table(None),
                 watcher::Event::Delete(lease) => Event::Gone(Member::named(lease.name_any())),
             })
@@ -139,12 +142,34 @@ impl Leases {
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
-        let limit = self.terms.renewed_every().max(Duration::from_millis(500));
-        match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer.map_err(ClusterError::from),
-            Err(_) => Err(ClusterError::Timeout { seconds: limit.as_secs() }),
-        }
+        within(self.limit(), call).await
     }
+
+    fn limit(&self) -> Duration {
+        self.terms.renewed_every().max(SHORTEST)
+    }
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(ClusterError::from),
+        Err(_) => Err(ClusterError::Timeout { seconds: limit.as_secs() }),
+    }
+}
+
+/// What a Lease tells that is there. Neither its times nor its length are looked at: they are by another's clock.
+fn seen(group: &str, lease: Object) -> Event {
+    if lease.name_any() == group {
+        return Event::Table(Some(table(&lease)));
+    }
+    let is_leaving = lease.annotations().contains_key(LEAVING_ANNOTATION);
+    let ObjectMeta { name, uid, resource_version, .. } = lease.metadata;
+    let (uid, version) = (uid.unwrap_or_default(), resource_version.unwrap_or_default());
+    Event::Lease(Member::named(name.unwrap_or_default()), Lease { uid, version, is_leaving })
+}
+
+fn uid(lease: Object) -> String {
+    lease.metadata.uid.unwrap_or_default()
 }
 
 /// A table that cannot be read is no table: each replica ends what it does, and all agree anew.
@@ -161,4 +186,32 @@ fn table(lease: &Object) -> (String, Table) {
 /// True if there is no such Lease (any more).
 pub(super) fn is_not_there(error: &ClusterError) -> bool {
     matches!(error, ClusterError::Answer { class: Class::NotFound, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_clock_says_that_is_ten_minutes_off_is_not_looked_at() {
+        let lease = |renewed: &str, seconds: i32| -> Object {
+            let spec = json!({"holderIdentity": "a", "leaseDurationSeconds": seconds, "acquireTime": renewed, "renewTime": renewed});
+            let metadata = json!({"name": "a.1", "uid": "u", "resourceVersion": "7"});
+            serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+        };
+        for (renewed, seconds) in [
+            ("2026-11-24T10:00:00.000000Z", 15),
+            ("2026-11-24T10:10:00.000000Z", 15),
+            ("2026-11-24T09:50:00.000000Z", 15),
+            ("1970-01-01T00:00:00.000000Z", 1),
+        ] {
+            let Event::Lease(member, told) = seen("g", lease(renewed, seconds)) else { panic!("it is a member's") };
+            let as_seen = Lease { uid: "u".into(), version: "7".into(), is_leaving: false };
+            assert_eq!((member, told), (Member::named("a.1"), as_seen), "{renewed}");
+        }
+        let mut leaving = lease("2026-11-24T10:00:00.000000Z", 15);
+        leaving.annotations_mut().insert(LEAVING_ANNOTATION.to_owned(), "true".to_owned());
+        assert!(matches!(seen("g", leaving.clone()), Event::Lease(_, Lease { is_leaving: true, .. })));
+        assert!(matches!(seen("a.1", leaving), Event::Table(Some(_))));
+    }
 }

@@ -209,6 +209,11 @@ impl Membership {
         self.leases.keys().filter(|member| **member != self.me).count() + usize::from(self.until.is_some())
     }
 
+    /// True from when the own Lease was made until it is lost, though it may have run out.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// From now on it takes no shards, and gives away those that it has.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
@@ -235,7 +240,7 @@ impl Membership {
         self.deaf = true;
     }
 
-    /// The own Lease is gone: this process becomes another member, with nothing.
+    /// The own Lease is gone, or was never made: this process becomes another member, with nothing.
     pub(crate) fn lost(&mut self, next: Member) {
         self.me = next;
         self.until = None;

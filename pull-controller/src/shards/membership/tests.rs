@@ -113,6 +113,31 @@ fn who_is_silent_for_long_is_buried_in_the_version_that_was_seen_by_those_who_co
 }
 
 #[test]
+fn a_pause_longer_than_the_lease_ends_what_was_held_only_once_others_have_taken_it() {
+    let now = Instant::now();
+    let mut knows = joined("a", &["b"], Some(table(&["a", "b"])), now);
+    let mine = knows.decide(now).hold;
+    // It wakes, and has heard nothing yet: it judges nobody, and its permit has run out with the Lease.
+    let woken = now + 10 * TERMS.patience();
+    let decision = knows.decide(woken);
+    assert_eq!((decision.hold, decision.bury, decision.write, decision.robbed), (mine, vec![], None, false));
+    // Its Lease is there all the same, say because all were paused: nobody was silent meanwhile.
+    knows.renewed(woken, woken);
+    let decision = knows.decide(woken);
+    assert_eq!((decision.hold, decision.bury, decision.wake), (mine, vec![], Some(woken + TERMS.patience())));
+    // Or b has deleted it, and has everything.
+    let later = woken + 10 * TERMS.patience();
+    assert!(knows.gone(&member("a")));
+    knows.lost(Member::new("a", "2"));
+    knows.agreed(Some(("2".into(), table(&["b"]))));
+    let decision = knows.decide(later);
+    assert_eq!((decision.hold, decision.forget, decision.write), (ShardSet::default(), mine, None));
+    knows.renewed(later, later);
+    let decision = knows.decide(later);
+    assert_eq!((decision.hold, decision.forget, decision.bury), (ShardSet::default(), mine, vec![]));
+}
+
+#[test]
 fn a_former_run_of_the_same_replica_is_buried_at_once_if_it_is_known_to_have_ended() {
     let now = Instant::now();
     for (replaces, buried) in [(true, vec![Member::new("a", "0")]), (false, vec![])] {

@@ -1,13 +1,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz interop bench fleet fleet-all generate kubernetes-schemas clean tools
+.PHONY: help demo test lint fuzz interop image-check bench fleet fleet-all generate kubernetes-schemas clean tools
 
 # Runs what follows under one control plane, which all test binaries share (SEALIFT_E2E_KUBECONFIG), and ends it.
 on_control_plane := cargo run --quiet --package sealift-e2e --bin testenv -- run --
 
 help: ## Print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Show push, verify and apply, then tampering, a wrong key and a replay refused
 	@testenv/build demo
@@ -36,6 +36,10 @@ interop: ## Run the tests that need heavier programs as well: the readers of oth
 	@testenv/build interop
 	cargo build --workspace --all-targets
 	SEALIFT_INTEROP=1 $(on_control_plane) cargo test --workspace --no-fail-fast
+
+image-check: tools ## Build the images' static binaries for amd64 and arm64, and run each with what its image has (ARCHS="amd64 arm64")
+	cargo build --package sealift --package sealift-controller --package sealift-e2e --bins
+	e2e/image-check.sh
 
 bench: ## Measure release builds, beside oras and cosign (PARTS="push copy poll …", ROUNDS=9)
 	@testenv/build bench

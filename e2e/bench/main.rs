@@ -11,6 +11,7 @@ mod counted;
 mod figures;
 mod ground;
 mod keyless;
+mod limits;
 mod noise;
 mod poll;
 mod push;
@@ -51,6 +52,7 @@ const PARTS: &[(&str, Part)] = &[
     ("recovery", recovery::measure),
     ("clusters", clusters::measure),
     ("shards", |bench| shards::measure(bench, control_plane()?)),
+    ("limits", |bench| limits::measure(bench, control_plane()?)),
     ("cluster", |bench| cluster::measure(bench, control_plane()?)),
 ];
 

@@ -34,6 +34,10 @@ const HTPASSWD: &str = "tester:$2a$04$lM2PdtGttqo6sKr4QuqDFuNtntJQoVgNjjurGJP8xp
 /// Whom CNCF distribution tells of what is pushed, as its configuration has it.
 const TELLS: &str = "tells.yaml";
 
+/// Its certificate and key, where it speaks TLS.
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
+
 const LAYOUT: &str = "layout";
 const STORAGE: &str = "data";
 
@@ -112,6 +116,20 @@ impl Registry {
         Some((Self::start(Kind::Distribution { login: true })?, LOGIN))
     }
 
+    /// CNCF distribution over TLS, by a certificate of its own for `name`, which is given as PEM.
+    ///
+    /// # Panics
+    /// As [`Registry::distribution`], and where no certificate can be made.
+    #[must_use]
+    pub fn distribution_over_tls(name: &str) -> Option<(Self, String)> {
+        let kind = Kind::Distribution { login: false };
+        kind.program()?;
+        let own = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate can be made");
+        let files = [(CERTIFICATE, own.cert.pem()), (KEY, own.signing_key.serialize_pem())];
+        let registry = with_retry(|| Self::launch(kind, &files)).unwrap_or_else(|error| panic!("{error}"));
+        Some((registry, own.cert.pem()))
+    }
+
     /// CNCF distribution that tells `url` of what is pushed, with `token` in the header `Authorization`.
     ///
     /// # Panics
@@ -124,7 +142,7 @@ impl Registry {
             "{{name: sealift, url: '{url}', headers: {{Authorization: ['Bearer {token}']}}, timeout: 5s, threshold: 3, backoff: 1s}}"
         );
         let tells = format!("notifications: {{endpoints: [{endpoint}]}}\n");
-        Some(with_retry(|| Self::launch(kind, Some(&tells))).unwrap_or_else(|error| panic!("{error}")))
+        Some(with_retry(|| Self::launch(kind, &[(TELLS, tells.clone())])).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// go-containerregistry's, the one of `crane registry serve`, with the referrers API.
@@ -147,15 +165,16 @@ impl Registry {
 
     fn start(kind: Kind) -> Option<Self> {
         kind.program()?;
-        Some(with_retry(|| Self::launch(kind, None)).unwrap_or_else(|error| panic!("{error}")))
+        Some(with_retry(|| Self::launch(kind, &[])).unwrap_or_else(|error| panic!("{error}")))
     }
 
-    fn launch(kind: Kind, tells: Option<&str>) -> Result<Self, HarnessError> {
+    /// Starts it on a folder that has these files.
+    fn launch(kind: Kind, files: &[(&str, String)]) -> Result<Self, HarnessError> {
         let folder = tempfile::tempdir().map_err(|source| HarnessError::File { path: std::env::temp_dir(), source })?;
         reaper::watch_folder(folder.path());
-        if let Some(tells) = tells {
-            let path = folder.path().join(TELLS);
-            fs::write(&path, tells).map_err(|source| HarnessError::File { path, source })?;
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            fs::write(&path, content).map_err(|source| HarnessError::File { path, source })?;
         }
         let port = free_port();
         Ok(Self { kind, port, process: kind.start(port, folder.path())?, folder })
@@ -192,6 +211,12 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A `crane` command to look at it with.
     #[must_use]
     pub fn crane_command(&self) -> Option<Command> {
@@ -221,10 +246,15 @@ fn distribution(address: &str, folder: &Path, login: bool) -> Result<PathBuf, Ha
         true => format!("auth: {{htpasswd: {{realm: tests, path: '{}'}}}}\n", written("htpasswd", HTPASSWD)?.display()),
         false => String::new(),
     };
+    let certificate = folder.join(CERTIFICATE);
+    let tls = match certificate.exists() {
+        true => format!(", tls: {{certificate: '{}', key: '{}'}}", certificate.display(), folder.join(KEY).display()),
+        false => String::new(),
+    };
     let config = format!(
         "version: 0.1\nlog: {{level: info, accesslog: {{disabled: false}}}}\n\
          storage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: '{address}', secret: for-tests}}\n{auth}{}",
+         http: {{addr: '{address}', secret: for-tests{tls}}}\n{auth}{}",
         folder.join(STORAGE).display(),
         fs::read_to_string(folder.join(TELLS)).unwrap_or_default(),
     );

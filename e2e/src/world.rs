@@ -67,6 +67,7 @@ pub struct World<'a> {
     cluster_scoped: Mutex<Vec<(&'static str, String)>>,
     controller: Mutex<Option<Process>>,
     controller_env: Mutex<Vec<(String, String)>>,
+    controller_by: Mutex<Vec<String>>,
     controller_log: PathBuf,
     _folder: TempDir,
 }
@@ -110,6 +111,7 @@ impl<'a> World<'a> {
             cluster_scoped: Mutex::default(),
             controller: Mutex::default(),
             controller_env: Mutex::default(),
+            controller_by: Mutex::default(),
             controller_log: folder.path().join("controller.log"),
             _folder: folder,
         }
@@ -198,6 +200,17 @@ impl<'a> World<'a> {
         lock(&self.controller_env).push((name.to_owned(), value.to_owned()));
     }
 
+    /// Runs controllers that are started later by this program, whose arguments end in the controller and its own.
+    pub fn run_controllers_by(&self, words: &[String]) {
+        *lock(&self.controller_by) = words.to_vec();
+    }
+
+    /// The process of the controller, if it runs.
+    #[must_use]
+    pub fn controller_id(&self) -> Option<u32> {
+        lock(&self.controller).as_ref().map(Process::id)
+    }
+
     /// Starts the controller for the namespaces so far, under its own service account, and waits until it is ready.
     ///
     /// # Panics
@@ -241,7 +254,15 @@ impl<'a> World<'a> {
             fs::copy(&kubeconfig, &own).expect("a temp file can be copied");
         }
         let port = free_port();
-        let mut command = self.cli.program(binary("sealift-controller"));
+        let controller = binary("sealift-controller");
+        let mut command = match lock(&self.controller_by).split_first() {
+            Some((program, arguments)) => {
+                let mut command = self.cli.program(program);
+                command.args(arguments).arg(controller);
+                command
+            }
+            None => self.cli.program(controller),
+        };
         command.env_remove("KUBECONFIG").env("RUST_LOG", "info,sealift=debug,kube=warn");
         command.envs(lock(&self.controller_env).iter().cloned());
         command.args(["run", "--kubeconfig", &own.display().to_string()]);

@@ -22,6 +22,11 @@ for arch in ${ARCHS:-amd64 arm64}; do
     emulator=/qemu
     cp "$(command -v "qemu-$(sed 's/amd64/x86_64/; s/arm64/aarch64/' <<<"$arch")-static")" "$root$emulator"
   fi
+  # Devices are in every container (OCI runtime specification, "Default Devices").
+  mkdir "$root/dev"
+  mknod -m 666 "$root/dev/null" c 1 3
+  mknod -m 666 "$root/dev/random" c 1 8
+  mknod -m 666 "$root/dev/urandom" c 1 9
   # /tmp is what a pod mounts: a kubeconfig, keys, manifests.
   for program in sealift-controller:sealift-controller sealift:sealift-in-image; do
     printf '#!/bin/sh\nexec unshare --mount sh -c '\''mount --bind /tmp "$0/tmp" && exec chroot "$0" "$@"'\'' %q %s "$@"\n' \

@@ -55,6 +55,21 @@ async fn a_pipeline_waits_until_a_release_is_there_and_no_longer_than_it_can_com
         let (code, _, stderr) = wait(world, &[&pinned(first), "-n", of.0], "120s");
         assert_eq!(code, 8, "it has gone on: {stderr}");
 
+        // What was passed over before anybody waited, which the cluster has never seen, is told from what is still to come.
+        let passed = push("21", &map("passed over"));
+        let later = push("22", &map("later"));
+        let (code, said, stderr) = wait(world, &[&stable, "--reconcile", "-n", of.0], "120s");
+        assert_eq!((code, &said["digest"]), (0, &json!(later)), "{stderr}");
+        let (code, said, stderr) = wait(world, &[&pinned(passed), "-n", of.0], "120s");
+        assert_eq!((code, &said["outcome"]), (8, &json!("superseded")), "{stderr}");
+        // The statement of a rollback is the later one, though its artifact has run before.
+        let back = world.cli.run(&["rollback", "app", "-n", of.0, "--to", "2.0.0", "--key", &key]);
+        assert_eq!(back.code, 0, "{}", back.stderr);
+        let (code, said, stderr) = wait(world, &[&pinned(second), "-n", of.0], "3s");
+        assert_eq!((code, &said["outcome"]), (4, &json!("timeout")), "{stderr}");
+        let (code, said, stderr) = wait(world, &[&pinned(second), "--reconcile", "-n", of.0], "120s");
+        assert_eq!((code, &said["outcome"]), (0, &json!("there")), "{stderr}");
+
         // What nobody trusts is refused, and what cannot be applied is not waited for.
         let other = KeyPair::generate(&world.cli, "other");
         let file = write(world, "foreign", &map("foreign")).display().to_string();

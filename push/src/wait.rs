@@ -3,6 +3,7 @@
 //! The cluster tells of its Deliveries by a watch; [`fate`] says what the status of each means.
 
 mod fate;
+mod order;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +27,10 @@ use sealift_apply::{
 use sealift_verify::{digest::Digest, duration::Duration as Limit, reference::Pinned};
 use serde_json::{Value, json};
 
-use self::fate::{Fate, Wanted, Why, fate, selects};
+use self::{
+    fate::{Fate, Wanted, Why, at_another, fate, selects},
+    order::Statements,
+};
 use crate::{
     cli::wait::{About, WaitArgs},
     cluster::{self, Connected},
@@ -80,8 +84,8 @@ pub(crate) async fn run(args: &WaitArgs, output: &mut Output) -> Result<Exit, Fa
     let began = Instant::now();
     let mut known = BTreeMap::new();
     let connected = cluster::connect(args.cluster.context.as_deref()).await?;
-    let target = target(args, &connected, output).await?;
-    let followed = follow(&connected, &target, args.reconcile, &mut known, output);
+    let (target, mut statements) = target(args, &connected, output).await?;
+    let followed = follow(&connected, &target, args.reconcile, &mut known, &mut statements, output);
     let ended = tokio::time::timeout(args.timeout.get(), followed).await;
     output.clear_status();
     let problem = match ended {
@@ -120,8 +124,8 @@ pub(crate) async fn until_there(
         named: BTreeSet::from([(namespace.to_owned(), name.to_owned())]),
         namespaces: BTreeSet::from([namespace.to_owned()]),
     };
-    let mut known = BTreeMap::new();
-    let followed = follow(connected, &target, false, &mut known, output);
+    let (mut known, mut statements) = (BTreeMap::new(), None);
+    let followed = follow(connected, &target, false, &mut known, &mut statements, output);
     let ended = tokio::time::timeout(limit.get(), followed).await;
     output.clear_status();
     let problem = match ended {
@@ -131,19 +135,28 @@ pub(crate) async fn until_there(
     problem.map_or(Ok(()), |(_, failure)| Err(failure))
 }
 
-/// What is meant by the arguments. A tag is resolved once: what it names later is another release.
-async fn target(args: &WaitArgs, connected: &Connected, output: &mut Output) -> Result<Target, Failure> {
+/// What is meant by the arguments, and where statements about it lie. A tag is resolved once: what it names later is another
+/// release.
+async fn target(
+    args: &WaitArgs,
+    connected: &Connected,
+    output: &mut Output,
+) -> Result<(Target, Option<Statements>), Failure> {
+    let mut statements = None;
     let mut named: BTreeSet<Name> = args.delivery.iter().cloned().collect();
     let (wanted, what) = match &args.about {
         About::Artifact(address) => {
             let reference = transport::named(address, args.as_repository.as_ref())?;
-            let digest = match address.digest {
-                Some(digest) => digest,
+            let opened = transport::open(&address.location, &args.registry).await;
+            let (digest, store) = match address.digest {
+                // Nothing of it is needed; it only tells sooner what does not come.
+                Some(digest) => (digest, opened.ok()),
                 None => {
-                    let store = transport::open(&address.location, &args.registry).await?;
-                    transport::digest(&store, &reference, output).await?
+                    let store = opened?;
+                    (transport::digest(&store, &reference, output).await?, Some(store))
                 }
             };
+            statements = store.map(|store| Statements::new(store, reference.repository.clone()));
             let what = reference.to_string();
             (Wanted::Artifact { repository: reference.repository, tag: reference.tag, digest }, what)
         }
@@ -157,7 +170,7 @@ async fn target(args: &WaitArgs, connected: &Connected, output: &mut Output) -> 
         false => named.iter().map(|(namespace, _)| namespace.clone()).collect(),
         true => args.namespace.iter().cloned().collect(),
     };
-    Ok(Target { wanted, what, named, namespaces })
+    Ok((Target { wanted, what, named, namespaces }, statements))
 }
 
 /// Follows the Deliveries until all that are meant are there, one of them will not be, or there are none.
@@ -166,6 +179,7 @@ async fn follow(
     target: &Target,
     reconcile: bool,
     known: &mut BTreeMap<Name, Waiting>,
+    statements: &mut Option<Statements>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let client = connected.cluster.client();
@@ -187,9 +201,11 @@ async fn follow(
             }
             Ok(Event::InitApply(delivery)) => {
                 listing.entry(at).or_default().insert(name(&delivery));
-                seen(connected, target, reconcile, delivery, known, output).await?;
+                seen(connected, target, reconcile, delivery, known, statements, output).await?;
             }
-            Ok(Event::Apply(delivery)) => seen(connected, target, reconcile, delivery, known, output).await?,
+            Ok(Event::Apply(delivery)) => {
+                seen(connected, target, reconcile, delivery, known, statements, output).await?
+            }
             Ok(Event::InitDone) => {
                 unlisted.remove(&at);
                 let listed = listing.remove(&at).unwrap_or_default();
@@ -221,6 +237,7 @@ async fn seen(
     reconcile: bool,
     delivery: Delivery,
     known: &mut BTreeMap<Name, Waiting>,
+    statements: &mut Option<Statements>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let name = name(&delivery);
@@ -242,7 +259,13 @@ async fn seen(
             (attempted.map(|last| last.digest), asked)
         }
     };
-    let fate = fate(&delivery, &target.wanted, first, asked.as_deref());
+    let older = match (at_another(&delivery, &target.wanted), &target.wanted, statements) {
+        (Some((other, by)), Wanted::Artifact { digest, .. }, Some(statements)) => {
+            statements.is_older(*digest, other, by).await
+        }
+        _ => None,
+    };
+    let fate = fate(&delivery, &target.wanted, first, asked.as_deref(), older);
     if before.is_none_or(|before| before.fate != fate) {
         let (namespace, name) = &name;
         output.note(format_args!("{namespace}/{name}  {}", said(&fate)));

@@ -13,7 +13,8 @@ Examples:
 
 With a reference: until every Delivery that selects this tag (or any of the repository, with a digest) has applied this
 artifact and is ready. The cluster tells of changes; it is not asked again and again. A Delivery looks for new artifacts by
-its interval unless a webhook or --reconcile makes it look now.
+its interval unless a webhook or --reconcile makes it look now. Where it is at another release, the statements about both, in
+the place that the reference names, say whether this one is still to come.
 
 Exit codes: 0 all are there; 3 the artifact is refused; 8 another release took its place; 1 it cannot be applied, or the
 Delivery is suspended or held at another release; 6 no Delivery selects it; 4 not there in time, or the cluster cannot be

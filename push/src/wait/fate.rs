@@ -82,8 +82,24 @@ pub(super) fn selects(delivery: &Delivery, wanted: &Wanted) -> bool {
     }
 }
 
-/// How far it is. `first` is what the Delivery had attempted when the wait began, and `asked` what it was asked to look by.
-pub(super) fn fate(delivery: &Delivery, wanted: &Wanted, first: Option<Digest>, asked: Option<&str>) -> Fate {
+/// What a Delivery is at, where that is not what is waited for: the artifact, and the statement by which it runs.
+pub(super) fn at_another(delivery: &Delivery, wanted: &Wanted) -> Option<(Digest, Option<Digest>)> {
+    let Wanted::Artifact { digest, .. } = wanted else { return None };
+    let status = delivery.status.as_ref()?;
+    let attempted = status.last_attempted.as_ref()?.digest;
+    let applied = status.last_applied.as_ref().filter(|applied| applied.digest == attempted);
+    (attempted != *digest).then(|| (attempted, applied.and_then(|applied| applied.statement)))
+}
+
+/// How far it is. `first` is what the Delivery had attempted when the wait began, `asked` what it was asked to look by, and
+/// `older` whether what is waited for is older than [what it is at](at_another), as far as anybody says.
+pub(super) fn fate(
+    delivery: &Delivery,
+    wanted: &Wanted,
+    first: Option<Digest>,
+    asked: Option<&str>,
+    older: Option<bool>,
+) -> Fate {
     if delivery.metadata.deletion_timestamp.is_some() {
         return Fate::failed(Why::Gone, "Deleting", "the Delivery is being deleted");
     }
@@ -104,7 +120,7 @@ pub(super) fn fate(delivery: &Delivery, wanted: &Wanted, first: Option<Digest>, 
     };
     match wanted {
         Wanted::Selected => of_attempted(status, ready),
-        Wanted::Artifact { digest, .. } => of_artifact(status, ready, *digest, first, delivery),
+        Wanted::Artifact { digest, .. } => of_artifact(status, ready, *digest, (first, older), delivery),
     }
 }
 
@@ -112,7 +128,7 @@ fn of_artifact(
     status: &DeliveryStatus,
     ready: &Condition,
     wanted: Digest,
-    first: Option<Digest>,
+    (first, older): (Option<Digest>, Option<bool>),
     delivery: &Delivery,
 ) -> Fate {
     let attempted = status.last_attempted.as_ref().map(|last| last.digest);
@@ -123,12 +139,18 @@ fn of_artifact(
             _ => of_attempted(status, ready),
         };
     }
-    let was_here = status.history.iter().any(|entry| entry.digest == wanted && entry.verdict == "Applied");
-    if let Some(other) = attempted
-        && (was_here || first.is_some() && first != Some(other))
-    {
-        let message = format!("it has gone on to {other}");
-        return Fate::failed(Why::Superseded, "Superseded", message);
+    let was_here = || status.history.iter().any(|entry| entry.digest == wanted && entry.verdict == "Applied");
+    if let Some(other) = attempted {
+        // Where nobody says which is older, what was left behind, or passed over while somebody waited, does not come.
+        let gone_on = || was_here() || first.is_some() && first != Some(other);
+        let message = match older {
+            Some(true) => Some(format!("it is at {other}, which is a later release")),
+            Some(false) => None,
+            None => gone_on().then(|| format!("it has gone on to {other}")),
+        };
+        if let Some(message) = message {
+            return Fate::failed(Why::Superseded, "Superseded", message);
+        }
     }
     Fate::underway("NotSeen", format!("it has not seen the artifact yet, and looks every {}", delivery.spec.interval))
 }
@@ -256,17 +278,55 @@ mod tests {
             ("refused is another", status(("False", "x"), "False", "True", "old", None), old, "… NotSeen"),
             ("gone on before", was_here, Some(digest("other")), "superseded Superseded"),
         ] {
-            let found = fate(&delivery(json!({}), status), &wanted(), first, None);
+            let found = fate(&delivery(json!({}), status), &wanted(), first, None, None);
             assert_eq!(word(&found), expected, "{what}");
         }
         let suspended = delivery(json!({"suspend": true}), Value::Null);
-        assert_eq!(word(&fate(&suspended, &wanted(), None, None)), "suspended Suspended");
+        assert_eq!(word(&fate(&suspended, &wanted(), None, None, None)), "suspended Suspended");
+    }
+
+    #[test]
+    fn what_is_older_than_what_a_delivery_is_at_does_not_come_and_what_is_later_may() {
+        let at = |applied: &str| status(("True", "Applied"), "True", "False", applied, Some(applied));
+        let mut back = at("other");
+        back["history"] = json!([{"digest": digest("new"), "verdict": "Applied", "at": "2026-01-01T00:00:00Z"}]);
+        let refused = status(("False", "x"), "False", "True", "other", Some("old"));
+        let (old, other) = (Some(digest("old")), Some(digest("other")));
+        for (what, status, first, older, expected) in [
+            ("never seen, and older", at("other"), other, Some(true), "superseded Superseded"),
+            ("never seen, and later", at("other"), other, Some(false), "… NotSeen"),
+            ("never seen, and nobody says", at("other"), other, None, "… NotSeen"),
+            ("older than what is refused there", refused, other, Some(true), "superseded Superseded"),
+            ("released again: a rollback", back.clone(), other, Some(false), "… NotSeen"),
+            ("it has run", back, other, None, "superseded Superseded"),
+            ("one in between", at("other"), old, Some(false), "… NotSeen"),
+            ("it is there", at("new"), old, Some(true), "there"),
+        ] {
+            let found = fate(&delivery(json!({}), status), &wanted(), first, None, older);
+            assert_eq!(word(&found), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn which_is_later_is_asked_only_of_what_is_another() {
+        let at = |attempted: &str, applied| {
+            let mut status = status(("True", "Applied"), "True", "False", attempted, applied);
+            if applied.is_some() {
+                status["lastApplied"]["statement"] = json!(digest("statement"));
+            }
+            at_another(&delivery(json!({}), status), &wanted())
+        };
+        assert_eq!(at("new", Some("old")), None);
+        assert_eq!(at("other", Some("other")), Some((digest("other"), Some(digest("statement")))));
+        assert_eq!(at("other", Some("old")), Some((digest("other"), None)));
+        assert_eq!(at_another(&delivery(json!({}), Value::Null), &wanted()), None);
     }
 
     #[test]
     fn who_was_asked_to_look_now_is_judged_by_what_it_finds_then() {
         let mut refused = status(("False", "Unsigned"), "False", "True", "new", None);
-        let looked = |status: &Value| word(&fate(&delivery(json!({}), status.clone()), &wanted(), None, Some("now")));
+        let looked =
+            |status: &Value| word(&fate(&delivery(json!({}), status.clone()), &wanted(), None, Some("now"), None));
         assert_eq!(looked(&refused), "… Pending");
         refused["lastHandledReconcileAt"] = json!("now");
         assert_eq!(looked(&refused), "refused NoTrustedSignature");
@@ -280,7 +340,7 @@ mod tests {
             (status(("False", "Denied"), "False", "True", "any", Some("other")), "refused NoTrustedSignature"),
             (status(("Unknown", "Progressing"), "True", "False", "any", None), "… Progressing"),
         ] {
-            assert_eq!(word(&fate(&delivery(json!({}), status), &Wanted::Selected, None, None)), expected);
+            assert_eq!(word(&fate(&delivery(json!({}), status), &Wanted::Selected, None, None, None)), expected);
         }
     }
 

@@ -81,7 +81,7 @@ pub struct DeliverySpec {
     pub parameters: Vec<Parameter>,
     /// A Secret of this namespace, of type `kubernetes.io/dockerconfigjson`, with the registry's credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub pull_secret_name: Option<String>,
     /// What is done about changes that others make to applied objects.
     #[serde(default, skip_serializing_if = "DriftSpec::is_default")]
@@ -133,7 +133,7 @@ pub struct DeliverySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dependency {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// Its namespace, if it is another one. It must name this one in its annotation `sealift.dev/allow-dependents`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,7 +207,7 @@ pub struct ParameterSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyReference {
     /// Name of the ConfigMap or Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// The key in it.
     #[schemars(length(min = 1, max = 253))]

@@ -42,7 +42,7 @@ pub struct NotificationSpec {
     /// A Secret of this namespace with any of the keys `address`, `token` (sent as the service wants it) and `hmacKey`
     /// (signs the body for `generic`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,
     /// The service account of this namespace as which the Secret is read; the platform's default if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]

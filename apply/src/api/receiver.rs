@@ -38,7 +38,7 @@ pub struct ReceiverSpec {
     pub kind: ReceiverType,
     /// A Secret of this namespace whose key `token` both sides know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,
     /// The service account of this namespace as which the Secret is read; the platform's default if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
-use sealift_apply::api::{AcceptedRelease, accepted_release_name};
+use sealift_apply::api::{AcceptedRelease, Delivery, accepted_release_name};
 use sealift_e2e::{ControlPlane, World, policy};
 use sealift_verify::{digest::Digest, memory::Memory};
 use serde_json::{Value, json};
@@ -92,6 +92,8 @@ async fn under_a_freeze_nothing_new_comes_repair_goes_on_and_what_waits_comes_wh
         // A restart forgets nothing of it, and other values or objects of the Delivery are new as well.
         world.kill_controller();
         let port = world.launch_controller(&[]).await;
+        world.kubectl(&["patch", "configmap", "a", "-n", of.0, "--type=merge", "-p", drift]);
+        becomes(world, "a", Some("one")).await;
         let mut elsewhere_spec = spec.clone();
         elsewhere_spec["select"] = json!({"digest": first});
         elsewhere_spec["targetNamespace"] = json!("default");
@@ -101,6 +103,25 @@ async fn under_a_freeze_nothing_new_comes_repair_goes_on_and_what_waits_comes_wh
                 delivery.status.as_ref().and_then(|status| status.observed_generation) == delivery.metadata.generation
             })
             .await;
+        world.refused(of, "Frozen").await;
+        // While that waits, what was applied is kept in repair as it was applied; so it is beside values that are none.
+        world.kubectl(&["patch", "configmap", "a", "-n", of.0, "--type=merge", "-p", drift]);
+        becomes(world, "a", Some("one")).await;
+        let mut unusable_spec = spec.clone();
+        unusable_spec["parameters"] = json!([{"name": "NOBODY", "value": "x"}]);
+        world.deliver(of.0, of.1, unusable_spec.clone()).await;
+        world.refused(of, "BadParameter").await;
+        world.kubectl(&["patch", "configmap", "a", "-n", of.0, "--type=merge", "-p", drift]);
+        becomes(world, "a", Some("one")).await;
+        let missing = json!({"configMapKeyRef": {"name": "nobody", "key": "x"}});
+        unusable_spec["parameters"] = json!([{"name": "NOBODY", "valueFrom": missing}]);
+        world.deliver(of.0, of.1, unusable_spec).await;
+        let told = |delivery: &Delivery| serde_json::to_string(&delivery.status).unwrap().contains("ConfigMap nobody");
+        world.wait_for(of, "the missing value told", told).await;
+        // Another object: one that changes hands again and again is left to whoever insists.
+        world.kubectl(&["patch", "configmap", "leaves", "-n", of.0, "--type=merge", "-p", drift]);
+        becomes(world, "leaves", Some("one")).await;
+        world.deliver(of.0, of.1, spec.clone()).await;
         world.refused(of, "Frozen").await;
         let shown = world.cli.run(&["status", "-n", of.0, of.1]);
         assert!(shown.stderr.contains(&format!("by {own}: year-end close")), "{}", shown.stderr);

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use sealift_apply::api::{AcceptedRelease, SignaturePolicy, accepted_release_name};
+use kube::{Api, api::DeleteParams};
+use sealift_apply::api::{AcceptedRelease, Delivery, SignaturePolicy, accepted_release_name, condition};
 use sealift_e2e::{ControlPlane, KeyPair, World, policy};
 use serde_json::{Value, json};
 
@@ -95,6 +95,30 @@ async fn a_release_that_would_lock_itself_or_the_root_delivery_out_is_not_applie
         assert!(message.contains("no enforcing"), "{message}");
         assert!(policies.get_opt(&name).await.unwrap().is_some(), "{digest}");
         assert_eq!(running(world).await.as_deref(), Some("rotated"));
+
+        // Nor does it take the policy along when it is deleted: it goes once it leaves its objects there.
+        world.deliveries(of.0).delete(of.1, &DeleteParams::default()).await.unwrap();
+        let held = |delivery: &Delivery| {
+            let ready = condition(&delivery.status.as_ref().unwrap().conditions, "Ready").unwrap();
+            ready.reason == "SelfRefusing" && ready.message.contains("its objects stay")
+        };
+        let delivery = world.wait_for(of, "the deletion held up", held).await;
+        let status = serde_json::to_string(&delivery.status).unwrap();
+        assert!(status.contains(&format!("Delivery {}/root would be refused", of.0)), "{status}");
+        assert!(policies.get_opt(&name).await.unwrap().is_some_and(|kept| kept.metadata.deletion_timestamp.is_none()));
+        assert_eq!(running(world).await.as_deref(), Some("rotated"));
+        world.kubectl(&[
+            "patch",
+            "delivery",
+            of.1,
+            "-n",
+            of.0,
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"deletionPolicy":"Orphan"}}"#,
+        ]);
+        world.gone(of).await;
+        assert!(policies.get_opt(&name).await.unwrap().is_some_and(|kept| kept.metadata.deletion_timestamp.is_none()));
     })
     .await;
 }

@@ -196,7 +196,10 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
         assert_eq!(get("configmap/config", "{.data.key}"), "two");
         assert!(!annotations().contains("break-glass"), "{}", annotations());
 
-        // And so does its time.
+        // And so does its time, also under a freeze: what is put back is what was released before.
+        world.cli.succeed(&["freeze", "tenants", "--until", "1h", "--reason", "year-end close", "--namespace", of.0]);
+        let unseen = world.push("acme/web:prod", &[&release(world, "unseen")], &[]);
+        world.refused(of, "Frozen").await;
         let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
         by_hand(&end.to_string());
         world
@@ -215,6 +218,8 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
             })
             .await;
 
+        world.cli.succeed(&["freeze", "tenants", "--end"]);
+        world.delivered(of, unseen).await;
         // Without the right to say for which Delivery, nothing is applied and its rights are blamed.
         let (home, name) = CONTROLLER;
         let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(world.client.clone());

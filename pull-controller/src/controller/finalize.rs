@@ -22,7 +22,7 @@ use sealift_apply::{
 use super::{
     ReconcileError, about,
     context::{Context, Memo},
-    events, publish, read, status,
+    events, publish, read, self_refusal, status,
     stop::{chain, listed},
     tell::{name, random},
 };
@@ -120,6 +120,16 @@ async fn work(context: &Context, delivery: &Delivery, owner: &DeliveryReference)
     if let Err(stop) = context.may_come(&owner.namespace).or_else(|stop| if goes_anyway { Ok(()) } else { Err(stop) }) {
         let message = format!(
             "its objects stay until then: {stop} (hint: with spec.deletionPolicy Orphan it goes at once, without them)"
+        );
+        return Ok(Left::Work { reason: stop.reason(), message });
+    }
+    // Where only what is in its namespace goes, policies and trust roots stay: they are in none.
+    if (going.is_none() || policy == DeletionPolicy::Wait)
+        && let Err(stop) = self_refusal::by_deletion(context, owner, &rows).await
+    {
+        let message = format!(
+            "its objects stay: {} (hint: let another Delivery bring these policies first, or set spec.deletionPolicy to Orphan)",
+            chain(&stop)
         );
         return Ok(Left::Work { reason: stop.reason(), message });
     }

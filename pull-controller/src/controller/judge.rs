@@ -1,6 +1,6 @@
 //! From a digest to a verified release: fetch, admit, values, verify. *registry*, *cluster*, and the verdict itself *pure*
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use sealift_apply::{
@@ -56,12 +56,15 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What admitted a release. Once it is applied this is kept for its repair: signature and statement were judged when it
-/// was accepted, and everything below them is judged again each time.
+/// What admitted a release, and the values it was applied with. Once it is applied this is kept for its repair: signature
+/// and statement were judged when it was accepted, and everything below them is judged again each time.
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
     admitted: Arc<Admitted>,
     place: Place,
+    /// Values and namespaces, and no scopes: the cluster is asked for those. The Delivery may ask for other values by now,
+    /// which wait for something.
+    asked: Arc<Rendering>,
 }
 
 /// What of an artifact is meant, and on whose word.
@@ -69,6 +72,8 @@ pub(super) struct Accepted {
 struct Choice<'a> {
     hold: Option<&'a Hold>,
     variant: Option<&'a str>,
+    /// Values and namespaces; those that the Delivery asks for now, without.
+    asked: Option<&'a Arc<Rendering>>,
 }
 
 /// A release that may be applied.
@@ -104,7 +109,7 @@ impl Judge<'_> {
     }
 
     fn choice<'b>(&'b self, hold: Option<&'b Hold>) -> Choice<'b> {
-        Choice { hold, variant: self.spec.variant.as_deref() }
+        Choice { hold, variant: self.spec.variant.as_deref(), asked: None }
     }
 
     fn resolved(&self, digest: Digest) -> Resolved {
@@ -121,7 +126,7 @@ impl Judge<'_> {
         accepted: Option<&Accepted>,
         report: &mut Report,
     ) -> Result<(Judged, Stop), Stop> {
-        let about_selection = matches!(stop, Stop::Refused(_) | Stop::Source(_))
+        let about_selection = matches!(stop, Stop::Refused(_) | Stop::Source(_) | Stop::Parameter(_))
             && stop.verdict() != Verdict::Untouched
             || matches!(
                 stop,
@@ -130,8 +135,9 @@ impl Judge<'_> {
         let Some(last) = self.previous.last_applied.as_ref().filter(|_| about_selection) else { return Err(stop) };
         let hold = self.meant.filter(|meant| last.statement == Some(meant.mark.statement)).map(|meant| &meant.hold);
         let resolved = self.resolved(last.digest);
-        // Of its variants the one that runs, whichever is asked for now: a choice that is none takes nothing from it.
-        let choice = Choice { hold, variant: last.variant.as_deref() };
+        // Of its variants the one that runs, with the values that it runs with, whatever is asked for now: a choice that
+        // is none, or has to wait, takes nothing from it.
+        let choice = Choice { hold, variant: last.variant.as_deref(), asked: accepted.map(|accepted| &accepted.asked) };
         let outcome = self.judged(&resolved, choice, None, &mut report.applied_evidence).await;
         report.standing = outcome.as_ref().map_or_else(Standing::of, |_| Standing::Accepted);
         let selected = match &stop {
@@ -175,13 +181,13 @@ impl Judge<'_> {
         policies.for_repository(self.source.repository, &self.owner.namespace)?;
         let judge = Judge { policies, ..*self };
         let hold = self.meant.filter(|meant| meant.mark.artifact == verified.digest()).map(|meant| &meant.hold);
-        let choice = Choice { hold, variant: verified.variant() };
+        let choice = Choice { hold, variant: verified.variant(), asked: None };
         judge.judged(&self.resolved(verified.digest()), choice, None, &mut None).await.map(drop)
     }
 
     /// What was applied last, as anew.
     pub(super) async fn of_last(&self, last: &LastApplied) -> Result<(), Stop> {
-        let choice = Choice { hold: None, variant: last.variant.as_deref() };
+        let choice = Choice { hold: None, variant: last.variant.as_deref(), asked: None };
         self.judged(&self.resolved(last.digest), choice, None, &mut None).await.map(drop)
     }
 
@@ -208,23 +214,35 @@ impl Judge<'_> {
         };
         let (admitted, fetched) =
             verify::admitted(artifacts, source, resolved, policies, &facts, freshness, evidence).await?;
-        self.finished(Accepted { admitted: Arc::new(admitted), place: fetched.place.clone() }, evidence).await
+        let asked = match choice.asked {
+            Some(asked) => Arc::clone(asked),
+            None => Arc::new(self.asked().await?),
+        };
+        self.finished(Accepted { admitted: Arc::new(admitted), place: fetched.place.clone(), asked }, evidence).await
+    }
+
+    /// The values and namespaces that the Delivery asks for now.
+    async fn asked(&self) -> Result<Rendering, Stop> {
+        Ok(Rendering {
+            values: parameters::read(self.reader, &self.spec.parameters).await?,
+            target_namespace: self.spec.target_namespace.clone(),
+            default_namespace: Some(self.owner.namespace.clone()),
+            discovered: BTreeMap::new(),
+        })
     }
 
     /// The second half of the verdict: layer, values and objects.
     async fn finished(&self, accepted: Accepted, evidence: &mut Option<Evidence>) -> Result<Judged, Stop> {
-        let Self { artifacts, source, access, owner, spec, .. } = *self;
-        let Accepted { admitted, place } = &accepted;
+        let Self { artifacts, source, access, .. } = *self;
+        let Accepted { admitted, place, asked } = &accepted;
         progress::step("fetch");
         let content = artifacts.content(source, place, admitted).await?;
-        progress::step("verify");
-        let rendering = Rendering {
-            values: parameters::read(self.reader, &spec.parameters).await?,
-            target_namespace: spec.target_namespace.clone(),
-            default_namespace: Some(owner.namespace.clone()),
-            discovered: discovered(access, admitted).await?,
+        let discovered = discovered(access, admitted).await?;
+        let rendering = match discovered.is_empty() {
+            true => Arc::clone(asked),
+            false => Arc::new(Rendering { discovered, ..(**asked).clone() }),
         };
-        let rendering = Arc::new(rendering);
+        progress::step("verify");
         let wanted = verify::images(admitted, &content, &rendering).await?;
         let mut look = Look::Known;
         let verified = loop {

@@ -1,12 +1,14 @@
-//! Whether a release that changes policies or trust roots would lock itself out: it, or the root Delivery, would be
-//! refused under the policies as they were then. *cluster* and *registry*, as far as the verdict needs them
+//! Whether a release that changes policies or trust roots, or a Delivery that takes them along when it is deleted, would
+//! lock itself out: it, or the root Delivery, would be refused under the policies as they were then. *cluster* and
+//! *registry*, as far as the verdict needs them
 //!
 //! Nobody could release a way back: what is to be released next is judged by what this release leaves behind.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sealift_apply::{
-    api::{Delivery, DeliveryStatus, GROUP, Row},
+    api::{Delivery, DeliveryReference, DeliveryStatus, GROUP, Row},
     apply::Access,
     foresee::foresee,
     plan::Plan,
@@ -55,12 +57,40 @@ pub(super) async fn judged(
     }
     let after = Arc::new(judge.policies.after(changed, &deleted));
     let own = Key::new(&*judge.owner.namespace, &*judge.owner.name);
-    let refusing = |whose: &Key, stop: Stop| Stop::SelfRefusing { whose: whose.to_string(), why: Box::new(stop) };
     judge.under(&after, verified).await.map_err(|stop| refusing(&own, stop))?;
-    let Some(root) = context.root.as_ref().filter(|root| **root != own) else { return Ok(()) };
-    match of_root(context, judge, root, &after).await {
-        // What is refused as it is now is not refused for what this release does, and it may be the way out.
-        Err(stop) if stop.verdict() == Verdict::Refused => match of_root(context, judge, root, judge.policies).await {
+    locks_out_root(context, &own, judge.policies, &after, judge.now).await
+}
+
+/// Judges what the root Delivery runs under the policies as they would be without these rows, before they are deleted with
+/// the Delivery that brought them. One that brought no policy and no trust root costs nothing, and the root itself goes
+/// with all it has.
+pub(super) async fn by_deletion(context: &Context, owner: &DeliveryReference, rows: &[Row]) -> Result<(), Stop> {
+    let deleted: Vec<ObjectId> = rows.iter().map(Row::id).filter(decides).collect();
+    if deleted.is_empty() {
+        return Ok(());
+    }
+    let now = context.policies.borrow().clone();
+    let after = Arc::new(now.after(vec![], &deleted));
+    let own = Key::new(&*owner.namespace, &*owner.name);
+    locks_out_root(context, &own, &now, &after, Timestamp::now()).await
+}
+
+fn refusing(whose: &Key, stop: Stop) -> Stop {
+    Stop::SelfRefusing { whose: whose.to_string(), why: Box::new(stop) }
+}
+
+/// Whether what the root Delivery runs would be refused under `after` and is not under `before`.
+async fn locks_out_root(
+    context: &Context,
+    own: &Key,
+    before: &Arc<Policies>,
+    after: &Arc<Policies>,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let Some(root) = context.root.as_ref().filter(|root| *root != own) else { return Ok(()) };
+    match of_root(context, now, root, after).await {
+        // What is refused as it is now is not refused for what is done here, and it may be the way out.
+        Err(stop) if stop.verdict() == Verdict::Refused => match of_root(context, now, root, before).await {
             Err(before) if before.verdict() == Verdict::Refused => Ok(()),
             _ => Err(refusing(root, stop)),
         },
@@ -70,7 +100,7 @@ pub(super) async fn judged(
 }
 
 /// What the root Delivery runs, under these policies. One that is not there, or runs nothing yet, is not refused.
-async fn of_root(context: &Context, judge: &Judge<'_>, root: &Key, policies: &Arc<Policies>) -> Result<(), Stop> {
+async fn of_root(context: &Context, now: Timestamp, root: &Key, policies: &Arc<Policies>) -> Result<(), Stop> {
     let failed = |source| Stop::Cluster { doing: "reading the root Delivery", source };
     let delivery = match context.delivery(root) {
         Some(delivery) => delivery,
@@ -113,7 +143,7 @@ async fn of_root(context: &Context, judge: &Judge<'_>, root: &Key, policies: &Ar
         memory: &remembered.memory,
         meant: None,
         previous,
-        now: judge.now,
+        now,
     };
     judge.of_last(last).await
 }

@@ -390,7 +390,7 @@ impl Metrics {
         let frozen = Gauge::default();
         registry.register("frozen", "Deliveries that a freeze keeps something new from", frozen.clone());
         let trust_root_age = Gauge::default();
-        let told = "Time since the oldest TrustRoot was fetched; 0 where there is none";
+        let told = "Time since the oldest trust root was fetched, the built-in one too where a policy relies on it; 0 without any";
         registry.register("trust_root_age_seconds", told, trust_root_age.clone());
         let freezes = Family::default();
         registry.register(

@@ -57,7 +57,7 @@ pub(crate) async fn follow_policies(
     let mut listed = [false; 2];
     // What Events were sent about: one replica does that for all, and whoever takes that over tells what it finds.
     let mut told = Arc::new(Policies::default());
-    let (mut fetched, mut told_old) = (Vec::new(), BTreeSet::new());
+    let (mut fetched, mut told_old) = (Vec::<Fetched>::new(), BTreeSet::new());
     loop {
         let next = tokio::select! {
             _ = ticks.tick() => {
@@ -91,8 +91,9 @@ pub(crate) async fn follow_policies(
         }
         let objects = policies.state();
         let root_objects = values(&roots.state());
-        fetched = root_objects.iter().filter_map(Fetched::of).collect();
         let now = Policies::read(values(&objects)).with_trust_roots(&root_objects);
+        fetched = root_objects.iter().filter_map(Fetched::of).collect();
+        fetched.extend(now.rely_on_built_in_root().then(Fetched::built_in));
         let before = sender.borrow().clone();
         if now.same_as(&before) {
             continue;

@@ -326,6 +326,11 @@ impl Policy {
             }
     }
 
+    /// The names of the trust roots without which it judges nothing.
+    pub fn trust_roots(&self) -> impl Iterator<Item = &str> {
+        self.authorities.iter().filter(|authority| authority.needs_root()).map(|authority| &*authority.trust_root)
+    }
+
     /// The authority of this name.
     pub fn authority(&self, name: &str) -> Option<&Authority> {
         self.authorities.iter().find(|authority| authority.name == name)

@@ -25,7 +25,7 @@ pub use self::{
     prove::{Demand, Demands, ProofError, Subject},
     signed::{BundleError, Signed},
     simple_signing::{SIMPLE_SIGNING, SimpleSigning},
-    trust_root::{PUBLIC_GOOD, TrustRoot, TrustRootError, TrustRoots, UnknownTrustRoot},
+    trust_root::{BUILT_IN_SINCE, PUBLIC_GOOD, TrustRoot, TrustRootError, TrustRoots, UnknownTrustRoot},
 };
 
 #[cfg(test)]

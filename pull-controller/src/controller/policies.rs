@@ -9,7 +9,7 @@ use sealift_verify::{
     objects::{Object, ObjectId, Origin, identity},
     policy::{Policy, Selected, might_match, select},
     reference::Repository,
-    sigstore::{TrustRoot, TrustRoots},
+    sigstore::{PUBLIC_GOOD, TrustRoot, TrustRoots},
 };
 use serde_json::Value;
 
@@ -88,6 +88,12 @@ impl Policies {
     /// The trust roots that policies may name.
     pub fn roots(&self) -> &TrustRoots {
         &self.roots
+    }
+
+    /// Whether a policy that can be used relies on the built-in root, which no object of the cluster replaces.
+    pub(crate) fn rely_on_built_in_root(&self) -> bool {
+        let is_replaced = self.root_objects.iter().any(|object| object["metadata"]["name"] == PUBLIC_GOOD);
+        !is_replaced && self.usable.iter().any(|policy| policy.trust_roots().any(|name| name == PUBLIC_GOOD))
     }
 
     /// False until the cluster was asked: nothing may be judged before.
@@ -230,6 +236,40 @@ mod tests {
         assert!(other.roots().get("public-good").is_err() && now.roots().get("public-good").is_ok());
         let gone = other.after(vec![], &[id("TrustRoot", "public-good")]);
         assert!(gone.roots().get("public-good").is_ok(), "the built-in one counts again");
+    }
+
+    #[test]
+    fn the_built_in_root_counts_where_somebody_relies_on_it_and_nobody_replaces_it() {
+        let with = |authority: Value, transparency: Value| {
+            let mut object = policy("a", json!(["**"]));
+            object["spec"]["authorities"] = json!([authority]);
+            object["spec"]["transparency"] = transparency;
+            let policies = Policies::read(vec![object]);
+            assert!(policies.unusable().is_empty(), "{:?}", policies.unusable());
+            policies
+        };
+        let key = |more: Value| {
+            let mut authority = policy("a", json!(["**"]))["spec"]["authorities"][0].clone();
+            authority["key"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            authority
+        };
+        let exact = |text: &str| json!({"exact": text});
+        let whose = json!({"issuer": exact("https://ci.example"), "subject": exact("https://ci.example/job")});
+        let keyless = json!({"name": "ci", "keyless": whose});
+        let logged = json!({"tlog": "required"});
+        for (what, policies, relies) in [
+            ("a key alone", with(key(json!({})), json!({})), false),
+            ("a key and a log", with(key(json!({})), logged.clone()), true),
+            ("a key and another's log", with(key(json!({"trustRoot": "ours"})), logged), false),
+            ("an identity", with(keyless.clone(), json!({})), true),
+        ] {
+            assert_eq!(policies.rely_on_built_in_root(), relies, "{what}");
+        }
+        let root = |name: &str| json!({"kind": "TrustRoot", "metadata": {"name": name}, "spec": {"trustedRoot": "{}"}});
+        let policies = || with(keyless.clone(), json!({}));
+        assert!(policies().with_trust_roots(&[root("ours")]).rely_on_built_in_root());
+        assert!(!policies().with_trust_roots(&[root(PUBLIC_GOOD)]).rely_on_built_in_root());
+        assert!(!Policies::default().rely_on_built_in_root());
     }
 
     #[test]

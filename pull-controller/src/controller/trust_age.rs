@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::events::{Event, EventType};
+use sealift_verify::sigstore::{BUILT_IN_SINCE, PUBLIC_GOOD};
 use serde_json::Value;
 
 /// A root that was not fetched for so long is told of.
@@ -33,6 +34,11 @@ impl Fetched {
         })
     }
 
+    /// The root that the program has brought along, as it was then.
+    pub(crate) fn built_in() -> Self {
+        Self { name: PUBLIC_GOOD.to_owned(), uid: None, at: BUILT_IN_SINCE }
+    }
+
     pub(crate) fn is_old(&self, now: Timestamp) -> bool {
         Duration::try_from(now.duration_since(self.at)).is_ok_and(|age| age > OLD)
     }
@@ -44,8 +50,8 @@ impl Fetched {
             type_: EventType::Warning,
             reason: "TrustRootOld".to_owned(),
             note: Some(format!(
-                "fetched at {}, more than {days} days ago: `sealift trust update` fetches it anew, to be shipped as a signed release",
-                self.at
+                "TrustRoot {} is of {}, more than {days} days ago: `sealift trust update` fetches it anew, to be shipped as a signed release",
+                self.name, self.at
             )),
             action: "Read".to_owned(),
             secondary: None,
@@ -76,6 +82,7 @@ mod tests {
             assert_eq!(fetched(spec, made).map(|fetched| fetched.is_old(now)), old, "{what}");
         }
         let event = fetched(json!({}), json!(made)).unwrap().event();
-        assert!(event.note.unwrap().contains("more than 60 days ago"));
+        let note = event.note.unwrap();
+        assert!(note.contains("TrustRoot a ") && note.contains("more than 60 days ago"), "{note}");
     }
 }

@@ -43,6 +43,8 @@ fn step(result: Result<Proof, ProofError>) -> &'static str {
 #[test]
 fn the_built_in_root_can_be_used() {
     assert_eq!(TrustRoot::public_good().digest(), TrustRoots::built_in().get(PUBLIC_GOOD).unwrap().digest());
+    let pinned = include_str!("../../../Cargo.toml").lines().find(|line| line.starts_with("sigstore-trust-root "));
+    assert!(pinned.unwrap().contains("\"=0.15.1\""), "another root is built in: since when, BUILT_IN_SINCE says");
 }
 
 #[test]

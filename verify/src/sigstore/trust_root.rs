@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use jiff::Timestamp;
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
 use sigstore_verify::Verifier;
 
@@ -12,6 +13,9 @@ use crate::digest::Digest;
 
 /// The name of the built-in root of the public-good Sigstore instance, and of a root that replaces it.
 pub const PUBLIC_GOOD: &str = "public-good";
+
+/// The day that the library was published which brings the built-in root, and refreshed it: 2026-10-23.
+pub const BUILT_IN_SINCE: Timestamp = Timestamp::constant(1_792_713_600, 0);
 
 /// A `trusted_root.json` ready to verify with.
 #[derive(Clone)]

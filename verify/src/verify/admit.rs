@@ -148,8 +148,7 @@ impl Admission<'_> {
         }
         for policy in &selected.enforcing {
             // A policy that names a root there is none of is not the policy its author meant.
-            let mut roots = policy.authorities.iter().filter(|a| a.needs_root()).map(|a| &a.trust_root);
-            if let Some(problem) = roots.find_map(|name| self.facts.trust.get(name).err()) {
+            if let Some(problem) = policy.trust_roots().find_map(|name| self.facts.trust.get(name).err()) {
                 return Err((CheckId::Policy, Refusal::NoTrustRoot { policy: policy.name.clone(), problem }));
             }
         }

@@ -9,16 +9,15 @@ mod bring;
 mod handover;
 mod remembered;
 mod root;
+mod running;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use sealift_apply::{
     accepted,
-    api::{Delivery, DeliveryName, Freeze},
+    api::{Delivery, DeliveryName},
     change::{Action, ChangeSet},
     cluster::{Class, Cluster, ClusterError},
     explain::explain,
-    freeze::{Freezes, Frozen},
     inventory::store,
     observe::{Unknown, observe},
     plan::preview,
@@ -26,9 +25,9 @@ use sealift_apply::{
 use sealift_verify::{
     artifact::Limits,
     evidence::Evidence,
+    memory::Memory,
     objects::ObjectId,
     policy::select,
-    refusal::Refusal,
     verify::{Facts, Unverified, Verified, admit},
 };
 use serde_json::json;
@@ -63,9 +62,11 @@ struct Before {
     there: There,
 }
 
-/// What was judged, twice: by the policies at hand, and by those that the cluster will have.
+/// What was judged: by the policies at hand, by those that the cluster has, and by those that it will have.
 struct Judged {
     verified: Verified,
+    /// What the cluster's own policies say of it, if one is about it.
+    by_cluster: Option<Verified>,
     evidence: Evidence,
     root: ObjectId,
     settings: Settings,
@@ -105,9 +106,13 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
     let unverified = judge::unverified(&client, &subject, &trust.policies, &settings.facts(&trust.roots)).await?;
     let court = Court { args, client: &client, subject: &subject, name: &name, cluster };
     let judged = court.judged(&trust, unverified, settings, before.there, output).await?;
-    let Judged { verified, evidence, root, settings } = &judged;
-    nothing_new_if_stale(verified, before.delivery.as_ref())?;
-    nothing_new_if_frozen(cluster, verified, before.delivery.as_ref()).await?;
+    let Judged { verified, by_cluster, evidence, root, settings } = &judged;
+    let memory = settings.memory.as_ref().expect("it was set above");
+    let last = before.delivery.as_ref().and_then(|there| there.status.as_ref()?.last_applied.as_ref());
+    running::nothing_older(verified, last, memory)?;
+    running::nothing_new_if_stale(verified, last)?;
+    running::nothing_new_if_frozen(cluster, verified, before.delivery.as_ref()).await?;
+    running::nothing_new_if_to_be_approved(verified, by_cluster.as_ref(), last)?;
     if verified.approvals().are_demanded() {
         return Err(Failure::new(Exit::Refused, Approval)
             .hint("bootstrap by a policy without release.approval; the release may bring one that has it"));
@@ -118,7 +123,6 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
     if args.dry_run {
         return dry_run(cluster, &judged, before.delivery.as_ref(), output).await;
     }
-    let memory = settings.memory.as_ref().expect("it was set above");
     let options = &settings.options;
     let bringing = Bringing { cluster, verified, evidence, root, name: &name, options, memory, others: &others };
     let brought = bring(&bringing, output).await?;
@@ -190,12 +194,14 @@ impl Court<'_> {
         if found.spec != asked.spec || root.namespace.as_deref() != Some(&name.namespace) {
             return Err(RootError::Changed(shown(name)).into());
         }
+        root::is_alone(verified.objects(), (&root, &found))?;
         root::doubts(&found, name).into_iter().for_each(|doubt| output.warn(plain(&doubt)));
 
+        let by_cluster = self.is_taken_now(&there.now(), &unverified, &layer, &settings).await?;
         let after = there.after(verified.objects(), (logical, &name.namespace))?;
         self.will_be_taken(&after, unverified, layer, &settings).await?;
         output.note(format_args!("accepted  for Delivery {}, by the policies that the cluster will have", shown(name)));
-        Ok(Judged { verified, evidence, root, settings })
+        Ok(Judged { verified, by_cluster, evidence, root, settings })
     }
 
     fn look_into(
@@ -220,6 +226,22 @@ impl Court<'_> {
         let judged = self.decide(trust, unverified.clone(), layer.clone(), settings).await?;
         let evidence = judged.decision.evidence.clone();
         Ok((judged.accepted(&trust.policies, output)?, evidence))
+    }
+
+    /// Whether the policies that are there accept it, as the controller there would have to before it changes them.
+    async fn is_taken_now(
+        &self,
+        now: &Trust,
+        unverified: &Unverified,
+        layer: &Option<Bytes>,
+        settings: &Settings,
+    ) -> Result<Option<Verified>, Failure> {
+        if select(&now.policies, &self.subject.logical.repository, Some(&self.name.namespace)).is_err() {
+            return Ok(None);
+        }
+        let judged = self.decide(now, unverified.clone(), layer.clone(), settings).await?;
+        let refused = |refusal| HandoverError::RefusedNow(Box::new(refusal)).into();
+        judged.decision.outcome.map(Some).map_err(refused)
     }
 
     /// Whether the controller would accept what it takes over.
@@ -252,48 +274,13 @@ impl Court<'_> {
     }
 }
 
-/// An expired statement may bring a cluster back to what it knows to be the latest; it changes nothing that runs.
-fn nothing_new_if_stale(verified: &Verified, there: Option<&Delivery>) -> Result<(), Refusal> {
-    let last = there.and_then(|there| there.status.as_ref()?.last_applied.as_ref());
-    match verified.stale() {
-        Some(refusal) if last.is_some_and(|last| last.objects != verified.inventory()) => Err(refusal.clone()),
-        _ => Ok(()),
-    }
-}
-
-/// What the cluster does not let in.
-#[derive(Debug, thiserror::Error)]
-#[error("Frozen: {0}")]
-struct Shut(Frozen);
-
-/// A freeze holds for whoever brings something new by hand too; what runs may be made good.
-async fn nothing_new_if_frozen(
-    cluster: &Cluster,
-    verified: &Verified,
-    there: Option<&Delivery>,
-) -> Result<(), Failure> {
-    let Some(there) = there else { return Ok(()) };
-    let last = there.status.as_ref().and_then(|status| status.last_applied.as_ref());
-    if last.is_some_and(|last| (last.digest, last.objects) == (verified.digest(), verified.inventory())) {
-        return Ok(());
-    }
-    let freezes = handover::listed(cluster.list(&cluster::resource::<Freeze>(false), None, None).await)?;
-    let namespace = there.metadata.namespace.as_deref().unwrap_or_default();
-    match Freezes::read(&freezes).about(namespace, Timestamp::now()) {
-        Some(frozen) => {
-            Err(Failure::new(Exit::Refused, Shut(frozen)).hint("`sealift freeze --help` says how one is ended"))
-        }
-        None => Ok(()),
-    }
-}
-
 /// What is there of a cluster that may be empty.
-async fn before(cluster: &Cluster, name: &DeliveryName) -> Result<(Before, sealift_verify::memory::Memory), Failure> {
+async fn before(cluster: &Cluster, name: &DeliveryName) -> Result<(Before, Memory), Failure> {
     let delivery = unless_unserved(custom::<Delivery>(cluster, Some(&name.namespace), &name.name).await)?;
     let memory = match unless_unserved(accepted::read(cluster, name).await)? {
         Some(found) if found.spec.delivery != *name => return Err(other_memory(&accepted::id(name).name)),
         Some(found) => found.spec.memory(),
-        None => sealift_verify::memory::Memory::default(),
+        None => Memory::default(),
     };
     Ok((Before { delivery, there: There::read(cluster).await? }, memory))
 }

@@ -118,6 +118,9 @@ fn advice(error: &ClientError) -> Option<String> {
         ClientError::DigestMismatch { .. } => {
             "other bytes are there than were asked for: treat the place as compromised or broken".to_owned()
         }
+        ClientError::Unusable { .. } => {
+            "is it the right one, and whole? `sealift copy` brings it anew and reads back what it wrote".to_owned()
+        }
         ClientError::Refused { refusal: GuardRefusal::PlainHttp, .. } => {
             "name the host with --plain-http if its network is trusted".to_owned()
         }
@@ -127,7 +130,6 @@ fn advice(error: &ClientError) -> Option<String> {
         | ClientError::Identity { .. }
         | ClientError::Refused { .. }
         | ClientError::Protocol { .. }
-        | ClientError::Unusable { .. }
         | ClientError::Contended { .. } => return None,
     })
 }

@@ -1,5 +1,5 @@
-//! By what the controller will judge once it has taken over: the policies and trust roots that the release brings, and those
-//! that are in the cluster and stay.
+//! By what a controller would judge: now, by the policies and trust roots that are in the cluster; and once it has taken over,
+//! by those that the release brings, and those that stay.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,17 +31,28 @@ pub(super) enum HandoverError {
     },
     #[error("{}: by the policies that would be in the cluster, this very release is refused", .0.reason())]
     Refused(#[source] Box<Refusal>),
+    #[error("{}: by the policies that are in the cluster now, this release is refused", .0.reason())]
+    RefusedNow(#[source] Box<Refusal>),
 }
 
 impl From<HandoverError> for Failure {
     fn from(error: HandoverError) -> Self {
         let exit = match &error {
-            HandoverError::Refused(refusal) if refusal.is_undecided() => Exit::CouldNotCheck,
+            HandoverError::Refused(refusal) | HandoverError::RefusedNow(refusal) if refusal.is_undecided() => {
+                Exit::CouldNotCheck
+            }
             _ => Exit::Refused,
         };
-        Self::new(exit, error).hint(
-            "nothing was changed; push the release again with a SignaturePolicy that accepts it, signed by whom that one trusts",
-        )
+        let hint = match &error {
+            HandoverError::RefusedNow(_) => {
+                "nothing was changed; is it the cluster that you mean (--context)? If whom it trusts is to change, change its \
+                 SignaturePolicy first: `kubectl get signaturepolicies`"
+            }
+            _ => {
+                "nothing was changed; push the release again with a SignaturePolicy that accepts it, signed by whom that one trusts"
+            }
+        };
+        Self::new(exit, error).hint(hint)
     }
 }
 
@@ -60,14 +71,19 @@ impl There {
         })
     }
 
+    /// What there is. What cannot be used judges nothing, and the release may put it right.
+    pub(super) fn now(&self) -> Trust {
+        let policies = self.policies.iter().cloned().filter_map(object);
+        let policies = policies.filter_map(|object| Policy::from_object(&object).ok().map(Arc::new)).collect();
+        let roots = self.roots.iter().cloned().filter_map(object);
+        Trust { policies, roots: trusted(roots.map(|object| (object.id.name.clone(), object))) }
+    }
+
     /// What there will be: the release's own in the place of those of the same name.
     pub(super) fn after(self, release: &Objects, of: (&Repository, &str)) -> Result<Trust, HandoverError> {
         let Self { policies, roots } = self;
         let (policies, roots) = (merged(policies, release, "SignaturePolicy"), merged(roots, release, "TrustRoot"));
-        let mut trust = Trust { policies: vec![], roots: TrustRoots::default() };
-        for (name, object) in roots {
-            trust.roots.insert(name, TrustRoot::from_object(&object).map_err(|error| sealift_verify::chain(&error)));
-        }
+        let mut trust = Trust { policies: vec![], roots: trusted(roots) };
         let (repository, namespace) = of;
         for (name, object) in policies {
             match Policy::from_object(&object) {
@@ -90,8 +106,19 @@ pub(super) fn listed(answer: Result<Vec<Value>, ClusterError>) -> Result<Vec<Val
     }
 }
 
+fn object(value: Value) -> Option<Object> {
+    Some(Object { id: identity::of(&value).ok()?, value, origin: Origin::default() })
+}
+
+fn trusted(objects: impl IntoIterator<Item = (String, Object)>) -> TrustRoots {
+    let mut roots = TrustRoots::default();
+    for (name, object) in objects {
+        roots.insert(name, TrustRoot::from_object(&object).map_err(|error| sealift_verify::chain(&error)));
+    }
+    roots
+}
+
 fn merged(there: Vec<Value>, release: &Objects, kind: &str) -> BTreeMap<String, Object> {
-    let object = |value: Value| Some(Object { id: identity::of(&value).ok()?, value, origin: Origin::default() });
     let mut all: BTreeMap<String, Object> =
         there.into_iter().filter_map(object).map(|object| (object.id.name.clone(), object)).collect();
     let brought = release.iter().filter(|object| (object.id.group.as_str(), object.id.kind.as_str()) == (GROUP, kind));
@@ -136,6 +163,15 @@ mod tests {
         let brought = [policy("a", &usable("registry.example/**"))];
         assert_eq!(after(there.clone(), &brought).unwrap(), ["a", "b"]);
         assert!(after(there, &[]).unwrap_err().starts_with("SignaturePolicy a"), "the broken one stays");
+    }
+
+    #[test]
+    fn what_is_there_judges_as_far_as_it_can_be_used() {
+        let broken = policy("a", &json!({"match": {"repositories": ["**"]}}));
+        let there = There { policies: vec![broken, policy("b", &usable("x/**"))], roots: vec![] };
+        let names: Vec<_> = there.now().policies.iter().map(|policy| policy.name.clone()).collect();
+        assert_eq!(names, ["b"]);
+        assert!(There::default().now().policies.is_empty());
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(super) enum RootError {
     OtherVariant { name: String, theirs: Option<String>, ours: Option<String> },
     #[error("Delivery {0} in the release is another once parameters and namespace are filled in")]
     Changed(String),
+    #[error(
+        "the release holds two Deliveries of itself, {name} and {other}, and each would own what the other one owns"
+    )]
+    Two { name: String, other: String },
     #[error("Delivery {name} in the cluster delivers {theirs}, and not {ours}")]
     Taken { name: String, theirs: String, ours: String },
 }
@@ -40,6 +44,7 @@ impl From<RootError> for Failure {
             }
             RootError::Missing { others, .. } => format!("it holds {}: choose with --delivery", others.join(", ")),
             RootError::Taken { .. } => "another --delivery, or another cluster? --context chooses".to_owned(),
+            RootError::Two { .. } => "push the release again with one of them".to_owned(),
             RootError::OtherRepository { theirs, .. } => format!("a mirror is read as what it mirrors: --as {theirs}"),
             _ => "push the release again with a Delivery that fits".to_owned(),
         };
@@ -91,6 +96,21 @@ pub(super) fn check(
     match spec.variant.as_deref() == variant {
         true => Ok(()),
         false => Err(RootError::OtherVariant { name, theirs: spec.variant.clone(), ours: variant.map(str::to_owned) }),
+    }
+}
+
+/// Whether no other Delivery in the release would own what this one owns.
+pub(super) fn is_alone(objects: &Objects, (id, root): (&ObjectId, &Delivery)) -> Result<(), RootError> {
+    let same = |object: &&Object| {
+        let spec = &object.value["spec"];
+        object.id != *id
+            && spec["repository"] == root.spec.repository
+            && spec["variant"].as_str() == root.spec.variant.as_deref()
+    };
+    let shown = |id: &ObjectId| format!("{}/{}", id.namespace.as_deref().unwrap_or_default(), id.name);
+    match objects.iter().filter(is_delivery).find(same) {
+        Some(other) => Err(RootError::Two { name: shown(id), other: shown(&other.id) }),
+        None => Ok(()),
     }
 }
 
@@ -165,6 +185,21 @@ mod tests {
         let broken = json!({"apiVersion": "sealift.dev/v1alpha1", "kind": "Delivery",
             "metadata": {"name": "sealift", "namespace": "sealift-system"}, "spec": {"repo": "x"}});
         assert!(matches!(find(&objects(&[broken]), &name()), Err(RootError::Unreadable(..))));
+    }
+
+    #[test]
+    fn a_second_delivery_of_the_same_is_one_too_many() {
+        let (root, eu) = (delivery("sealift", "sealift-system", &json!({})), json!({"variant": "eu"}));
+        for (other, is_alone_with) in [
+            (delivery("again", "sealift-system", &json!({})), false),
+            (delivery("sealift", "elsewhere", &json!({"suspend": true, "select": {"tag": "canary"}})), false),
+            (delivery("again", "sealift-system", &json!({"repository": "registry.example/shop"})), true),
+            (delivery("again", "sealift-system", &eu), true),
+        ] {
+            let objects = objects(&[root.clone(), other]);
+            let (id, found) = find(&objects, &name()).unwrap();
+            assert_eq!(is_alone(&objects, (&id, &found)).is_ok(), is_alone_with, "{objects:?}");
+        }
     }
 
     #[test]

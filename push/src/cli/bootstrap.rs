@@ -15,8 +15,8 @@ Examples:
 
 The artifact is a release like any other (ci-examples/shell/release-sealift.sh makes one): definitions, namespace, rights,
 the controller, policies and trust roots, and the Delivery that keeps all of them in repair from then on. It is verified by
-the policies given here, which is the one thing that nobody else can vouch for, and by those that it brings: what the
-controller would refuse a moment later is refused now. Then it is applied as the person that the kubeconfig says you are.
+the policies given here, which is the one thing that nobody else can vouch for, by those that are in the cluster if there are
+any, and by those that it brings: what the controller would refuse a moment later is refused now. Then it is applied as the person that the kubeconfig says you are.
 Inventory and memory of trust are written as the controller writes them, so it takes over without changing anything.
 
 Run it again where it was cut short, or where everything works: it makes good what is missing. It never goes back behind what

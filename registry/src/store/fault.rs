@@ -46,7 +46,7 @@ pub enum LayoutFault {
     #[error("the tar is compressed: content in it cannot be found without unpacking it (gunzip or zstd -d it once)")]
     Compressed,
     /// A tar that cannot be read as one.
-    #[error("the tar cannot be read at byte {at}")]
+    #[error("the tar cannot be read at byte {at}: it is cut short or changed, or holds one name twice")]
     Tar {
         /// The byte.
         at: u64,

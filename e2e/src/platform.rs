@@ -19,6 +19,9 @@ use crate::{
 const IMAGE: &str =
     "registry.example/sealift-controller@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
+/// Namespace and name of the Deployment that a release brings.
+const CONTROLLER: (&str, &str) = ("sealift-system", "sealift-controller");
+
 /// A registry with Sealift's own releases, whom they are signed by, and what clusters are told to believe.
 #[derive(Debug)]
 pub struct Platform {
@@ -121,22 +124,37 @@ impl Platform {
         }
     }
 
-    /// Starts the controller for all namespaces, as its own account, and waits until it is ready.
+    /// Starts the controller that the Deployment in this cluster describes, with its arguments and as its account, and waits
+    /// until it is ready. What comes last counts: `more`, and what a program beside the cluster needs.
     ///
     /// # Panics
-    /// Where it does not become ready.
+    /// Where there is no such Deployment, or it does not become ready.
     pub async fn controller(&self, control_plane: &ControlPlane, more: &[&str]) -> Process {
-        let account = control_plane.service_account_kubeconfig("sealift-system", "sealift-controller").await;
-        let (kubeconfig, _folder) = account;
-        let own = self.cli.home().join("controller.kubeconfig");
-        fs::copy(&kubeconfig, &own).expect("a temp file can be copied");
+        let (namespace, name) = CONTROLLER;
+        let deployment = control_plane.kubectl(&["get", "deployment", name, "-n", namespace, "-o", "json"]);
+        let deployment: Value = serde_json::from_str(&deployment.unwrap_or_else(|error| panic!("{error}")))
+            .expect("kubectl prints what it was asked for");
+        let pod = &deployment["spec"]["template"]["spec"];
+        let account = pod["serviceAccountName"].as_str().expect("it runs as an account of its own");
+        let (kubeconfig, _folder) = control_plane.service_account_kubeconfig(namespace, account).await;
         let port = free_port();
+        // Of each its own: a new Pod finds an empty folder.
+        let own = self.path(&format!("controller-{port}"));
+        let cache = own.join("cache");
+        fs::create_dir_all(&cache).expect("a temp folder can be made");
+        fs::copy(&kubeconfig, own.join("kubeconfig")).expect("a temp file can be copied");
         let mut command = self.cli.program(binary("sealift-controller"));
         command.env("RUST_LOG", "info,sealift=debug,kube=warn");
-        command.args(["run", "--kubeconfig"]).arg(&own).args(["--metrics-listen", &format!("127.0.0.1:{port}")]);
-        command.args(["--plain-http-host", &self.host]).args(more);
-        let log = self.cli.home().join("controller.log");
-        let process = Process::start("sealift-controller", command, &log);
+        let given = pod["containers"][0]["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        command.args(given.map(|argument| {
+            argument
+                .replace("$(POD_NAMESPACE)", namespace)
+                .replace("$(POD_NAME)", &format!("{name}-{port}"))
+                .replace("/var/cache/sealift", &cache.display().to_string())
+        }));
+        command.arg("--kubeconfig").arg(own.join("kubeconfig"));
+        command.args(["--metrics-listen", &format!("127.0.0.1:{port}"), "--plain-http-host", &self.host]).args(more);
+        let process = Process::start("sealift-controller", command, &self.path("controller.log"));
         let mut process = process.unwrap_or_else(|error| panic!("{error}"));
         let ready = || loopback::get(port, "/readyz").is_some_and(|answer| answer.status == 200);
         let waited = process.wait_until("ready", Duration::from_secs(120), ready);

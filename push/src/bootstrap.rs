@@ -134,7 +134,8 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
         ));
     }
     if let Some(limit) = args.wait {
-        wait::until_there(&connected, (&name.namespace, &name.name), &subject.logical, limit, output).await?;
+        let waited = wait::until_there(&connected, (&name.namespace, &name.name), &subject.logical, limit, output);
+        waited.await.map_err(|failure| not_taken_over(failure, &name, &connected.context))?;
         output.note(format_args!("ready     Delivery {} has taken over", shown(&name)));
     }
     match output.format {
@@ -145,6 +146,18 @@ pub(crate) async fn run(args: &BootstrapArgs, output: &mut Output) -> Result<Exi
         }
     }
     Ok(Exit::Done)
+}
+
+/// Where time alone ran out, the controller may not run at all, and no Delivery can say so.
+fn not_taken_over(failure: Failure, name: &DeliveryName, context: &str) -> Failure {
+    let DeliveryName { namespace, .. } = name;
+    match failure.exit {
+        Exit::CouldNotCheck => failure.hint(format!(
+            "everything is applied, and it may still come: `kubectl get pods -n {namespace} --context {context}` shows \
+             whether the controller runs, and `sealift status -n {namespace} --context {context}` how far it is"
+        )),
+        _ => failure,
+    }
 }
 
 /// A plan that nobody could have approved.

@@ -99,6 +99,13 @@ where
         .map_err(|source| ClusterError::Unreadable { source: Box::new(source) })
 }
 
+/// The ValidatingAdmissionPolicies that `sealift-controller admission-policy` prints, as the API server names them.
+const OWN_POLICIES: [&str; 2] = ["'sealift-managed-objects'", "'sealift-records'"];
+
+/// Whom they let change what is managed.
+const BREAK_GLASS: &str = "Sealift's admission policy lets nobody but the controller and break-glass groups change this: \
+                           run it as a member of one (docs/tenants.md)";
+
 /// What an error means for scripts, and what to do about it.
 pub(crate) fn meaning(error: &ClusterError) -> (Exit, Option<&'static str>) {
     match error {
@@ -115,6 +122,13 @@ pub(crate) fn meaning(error: &ClusterError) -> (Exit, Option<&'static str>) {
             Exit::NotFound,
             Some("is Sealift installed in this cluster? `sealift bootstrap` or deploy/install.yaml installs it"),
         ),
+        ClusterError::Answer { class: Class::Denied, message, .. } => {
+            let is_own = OWN_POLICIES.iter().any(|name| message.contains(name));
+            (
+                Exit::Refused,
+                Some(if is_own { BREAK_GLASS } else { "ask whoever set up that admission policy or webhook" }),
+            )
+        }
         ClusterError::Configuration { .. } => (Exit::InvalidInput, None),
         _ => (Exit::Failed, None),
     }
@@ -127,6 +141,26 @@ impl From<ClusterError> for Failure {
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_denied_by_our_own_policy_is_told_who_is_not() {
+        for (message, says) in [
+            (
+                "ValidatingAdmissionPolicy 'sealift-records' with binding 'sealift-records' denied request: no",
+                "break-glass",
+            ),
+            ("ValidatingAdmissionPolicy 'names' with binding 'names' denied request: no", "whoever set up"),
+        ] {
+            let message = message.to_owned();
+            let (exit, hint) = meaning(&ClusterError::Answer { class: Class::Denied, message, retry_after: None });
+            assert!(exit == Exit::Refused && hint.is_some_and(|hint| hint.contains(says)), "{hint:?}");
         }
     }
 }

@@ -6,8 +6,8 @@ use sealift_apply::{
     accepted,
     api::{AcceptedReleaseSpec, DeliveryName},
     apply::{Access, ApplyError, apply, prepare},
-    change::ChangeSet,
-    cluster::Cluster,
+    change::{ChangeSet, Why},
+    cluster::{Class, Cluster, ClusterError},
     drift::autoscaled,
     ground::{self, GroundError},
     inventory::store,
@@ -116,12 +116,25 @@ fn not_applied(error: ApplyError, output: &mut Output) -> Failure {
         let line = causes.fold(refused.to_string(), |line, cause| format!("{line}: {cause}"));
         output.note(plain(&line));
     }
-    let exit = match &error {
-        error if error.is_transient() => Exit::CouldNotCheck,
-        ApplyError::Refused { .. } => Exit::Refused,
-        ApplyError::Failed { .. } | ApplyError::Inventory { .. } => Exit::Failed,
+    let (exit, hint) = meaning(&error);
+    Failure::new(exit, error)
+        .hint(hint.unwrap_or("what was applied stays and is known; run the same again once this is put right"))
+}
+
+/// What it means for scripts, and what to do about it where the cluster's words say so.
+fn meaning(error: &ApplyError) -> (Exit, Option<&'static str>) {
+    let denied = |why: &Why| match why {
+        Why::Cluster(error @ ClusterError::Answer { class: Class::Denied, .. }) => Some(cluster::meaning(error)),
+        _ => None,
     };
-    Failure::new(exit, error).hint("what was applied stays and is known; run the same again once this is put right")
+    match error {
+        error if error.is_transient() => (Exit::CouldNotCheck, None),
+        ApplyError::Inventory { source, .. } => cluster::meaning(source),
+        error => {
+            let otherwise = if matches!(error, ApplyError::Refused { .. }) { Exit::Refused } else { Exit::Failed };
+            error.objects().iter().find_map(|refused| denied(&refused.why)).unwrap_or((otherwise, None))
+        }
+    }
 }
 
 impl From<GroundError> for Failure {

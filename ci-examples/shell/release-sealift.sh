@@ -24,7 +24,9 @@ reference=$(sealift push "oci://$REPOSITORY:$CHANNEL" \
     -f "$PLATFORM" \
     --key "$SEALIFT_KEY" \
     --env prod \
-    --version "$VERSION")
+    --version "$VERSION" \
+    --no-tag)
 
-sealift verify "oci://$reference" --policy "$POLICY" --namespace sealift-system --env prod
+# Clusters see it only once the policy that they are bootstrapped by accepts it.
+sealift tag "oci://$reference" "$CHANNEL" --policy "$POLICY" --namespace sealift-system --env prod >&2
 echo "released $reference"

@@ -148,6 +148,8 @@ async fn what_others_made_is_refused(site: &Site<'_>, stranger: &KeyPair) {
         let output = site.by_tag(tag, policies);
         assert_says(what, &output, code, says);
     }
+    let status = site.platform.cli.run(&["status"]);
+    assert_says("status without Sealift", &status, 6, "is Sealift installed in this cluster?");
     site.assert_untouched();
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn meaning(error: &ClusterError) -> (Exit, Option<&'static str>) {
         ClusterError::Answer { class: Class::Forbidden, .. } => {
             (Exit::Credentials, Some("this account may not do that; `kubectl auth can-i` tells what it may"))
         }
-        ClusterError::Answer { class: Class::NotFound, .. } => (
+        ClusterError::Answer { class: Class::NotFound | Class::NotServed, .. } => (
             Exit::NotFound,
             Some("is Sealift installed in this cluster? `sealift bootstrap` or deploy/install.yaml installs it"),
         ),

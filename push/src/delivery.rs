@@ -179,7 +179,10 @@ pub(crate) fn read_memory(path: &Path) -> Result<Memory, Failure> {
 
 /// What `parse` makes of a file that `--memory` names.
 pub(crate) fn memory_file<T>(path: &Path, parse: impl Fn(&str) -> Result<T, YamlError>) -> Result<T, Failure> {
-    let bad = |exit, source| Failure::new(exit, BadMemory { path: path.to_owned(), source });
+    let bad = |exit, source| {
+        Failure::new(exit, BadMemory { path: path.to_owned(), source })
+            .hint("`kubectl get acceptedreleases.sealift.dev -o yaml` of the cluster that remembers prints one")
+    };
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => bad(Exit::NotFound, error.into()),
         _ => bad(Exit::InvalidInput, error.into()),

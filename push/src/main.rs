@@ -60,9 +60,10 @@ mod verify_bundle;
 mod wait;
 mod yaml;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Cli, Command, registry::RegistryCommand, trust::TrustCommand},
@@ -147,14 +148,16 @@ async fn run(command: Command, output: &mut Output) -> Result<Exit, Failure> {
 
 /// What the libraries say about their work goes to stderr too.
 fn log(verbose: u8) {
-    let level = match verbose {
-        0 => tracing::Level::WARN,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
+    // kube reports each failed try as an error of its own; what it comes to in the end is said once.
+    let filter = match verbose {
+        0 => "warn,kube_client=off",
+        1 => "info",
+        _ => "debug",
     };
     tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();

@@ -59,7 +59,10 @@ pub(crate) struct Written {
 /// Every object of `files`, usable or not.
 pub(crate) fn each(files: &[PathBuf], output: &mut Output) -> Result<Vec<Entry>, Failure> {
     let limits = Limits::default();
-    let mut sources = manifests::sources(files, &limits, output)?;
+    let mut sources = manifests::sources(files, &limits, output).map_err(|failure| match failure.hint {
+        None => failure.hint("what is named here holds SignaturePolicies; policies/production.yaml is a start"),
+        Some(_) => failure,
+    })?;
     // The schema for editors lies beside the policies of a folder.
     sources.retain(|source| !source.name.ends_with(".schema.json"));
     let objects = manifests::read(&sources, &limits)?.into_vec();

@@ -437,7 +437,7 @@ impl Refusal {
     pub fn hint(&self) -> &'static str {
         match self.reason() {
             Reason::NoPolicy => {
-                "nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository"
+                "nothing is trusted by default: add a SignaturePolicy whose match covers this repository and namespace"
             }
             Reason::PolicyInvalid => {
                 "name only authorities that a matching policy defines, and trust roots that there are"

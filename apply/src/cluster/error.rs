@@ -186,6 +186,7 @@ impl ClusterError {
         let message = match (status.message.trim(), status.reason.as_str()) {
             (message, _) if class == Class::ExtraForbidden => format!("{OLD_RIGHTS}: {message}"),
             ("", "") => format!("the API server answered {}", status.code),
+            ("404 page not found", _) => "nothing of this kind is served there: 404 page not found".to_owned(),
             ("", reason) => format!("the API server answered {} {reason}", status.code),
             (message, _) => message.to_owned(),
         };

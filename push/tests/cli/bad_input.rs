@@ -72,7 +72,7 @@ async fn files_that_are_missing_have_their_own_exit_code() {
     let no_key = world.run(&["push", &to, "-f", "manifests", "--key", "nowhere.key"]).exits(6).silent();
     no_key.says(&["error: nowhere.key is no key to sign with", "hint: make a pair with `sealift keygen`"]);
     let no_policy = world.run(&["verify", &to, "--policy", "nowhere.yaml"]).exits(6).silent();
-    no_policy.says(&["error: nowhere.yaml cannot be read"]);
+    no_policy.says(&["error: nowhere.yaml cannot be read", "hint: what is named here holds SignaturePolicies"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

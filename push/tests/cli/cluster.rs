@@ -25,7 +25,9 @@ async fn a_cluster_that_is_down_could_not_be_checked() {
          users:\n- {{name: u, user: {{token: t}}}}\ncontexts:\n- {{name: here, context: {{cluster: c, user: u}}}}\n"
     );
     world.write(".kube/config", &config);
-    world.run(&["status"]).exits(4).silent().says(&["error: the API server cannot be reached", "try again"]);
+    let says = ["error: the API server cannot be reached", "try again"];
+    let down = world.run(&["status"]).exits(4).silent().says(&says);
+    assert!(down.stderr.starts_with("error: "), "it is said once: {}", down.stderr);
     world.run(&["plan", "-f", "manifests"]).exits(4).silent();
     // Before any registry is asked.
     world.run(&["bootstrap", &world.oci(":prod"), "--policy", "policy.yaml"]).exits(4).silent().says(&["try again"]);

@@ -201,7 +201,7 @@ async fn a_repository_that_no_policy_speaks_for_is_never_contacted() {
     assert_eq!(
         world.scrub(&run.stderr),
         "error: NoPolicy: no enforcing SignaturePolicy matches repository REGISTRY/other/shop\n\
-         hint: nothing is trusted by default: add a SignaturePolicy whose match.repositories covers this repository\n"
+         hint: nothing is trusted by default: add a SignaturePolicy whose match covers this repository and namespace\n"
     );
     assert_eq!(world.registry.requests(), Default::default());
 }

@@ -145,7 +145,7 @@ async fn a_release_with_the_admission_policy_is_bootstrapped_recovered_and_goes_
     let says = [
         "applied ",
         "left      4 admission objects to the controller, once its workloads are healthy",
-        "error: not there within 3s: sealift-system/sealift",
+        "error: not there within 3s: ",
         "hint: ",
         "kubectl get pods -n sealift-system",
     ];

@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 pub(crate) fn measure(bench: &mut Bench, control_plane: &ControlPlane) -> Result<(), Box<dyn Error>> {
     let memory = memory_limit(&fs::read_to_string(workspace().join(DEPLOYMENT))?)?;
     let title = format!("the controller with {} MiB at most, as {DEPLOYMENT} has it, and half a core", memory >> 20);
-    let mut table = Table::new(title, &["Deliveries", "applied after", "idle", "peak", "page cache and all, peak"]);
+    let mut table = Table::new(title, &["Deliveries", "applied after", "idle", "peak", "charged to the group, peak"]);
     for deliveries in [0, 1, 100] {
         let group = Group::new(memory, PERIOD / 2)?;
         let manifests = &bench.manifests;

@@ -187,6 +187,12 @@ async fn under_the_policy_releases_come_are_repaired_and_go_and_the_cluster_does
         assert_eq!(get("configmap/config", "{.data.key}"), "dana");
         let told = serde_json::to_string(&delivery.status.unwrap().drift).unwrap();
         assert!(told.contains("held for a break-glass change until") && told.contains("disk full"), "{told}");
+        // So does a plan of the same again say.
+        let delivery = format!("{}/{}", of.0, of.1);
+        let plan =
+            world.cli.run(&["plan", "-f", &release(world, "one").display().to_string(), "--delivery", &delivery]);
+        let left = plan.stdout.lines().find(|line| line.contains("a break-glass change of it is held"));
+        assert!(left.is_some_and(|line| line.contains("config")), "{}{}", plan.stdout, plan.stderr);
 
         // A release that changes the object ends it.
         let second = world.push("acme/web:prod", &[&release(world, "two")], &[]);

@@ -1,11 +1,12 @@
 //! What a verdict depends on besides the artifact: as the person gave it, or as a Delivery in a cluster has it.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use sealift_apply::{
-    api::{AcceptedRelease, Delivery, accepted_release_name},
+    api::{AcceptedRelease, Delivery, DriftState, accepted_release_name},
     cluster::Cluster,
+    drift::Limit,
     options::Options,
 };
 use sealift_verify::{memory::Memory, objects::scope::Scope, render::Rendering, sigstore::TrustRoots, verify::Facts};
@@ -120,10 +121,20 @@ impl Settings {
         self.variant = self.variant.take().or_else(|| spec.variant.clone());
         self.target_namespace = self.target_namespace.take().or_else(|| spec.target_namespace.clone());
         self.require.clone_from(&spec.require);
-        self.options = Options::of(spec);
+        self.options = Options { break_glass: break_glass(delivery, Timestamp::now()), ..Options::of(spec) };
         self.values = parameters::read(cluster, namespace, &spec.parameters).await?;
         Ok(())
     }
+}
+
+/// How long changes by hand are held, as far as it shows: as long as the longest of those that are held now. How much longer the
+/// platform would let them last is known to the controller alone.
+fn break_glass(delivery: &Delivery, now: Timestamp) -> Option<Limit> {
+    let drifted = &delivery.status.as_ref()?.drift.as_ref()?.objects;
+    let held = drifted.iter().filter(|object| object.state == DriftState::Held);
+    let until = held.filter_map(|object| object.until).max()?;
+    let longest = Duration::try_from(until.duration_since(now)).ok()?;
+    Some(Limit { now, longest })
 }
 
 /// What a Delivery has accepted so far; nothing, if the cluster knows of nothing.
@@ -203,6 +214,8 @@ pub(crate) fn parse_memory(text: &str) -> Result<Memory, YamlError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const MARKS: &str = "marks:\n- stream: a\n  position: {epoch: 0, sequence: 7}\n  statement: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n  artifact: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n  firstSeen: 2026-01-01T00:00:00Z\n";
@@ -216,6 +229,30 @@ mod tests {
             "apiVersion: sealift.dev/v1alpha1\nkind: AcceptedRelease\nmetadata: {{name: x, uid: y}}\nspec:\n  delivery: {{namespace: n, name: d}}\n  {indented}"
         );
         assert_eq!(parse_memory(&resource).unwrap(), alone);
+    }
+
+    #[test]
+    fn changes_by_hand_are_held_as_long_as_the_controller_holds_any() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let drifted = |state: &str, until: Option<&str>| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "state": state, "what": "", "at": now, "until": until});
+        for (what, objects, seconds) in [
+            ("nothing", json!([]), None),
+            ("drift", json!([drifted("Reported", None)]), None),
+            (
+                "the longer of two",
+                json!([drifted("Held", Some("2026-01-01T12:05:00Z")), drifted("Held", Some("2026-01-01T12:10:00Z"))]),
+                Some(600),
+            ),
+            ("what is over", json!([drifted("Held", Some("2026-01-01T11:59:59Z"))]), None),
+        ] {
+            let delivery: Delivery = serde_json::from_value(json!({
+                "metadata": {"name": "a"}, "spec": {"repository": "r.example/a", "select": {"tag": "prod"}},
+                "status": {"drift": {"open": 1, "objects": objects}}
+            }))
+            .unwrap();
+            let limit = break_glass(&delivery, now);
+            assert_eq!(limit.map(|limit| limit.longest.as_secs()), seconds, "{what}");
+        }
     }
 
     #[test]

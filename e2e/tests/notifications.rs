@@ -9,7 +9,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use sealift_apply::api::{Notification, condition};
+use sealift_apply::api::{Delivery, Notification, condition};
 use sealift_e2e::{Answers, ControlPlane, Hook, Told, World};
 use sealift_verify::digest::Digest;
 use serde_json::{Value, json};
@@ -149,6 +149,64 @@ async fn every_event_reaches_every_service_through_outages_and_kills() {
             sent - all[0].len() - all[1].len(),
             broken.told().iter().filter(|told| !told.taken).count(),
         );
+    })
+    .await;
+}
+
+/// Deliveries that several replicas share, and how many seconds the Leases of these last.
+const COPIES: usize = 8;
+const LEASE: u64 = 10;
+
+#[tokio::test]
+async fn what_a_replica_that_is_gone_had_to_tell_another_tells() {
+    let Some(control_plane) = ControlPlane::shared() else { return };
+    World::run(control_plane, "heir", async |world| {
+        let hook = Hook::closed();
+        notify(world, &world.namespace, "audit", json!({"type": "generic", "address": hook.url("/told")})).await;
+        let allowed = format!("--plain-http-service={}", hook.host());
+        let one = world.start_replica("one", LEASE, &[&allowed]).await;
+        let two = world.start_replica("two", LEASE, &[&allowed]).await;
+        world.shared_by(&[&one, &two]).await;
+        let mark = control_plane.audit().mark();
+        let copies = world.copies(COPIES);
+        let digest = copies.release("1");
+        copies.declare("1h").await;
+        copies.delivered(digest).await;
+        let names: Vec<String> = (0..COPIES).map(|index| format!("app-{index}")).collect();
+        let mut had = BTreeSet::new();
+        for name in &names {
+            let waits = |delivery: &Delivery| {
+                let told = delivery.status.as_ref().and_then(|status| status.notifications.as_ref());
+                told.is_some_and(|told| !told.pending.is_empty())
+            };
+            world.wait_for((&world.namespace, name), "something to tell", waits).await;
+        }
+        for request in control_plane.audit().since(mark) {
+            let is_status = request.resource == "deliveries" && request.subresource == "status";
+            if is_status && request.namespace == world.namespace && request.is_of_replica("one") {
+                had.insert(request.name);
+            }
+        }
+        assert!(!had.is_empty(), "none is the first replica's");
+
+        one.kill();
+        hook.open();
+        world
+            .until("the service to be told about each Delivery", async || {
+                let events = hook.told().into_iter().filter(|told| told.taken).map(|told| told.json());
+                let of_release = events.filter(|event| event["data"]["digest"] == digest.to_string());
+                let whose = |event: Value| event["source"].as_str()?.rsplit('/').next().map(str::to_owned);
+                let told: BTreeSet<String> = of_release.filter_map(whose).collect();
+                if told.iter().eq(&names) { Ok(()) } else { Err(format!("only {told:?}")) }
+            })
+            .await;
+        for name in &names {
+            let nothing = |delivery: &Delivery| {
+                let told = delivery.status.as_ref().and_then(|status| status.notifications.as_ref());
+                told.is_some_and(|told| told.pending.is_empty() && told.dropped == 0)
+            };
+            world.wait_for((&world.namespace, name), "nothing to be left to tell", nothing).await;
+        }
     })
     .await;
 }

@@ -1,8 +1,9 @@
 //! `docs/metrics.md`: its tables are made of what is registered, so that no metric goes undocumented.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
 
-use super::*;
+use super::{labels::CACHES, *};
+use crate::{controller::ByState, queue::Depth};
 
 /// A family of series, as a scrape tells of it.
 #[derive(Default)]

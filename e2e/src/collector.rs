@@ -1,18 +1,27 @@
 //! A collector of traces: a real HTTP server that reads OTLP in JSON as strictly as the protocol says, and keeps the spans.
 
 use std::{
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post, serve::Listener};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::tls;
 
 /// A running collector, gone when dropped.
 #[derive(Debug)]
 pub struct Collector {
+    scheme: &'static str,
     port: u16,
     spans: Spans,
     stop: Option<oneshot::Sender<()>>,
@@ -85,6 +94,23 @@ impl Collector {
     /// Where no port is free.
     #[must_use]
     pub fn start() -> Self {
+        Self::listen("http", |listener| listener)
+    }
+
+    /// The same over TLS, and the authority of its certificate as PEM.
+    ///
+    /// # Panics
+    /// Where no port is free, or no certificate can be made.
+    #[must_use]
+    pub fn start_over_tls() -> (Self, String) {
+        let (config, authority) = tls::on_loopback();
+        (Self::listen("https", |listener| OverTls { listener, acceptor: TlsAcceptor::from(config) }), authority)
+    }
+
+    fn listen<L: Listener<Addr = SocketAddr>>(
+        scheme: &'static str,
+        of: impl FnOnce(TcpListener) -> L + Send + 'static,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a socket can be made to wait for nobody");
         let port = listener.local_addr().expect("a bound socket has an address").port();
@@ -92,28 +118,52 @@ impl Collector {
         let routes = Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&spans));
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime takes a socket");
+            let listener = TcpListener::from_std(listener).expect("a runtime takes a socket");
             tokio::select! {
-                _ = axum::serve(listener, routes) => {}
+                _ = axum::serve(of(listener), routes) => {}
                 _ = stopped => {}
             }
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         let serving = thread::spawn(move || runtime.block_on(serve));
-        Self { port, spans, stop: Some(stop), serving: Some(serving) }
+        Self { scheme, port, spans, stop: Some(stop), serving: Some(serving) }
     }
 
     /// Its address, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// What it was sent so far.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whoever does not trust the certificate is passed over.
+struct OverTls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for OverTls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 

@@ -31,6 +31,7 @@ mod reaper;
 mod registry;
 mod rights;
 mod sigstore;
+mod tls;
 mod tool;
 mod vault;
 mod webhook;

@@ -12,12 +12,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    crypto::aws_lc_rs,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+
+use crate::tls;
 
 /// No request is longer, and none takes longer to arrive.
 const LONGEST: usize = 4 << 20;
@@ -54,19 +52,12 @@ impl Webhook {
     /// Where no socket or certificate can be had.
     #[must_use]
     pub fn serve(says: Says) -> Self {
-        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate can be made");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the default versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![own.cert.der().clone()], key)
-            .expect("the key fits the certificate");
+        let (config, authority) = tls::on_loopback();
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let webhook =
-            Self { port, certificate: STANDARD.encode(own.cert.pem()), ends: Arc::default(), asked: Arc::default() };
-        let (config, ends, asked) = (Arc::new(config), webhook.ends.clone(), webhook.asked.clone());
+            Self { port, certificate: STANDARD.encode(authority), ends: Arc::default(), asked: Arc::default() };
+        let (ends, asked) = (webhook.ends.clone(), webhook.asked.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if ends.load(Ordering::Relaxed) {

@@ -71,6 +71,18 @@ async fn a_release_is_one_trace_from_ci_into_the_cluster_and_an_outage_of_its_co
         let handed = format!("00-{}-{}-01", whole.trace_id, whole.span_id);
         assert_eq!(build(world, "app:stable")["traceparent"], json!(handed));
 
+        // Over TLS by an authority of one's own, and to nobody else.
+        let (private, authority) = Collector::start_over_tls();
+        let (authority, to) = (world.cli.write("authority.pem", authority), private.address());
+        let authority = authority.display().to_string();
+        let trusted = ("OTEL_EXPORTER_OTLP_CERTIFICATE", &*authority);
+        for (trusts, arrives) in [(&[][..], false), (&[trusted], true)] {
+            let job = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*to)], trusts].concat();
+            let output = push(world, &first, "private:stable", &job);
+            assert_eq!(output.code, 0, "{}", output.stderr);
+            assert_eq!(named(&private.spans(), "sealift", "push").is_some(), arrives, "{}", output.stderr);
+        }
+
         // The cluster goes on from there, and its log names the trace.
         world.trust().await;
         let account = world.namespace_account(&world.namespace);

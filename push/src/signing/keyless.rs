@@ -38,6 +38,9 @@ use super::{
 };
 use crate::{cli::signer::KeylessArgs, exit::Exit, failure::Failure};
 
+/// How often the same is signed until the log has an answer to one of the signatures.
+const MOST_SIGNATURES: usize = 3;
+
 /// Why an identity cannot sign.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeylessError {
@@ -149,6 +152,10 @@ impl Keyless {
     }
 
     async fn signed(&self, payload: &[u8]) -> Result<Signed, SigningError> {
+        new_to_the_log(|| self.signed_once(payload)).await
+    }
+
+    async fn signed_once(&self, payload: &[u8]) -> Result<Signed, SigningError> {
         let message = message(payload);
         let signature = self.keys.sign(&message).map_err(SigningError::Key)?;
         let envelope = envelope(payload, signature);
@@ -188,6 +195,21 @@ impl Keyless {
     }
 }
 
+/// Signs again where the log has the signature already: its answer was lost on the way, or came too late, and the same was
+/// asked again. Rekor tells of no entry then, and no two signatures are the same.
+async fn new_to_the_log<T, S: Future<Output = Result<T, SigningError>>>(
+    mut sign: impl FnMut() -> S,
+) -> Result<T, SigningError> {
+    let is_there = |error: &SigningError| matches!(error, SigningError::Keyless(KeylessError::Service(error)) if error.status() == Some(409));
+    for _ in 1..MOST_SIGNATURES {
+        match sign().await {
+            Err(error) if is_there(&error) => tracing::info!("the log has this signature already: another one is made"),
+            other => return other,
+        }
+    }
+    sign().await
+}
+
 fn read(path: impl AsRef<Path>) -> Result<String, KeylessError> {
     let path = path.as_ref();
     fs::read_to_string(path).map_err(|source| KeylessError::File { path: path.to_owned(), source })
@@ -206,5 +228,39 @@ impl Signer for Keyless {
 impl fmt::Debug for Keyless {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keyless({:?})", self.certificate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::{
+        service::Ask,
+        stand_in::{Answer, StandIn},
+    };
+
+    #[tokio::test]
+    async fn what_the_log_has_already_is_signed_again_and_nothing_else_is() {
+        for (answers, asked, status) in [
+            (vec![(201, "{}")], 1, None),
+            (vec![(409, "an equivalent entry already exists"), (201, "{}")], 2, None),
+            (vec![(409, ""), (409, ""), (409, ""), (201, "{}")], 3, Some(409)),
+            (vec![(400, ""), (201, "{}")], 1, Some(400)),
+        ] {
+            let answers = answers.into_iter().map(|(status, body)| Answer::Status(status, body)).collect();
+            let log = StandIn::new(answers);
+            let service = Service::new("Rekor", &log.address, None, Duration::from_secs(5)).unwrap();
+            let sign = || async {
+                let entry =
+                    Ask::post("/api/v2/log/entries", reqwest::header::HeaderMap::new(), "application/json", vec![]);
+                service.ask(&entry).await.map_err(|error| SigningError::from(KeylessError::from(error)))
+            };
+            let signed = new_to_the_log(sign).await;
+            let said = signed.err().map(|error| match error {
+                SigningError::Keyless(KeylessError::Service(error)) => error.status(),
+                other => panic!("{other}"),
+            });
+            assert_eq!((log.asked(), said.flatten()), (asked, status));
+        }
     }
 }
